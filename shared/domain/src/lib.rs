@@ -1,0 +1,30 @@
+#![doc = include_str!("../README.md")]
+
+pub mod backoff;
+pub mod breaker;
+pub mod changeset;
+pub mod concurrency;
+pub mod entry;
+pub mod failure;
+pub mod fairness;
+pub mod hash;
+pub mod ids;
+pub mod job;
+pub mod judge;
+pub mod limits;
+pub mod name;
+pub mod path;
+pub mod placement;
+pub mod random;
+pub mod time;
+
+pub use changeset::ChangesetStatus;
+pub use entry::{ChunkRef, Content, EntryChange, FileEntry, FileMeta};
+pub use failure::FailureKind;
+pub use hash::{ContentHash, SealedHash, StoreKey};
+pub use ids::{BackendId, BlobId, ChangesetId, Epoch, JobId, LeaseToken, VaultId, Version};
+pub use name::{BackendName, DatasetName, ProjectName};
+pub use path::RelPath;
+pub use placement::PlacementStatus;
+pub use random::{Entropy, SeededEntropy, SystemEntropy};
+pub use time::{Clock, FileTime, SystemClock, TestClock, Timestamp};
