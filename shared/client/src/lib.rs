@@ -1,1 +1,4 @@
-//! placeholder
+//! The client.
+
+pub mod seam;
+pub mod tree;

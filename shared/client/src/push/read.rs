@@ -1,0 +1,103 @@
+//! Reading a file so that what is stored is one state of it: looked at before and after, and read again when it moved.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+
+use n2s_domain::RelPath;
+use n2s_domain::limits::BLOB_BYTES_MAX;
+
+use crate::tree::{Identity, Kind, Root, Stat};
+
+/// How often a file that changes while it is read is tried.
+const TRIES: u32 = 3;
+/// A ctime this close to the moment of reading may be shared by a later write: file systems stamp with a coarse clock.
+const RACY_MICROS: i64 = 50_000;
+
+/// What came of reading a file.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// All of it, in one piece. `moved` when it would not stand still: these bytes may be of no single moment.
+    Small { bytes: Vec<u8>, stat: Stat, moved: bool },
+    /// It is longer than a blob: read it in pieces.
+    Large { file: File, stat: Stat },
+    /// It is gone.
+    Vanished,
+    /// It is no longer a file.
+    Replaced,
+}
+
+/// Reads the file at `path`.
+pub(super) fn read(root: &Root, path: &RelPath) -> io::Result<Outcome> {
+    let mut tries = 1;
+    loop {
+        let mut file = match root.open_file(path) {
+            Ok(file) => File::from(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Outcome::Vanished),
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+                return Ok(Outcome::Replaced);
+            }
+            Err(error) => return Err(error),
+        };
+        let before = stat(&file)?;
+        if before.kind != Kind::File {
+            return Ok(Outcome::Replaced);
+        }
+        if before.size > BLOB_BYTES_MAX as u64 {
+            return Ok(Outcome::Large { file, stat: before });
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(before.size).unwrap_or(0) + 1);
+        (&mut file).take(BLOB_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+        let after = stat(&file)?;
+        let still = before == after && bytes.len() as u64 == after.size;
+        if bytes.len() <= BLOB_BYTES_MAX && (still || tries == TRIES) {
+            return Ok(Outcome::Small { bytes, stat: after, moved: !still });
+        }
+        tries += 1;
+    }
+}
+
+/// An open file's state.
+pub(super) fn stat(file: &File) -> io::Result<Stat> {
+    Ok(rustix::fs::fstat(file)?.into())
+}
+
+/// What the cache may trust of a file read at `now`: nothing when it changed so recently that it could change again unseen.
+pub(super) fn trust(stat: &Stat, now: n2s_domain::Timestamp) -> Option<Identity> {
+    let ctime = stat.identity.ctime;
+    let micros = ctime.secs.saturating_mul(1_000_000).saturating_add(i64::from(ctime.nanos / 1_000));
+    (micros.saturating_add(RACY_MICROS) < now.as_micros()).then_some(stat.identity)
+}
+
+#[cfg(test)]
+mod tests {
+    use n2s_domain::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn tells_small_large_vanished_and_replaced_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("small"), b"abc").unwrap();
+        File::create(dir.path().join("large")).unwrap().set_len(BLOB_BYTES_MAX as u64 + 1).unwrap();
+        std::os::unix::fs::symlink("small", dir.path().join("link")).unwrap();
+        std::fs::create_dir(dir.path().join("dir")).unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        let outcome = |name: &str| read(&root, &RelPath::new(name).unwrap()).unwrap();
+        assert!(matches!(outcome("small"), Outcome::Small { bytes, moved: false, .. } if bytes == b"abc"));
+        assert!(matches!(outcome("large"), Outcome::Large { .. }));
+        assert!(matches!(outcome("gone"), Outcome::Vanished));
+        assert!(matches!(outcome("link"), Outcome::Replaced));
+        assert!(matches!(outcome("dir"), Outcome::Replaced));
+    }
+
+    #[test]
+    fn trusts_no_file_that_changed_a_moment_ago() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        std::fs::write(&path, b"abc").unwrap();
+        let stat = stat(&File::open(&path).unwrap()).unwrap();
+        let changed = stat.identity.ctime.secs * 1_000_000;
+        assert_eq!(trust(&stat, Timestamp::from_micros(changed)), None);
+        assert_eq!(trust(&stat, Timestamp::from_micros(changed + 2_000_000)), Some(stat.identity));
+    }
+}

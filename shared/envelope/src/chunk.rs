@@ -1,0 +1,138 @@
+//! Cutting large files where their content says so, so that a change in one place leaves the other pieces as they were.
+//!
+//! `FastCDC` of 2020 with the gear table seeded from the vault. The crate's own stream cutter copies its whole buffer for each
+//! chunk and reads no further while a chunk is in use; this one cuts inside a buffer of two maximal chunks.
+
+use std::io::{self, Read};
+
+use bytes::{Bytes, BytesMut};
+use fastcdc::v2020::FastCDC;
+use n2s_domain::limits::{BLOB_BYTES_MAX, CHUNK_BYTES_AVG, CHUNK_BYTES_MIN};
+
+use fastcdc::v2020::Normalization;
+
+/// A piece of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// Where in the file it begins.
+    pub offset: u64,
+    /// Its bytes: between 1 and 16 MiB, except for the last.
+    pub bytes: Bytes,
+}
+
+/// Cuts what a reader gives. Ends after the reader's end or its first error.
+#[derive(Debug)]
+pub struct Chunker<R> {
+    reader: R,
+    seed: u64,
+    buffer: BytesMut,
+    offset: u64,
+    ended: bool,
+}
+
+impl<R: Read> Chunker<R> {
+    /// `seed` is the vault's: see [`crate::Vault::chunk_seed`].
+    pub fn new(reader: R, seed: u64) -> Self {
+        Self { reader, seed, buffer: BytesMut::new(), offset: 0, ended: false }
+    }
+
+    /// Reads until a maximal chunk is in the buffer, or the end.
+    fn fill(&mut self) -> io::Result<()> {
+        while !self.ended && self.buffer.len() < BLOB_BYTES_MAX {
+            let old = self.buffer.len();
+            let more = (BLOB_BYTES_MAX - old).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_AVG);
+            self.buffer.resize(old + more, 0);
+            let read = loop {
+                match self.reader.read(&mut self.buffer[old..]) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    other => break other,
+                }
+            };
+            self.buffer.truncate(old + read.as_ref().copied().unwrap_or(0));
+            self.ended = read? == 0;
+        }
+        Ok(())
+    }
+}
+
+impl<R: Read> Iterator for Chunker<R> {
+    type Item = io::Result<Chunk>;
+
+    fn next(&mut self) -> Option<io::Result<Chunk>> {
+        if let Err(error) = self.fill() {
+            self.ended = true;
+            self.buffer.clear();
+            return Some(Err(error));
+        }
+        if self.buffer.is_empty() {
+            return None;
+        }
+        let window = &self.buffer[..self.buffer.len().min(BLOB_BYTES_MAX)];
+        let cutter = FastCDC::with_level_and_seed(
+            window,
+            CHUNK_BYTES_MIN,
+            CHUNK_BYTES_AVG,
+            BLOB_BYTES_MAX,
+            Normalization::Level1,
+            self.seed,
+        );
+        let (_, cut) = cutter.cut(0, window.len());
+        let bytes = self.buffer.split_to(cut).freeze();
+        let chunk = Chunk { offset: self.offset, bytes };
+        self.offset += chunk.bytes.len() as u64;
+        Some(Ok(chunk))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use n2s_domain::{Entropy as _, SeededEntropy};
+
+    use super::*;
+
+    fn random(length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        SeededEntropy::new(1).fill(&mut bytes);
+        bytes
+    }
+
+    fn cut(bytes: &[u8], seed: u64) -> Vec<Chunk> {
+        Chunker::new(bytes, seed).map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn chunks_join_to_the_file_within_their_bounds() {
+        let bytes = random(50 * 1024 * 1024 + 7);
+        let chunks = cut(&bytes, 9);
+        assert!(chunks.len() > 5);
+        let mut at = 0;
+        for (index, chunk) in chunks.iter().enumerate() {
+            assert_eq!(chunk.offset, at);
+            let last = index + 1 == chunks.len();
+            assert!(chunk.bytes.len() <= BLOB_BYTES_MAX && (last || chunk.bytes.len() >= CHUNK_BYTES_MIN));
+            at += chunk.bytes.len() as u64;
+        }
+        assert_eq!(chunks.iter().flat_map(|chunk| chunk.bytes.to_vec()).collect::<Vec<_>>(), bytes);
+    }
+
+    #[test]
+    fn an_insertion_leaves_most_chunks_as_they_were_and_the_seed_moves_the_cuts() {
+        let bytes = random(50 * 1024 * 1024);
+        let mut longer = bytes.clone();
+        longer.insert(100, 1);
+        let set = |chunks: Vec<Chunk>| {
+            chunks.into_iter().map(|chunk| chunk.bytes).collect::<std::collections::BTreeSet<_>>()
+        };
+        let (before, after, seeded) = (set(cut(&bytes, 9)), set(cut(&longer, 9)), set(cut(&bytes, 10)));
+        assert!(before.intersection(&after).count() + 3 >= before.len());
+        assert!(before.intersection(&seeded).count() < before.len() / 2);
+    }
+
+    #[test]
+    fn zeros_are_cut_at_the_maximum() {
+        let sizes: Vec<usize> =
+            cut(&vec![0; 40 * 1024 * 1024], 3).iter().map(|chunk| chunk.bytes.len()).collect();
+        assert_eq!(sizes.iter().sum::<usize>(), 40 * 1024 * 1024);
+        assert!(sizes.iter().all(|size| *size <= BLOB_BYTES_MAX));
+    }
+}
