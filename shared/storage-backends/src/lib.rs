@@ -1,1 +1,5 @@
-//! placeholder
+#![doc = include_str!("../README.md")]
+
+mod local;
+
+pub use local::LocalStore;

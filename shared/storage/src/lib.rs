@@ -1,1 +1,20 @@
-//! placeholder
+#![doc = include_str!("../README.md")]
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod error;
+mod key;
+pub mod layout;
+mod staging;
+mod storage;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod timed_out;
+mod verified;
+
+pub use error::StorageError;
+pub use key::{InvalidKey, ObjectKey};
+pub use staging::{Staged, Staging, StagingKey};
+pub use storage::{Body, Get, Listed, Put, Stat, Storage, StorageExt, Stored};
+pub use timed_out::TimedOut;
+pub use verified::Verified;

@@ -1,0 +1,180 @@
+//! A directory on a disk.
+//!
+//! An object is written to `tmp/` on the same file system, made durable, renamed into place, and its directory is made durable,
+//! before it is acknowledged. A batch shares these steps: all temporaries, one wait for the disk, all renames, one wait.
+//!
+//! Staged bytes that lie on the same file system are linked instead of written again, but only into one store: two stores that
+//! shared an inode would be damaged together, and would not be two copies. Rejected: linking into every store, which makes
+//! the second local copy free and worthless.
+//!
+//! The root is never created here. A root that is missing is a disk that is not mounted; see [`LocalStore::create_root`].
+
+mod read;
+mod write;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
+use n2s_domain::{FailureKind, SealedHash};
+use n2s_storage::{
+    Body, Get, Listed, ObjectKey, Put, Stat, Storage, StorageError, StorageExt as _, Stored, layout,
+};
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct LocalStore(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    name: Arc<str>,
+    root: PathBuf,
+}
+
+impl LocalStore {
+    /// A store at `root`, which need not be there yet: each operation finds out.
+    pub fn new(name: &str, root: impl Into<PathBuf>) -> Self {
+        Self(Arc::new(Inner { name: name.into(), root: root.into() }))
+    }
+
+    /// Makes a root directory, private to its owner, for a store that is being added. One that is there is left as it is.
+    pub fn create_root(root: &Path) -> io::Result<()> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(root)
+    }
+
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Inner) -> T + Send + 'static) -> T {
+        let inner = Arc::clone(&self.0);
+        tokio::task::spawn_blocking(move || work(&inner)).await.expect("the file system code does not panic")
+    }
+}
+
+impl Inner {
+    fn path(&self, key: &ObjectKey) -> PathBuf {
+        self.root.join(key.as_str())
+    }
+
+    fn error(&self, op: &'static str, key: Option<&ObjectKey>, error: io::Error) -> StorageError {
+        let (kind, advice) = self.diagnose(&error);
+        let source = match advice {
+            Some(advice) => anyhow::Error::new(error).context(advice),
+            None => anyhow::Error::new(error),
+        };
+        StorageError {
+            kind,
+            op,
+            backend: Arc::clone(&self.name),
+            key: key.cloned(),
+            retry_after: None,
+            source,
+        }
+    }
+
+    fn diagnose(&self, error: &io::Error) -> (FailureKind, Option<String>) {
+        use io::ErrorKind as E;
+        let root = self.root.display();
+        match error.kind() {
+            _ if !self.root.is_dir() => {
+                let advice = format!(
+                    "the directory {root} is not there; mount its disk, or make it if this store is new"
+                );
+                (FailureKind::Misconfigured, Some(advice))
+            }
+            E::NotFound => (FailureKind::NotFound, None),
+            E::PermissionDenied => (
+                FailureKind::Denied,
+                Some(format!("n2s may not write below {root}; change its owner or mode")),
+            ),
+            E::ReadOnlyFilesystem => {
+                (FailureKind::Denied, Some(format!("the file system of {root} is mounted read-only")))
+            }
+            E::StorageFull | E::QuotaExceeded => (
+                FailureKind::Unavailable,
+                Some(format!("the disk that holds {root} is full; free space on it")),
+            ),
+            E::InvalidData => (FailureKind::Corrupt, None),
+            _ => (FailureKind::Unavailable, None),
+        }
+    }
+}
+
+#[async_trait]
+impl Storage for LocalStore {
+    fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    async fn store(&self, puts: Vec<Put>) -> Vec<Result<Stored, StorageError>> {
+        self.blocking(move |inner| write::store(inner, &puts)).await
+    }
+
+    async fn retrieve(&self, gets: Vec<Get>) -> Vec<Result<Bytes, StorageError>> {
+        let read = |inner: &Inner, get: &Get| {
+            read::read(&inner.path(&get.key), get.range.clone())
+                .map_err(|error| inner.error("retrieve", Some(&get.key), error))
+        };
+        self.blocking(move |inner| gets.iter().map(|get| read(inner, get)).collect()).await
+    }
+
+    async fn stat(&self, keys: &[ObjectKey]) -> Vec<Result<Option<Stat>, StorageError>> {
+        let keys = keys.to_vec();
+        let stat = |inner: &Inner, key: &ObjectKey| match std::fs::metadata(inner.path(key)) {
+            Ok(found) => Ok(Some(Stat { size: found.len() })),
+            Err(error) => match inner.error("stat", Some(key), error) {
+                absent if absent.kind == FailureKind::NotFound => Ok(None),
+                other => Err(other),
+            },
+        };
+        self.blocking(move |inner| keys.iter().map(|key| stat(inner, key)).collect()).await
+    }
+
+    async fn delete(&self, keys: &[ObjectKey]) -> Vec<Result<(), StorageError>> {
+        let keys = keys.to_vec();
+        let delete = |inner: &Inner, key: &ObjectKey| match std::fs::remove_file(inner.path(key)) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && inner.root.is_dir() => Ok(()),
+            Err(error) => Err(inner.error("delete", Some(key), error)),
+        };
+        self.blocking(move |inner| keys.iter().map(|key| delete(inner, key)).collect()).await
+    }
+
+    fn list(&self, prefix: &str) -> BoxStream<'_, Result<Listed, StorageError>> {
+        let lister = read::Lister::new(self.0.root.clone(), prefix);
+        let next = move |lister: read::Lister| async move {
+            let (answer, lister) = self.blocking(move |_| lister.next_directory()).await;
+            match answer {
+                None => None,
+                Some(Ok(listed)) => {
+                    Some((stream::iter(listed.into_iter().map(Ok).collect::<Vec<_>>()), lister))
+                }
+                Some(Err(error)) => {
+                    Some((stream::iter(vec![Err(self.0.error("list", None, error))]), lister))
+                }
+            }
+        };
+        stream::unfold(lister, next).flatten().boxed()
+    }
+
+    async fn health(&self) -> Result<(), StorageError> {
+        const PROBE: &[u8] = b"n2s probe\n";
+        let body = Body::Bytes(Bytes::from_static(PROBE));
+        let digest = SealedHash(*blake3::hash(PROBE).as_bytes());
+        self.put(Put { key: layout::probe(), body, digest, overwrite: true }).await?;
+        if self.get(layout::probe()).await? == PROBE {
+            return Ok(());
+        }
+        Err(self.0.error("health", Some(&layout::probe()), io::ErrorKind::InvalidData.into()))
+    }
+
+    fn url(&self, key: &ObjectKey) -> Option<String> {
+        Some(format!("file://{}", self.0.path(key).display()))
+    }
+
+    fn local_path(&self, key: &ObjectKey) -> Option<PathBuf> {
+        Some(self.0.path(key))
+    }
+}

@@ -1,0 +1,73 @@
+//! Reading and listing.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use bytes::Bytes;
+use n2s_domain::Timestamp;
+use n2s_domain::limits::SEALED_BYTES_MAX;
+use n2s_storage::{Listed, ObjectKey};
+
+pub(super) fn read(path: &Path, range: Option<Range<u64>>) -> io::Result<Bytes> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let range = range.unwrap_or(0..length);
+    let wanted = range.end.saturating_sub(range.start);
+    if range.end > length || wanted > SEALED_BYTES_MAX as u64 {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is {length} bytes long")));
+    }
+    if range.start > 0 {
+        file.seek(SeekFrom::Start(range.start))?;
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(wanted).unwrap_or(0));
+    file.take(wanted).read_to_end(&mut bytes)?;
+    Ok(bytes.into())
+}
+
+/// Lists a tree directory by directory, so that memory is bounded by the largest one.
+pub(super) struct Lister {
+    root: PathBuf,
+    open: Vec<String>,
+}
+
+impl Lister {
+    pub(super) fn new(root: PathBuf, prefix: &str) -> Self {
+        Self { root, open: vec![prefix.to_owned()] }
+    }
+
+    /// The objects of the next directory; `None` at the end.
+    pub(super) fn next_directory(mut self) -> (Option<io::Result<Vec<Listed>>>, Self) {
+        let Some(dir) = self.open.pop() else { return (None, self) };
+        let listed = self.list(&dir);
+        (Some(listed), self)
+    }
+
+    fn list(&mut self, dir: &str) -> io::Result<Vec<Listed>> {
+        let entries = match std::fs::read_dir(self.root.join(dir)) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.root.is_dir() => {
+                return Ok(Vec::new());
+            }
+            Err(error) => return Err(error),
+        };
+        let mut listed = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            // Names that n2s cannot have written are somebody else's.
+            let Some(name) = entry.file_name().to_str().map(|name| format!("{dir}/{name}")) else { continue };
+            let Ok(found) = entry.metadata() else { continue };
+            if found.is_dir() {
+                self.open.push(name);
+            } else if let Ok(key) = ObjectKey::new(name) {
+                let age = found.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+                let modified =
+                    age.map(|age| Timestamp::from_micros(i64::try_from(age.as_micros()).unwrap_or(0)));
+                listed.push(Listed { key, size: found.len(), modified });
+            }
+        }
+        Ok(listed)
+    }
+}
