@@ -1,1 +1,19 @@
-//! placeholder
+#![doc = include_str!("../README.md")]
+
+mod deps;
+mod failure;
+mod finisher;
+mod health;
+mod lane;
+mod ledger;
+mod manifests;
+mod prober;
+mod ready;
+mod sources;
+mod store;
+mod uploads;
+mod verdicts;
+mod worker;
+
+pub use deps::{StoreDeps, WorkerDeps, WorkerSettings};
+pub use worker::Worker;

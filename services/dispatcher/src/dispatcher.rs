@@ -1,0 +1,170 @@
+//! Due jobs into the queues: rows first, then messages, and back with what the queue refuses.
+//!
+//! Each store has its own loop, so that a queue that answers slowly holds up nobody else. The loops look when the bell
+//! rings and else at their own pace: a ring is a hint that may come from another process and then never comes at all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use n2s_catalog::{BackendRecord, BackendState, Catalog, CatalogError, Depth, Pick, Ticket};
+use n2s_domain::fairness::shares;
+use n2s_domain::{BackendId, BackendName, limits};
+use n2s_queue::{Bell, Message, Queue};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::report::report;
+use crate::window::{Bounds, Window};
+
+/// What the dispatcher works with.
+#[derive(Clone, Debug)]
+pub struct DispatcherDeps {
+    /// The truth.
+    pub catalog: Arc<dyn Catalog>,
+    /// The doorbells.
+    pub queue: Arc<dyn Queue>,
+    /// Rung by whoever makes jobs or finishes them.
+    pub bell: Bell,
+    /// The stores this process serves.
+    pub backends: Vec<(BackendId, BackendName)>,
+}
+
+/// Bounds; the defaults are meant for everybody.
+#[derive(Clone, Copy, Debug)]
+pub struct DispatcherSettings {
+    /// The longest time between two looks.
+    pub poll: Duration,
+    /// The shortest.
+    pub pause: Duration,
+    /// How much work may wait in a queue.
+    pub horizon: Duration,
+    /// Jobs in a queue, however slow the store seems.
+    pub floor: u32,
+    /// Jobs in a queue, however fast it is; no more than the queue's own bound.
+    pub ceiling: u32,
+    /// How long a message may stay unclaimed.
+    pub queued_for: Duration,
+    /// How long a publish may take before its jobs go back.
+    pub publish_timeout: Duration,
+}
+
+impl Default for DispatcherSettings {
+    fn default() -> Self {
+        Self {
+            poll: Duration::from_millis(200),
+            pause: Duration::from_millis(10),
+            horizon: Duration::from_secs(8),
+            floor: 512,
+            ceiling: 20_000,
+            queued_for: limits::QUEUED_MAX,
+            publish_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Dispatcher {
+    deps: DispatcherDeps,
+    settings: DispatcherSettings,
+}
+
+impl Dispatcher {
+    /// A dispatcher that does nothing until [`Self::run`].
+    pub fn new(deps: DispatcherDeps, settings: DispatcherSettings) -> Self {
+        Self { deps, settings }
+    }
+
+    /// Dispatches until `shutdown`; what is queued by then stays queued. Catalog errors are logged and tried again.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let loops = self.deps.backends.iter().map(|(id, name)| self.serve(*id, name, &shutdown));
+        join_all(loops).await;
+    }
+
+    async fn serve(&self, id: BackendId, name: &BackendName, shutdown: &CancellationToken) {
+        let mut listener = self.deps.bell.listen();
+        let mut desk = Desk { id, name, window: Window::default(), looked_at: Instant::now(), turn: 0 };
+        while !shutdown.is_cancelled() {
+            // Not raced against the shutdown: a catalog call is never dropped half-way.
+            match self.look(&mut desk).await {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(backend.name = %name, error = report(&error), "dispatch failed; trying again");
+                }
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = listener.heard(self.settings.poll) => {}
+            }
+            // Rings may come with every outcome; looking that often would only cost the catalog.
+            tokio::time::sleep_until(desk.looked_at + self.settings.pause).await;
+        }
+    }
+
+    /// Fills the window once. True when it is worth looking again at once.
+    async fn look(&self, desk: &mut Desk<'_>) -> Result<bool, CatalogError> {
+        let depths = self.deps.catalog.depths().await?;
+        let depth =
+            depths.iter().find(|(id, _)| *id == desk.id).map_or_else(Depth::default, |(_, depth)| *depth);
+        let elapsed = std::mem::replace(&mut desk.looked_at, Instant::now()).elapsed();
+        desk.window.looked(depth.queued + depth.leased, elapsed);
+        let Self { settings: DispatcherSettings { floor, ceiling, horizon, .. }, .. } = *self;
+        let room = desk.window.room(&Bounds { floor, ceiling, horizon });
+        if depth.due == 0 || room == 0 || !self.accepts(desk.id).await? {
+            return Ok(false);
+        }
+        let groups = self.deps.catalog.due_groups(desk.id, room).await?;
+        desk.turn += 1;
+        let picks: Vec<Pick> = (groups.iter().zip(shares(&groups, room, desk.turn)))
+            .filter(|(_, limit)| *limit > 0)
+            .map(|(group, limit)| Pick { changeset: group.changeset, limit })
+            .collect();
+        if picks.is_empty() {
+            return Ok(false);
+        }
+        let tickets = self.deps.catalog.dispatch(desk.id, &picks, self.settings.queued_for).await?;
+        desk.window.dispatched(tickets.len() as u64);
+        let refused = self.publish(desk, &tickets).await;
+        if refused.is_empty() {
+            return Ok(!tickets.is_empty());
+        }
+        tracing::debug!(backend.name = %desk.name, jobs = refused.len(), "the queue refused messages");
+        self.deps.catalog.unpublish(&refused).await?;
+        Ok(false)
+    }
+
+    /// Whether work may go to the store now: it is neither paused nor waiting for a health probe.
+    async fn accepts(&self, id: BackendId) -> Result<bool, CatalogError> {
+        let records = self.deps.catalog.backends().await?;
+        let open =
+            |record: &BackendRecord| record.state == BackendState::Active && record.health.open.is_none();
+        Ok(records.iter().any(|(record, _)| record.id == id && open(record)))
+    }
+
+    /// Publishes, and returns what did not get into the queue. No transaction is held meanwhile.
+    async fn publish(&self, desk: &Desk<'_>, tickets: &[Ticket]) -> Vec<Ticket> {
+        let message = |t: &Ticket| Message { job: t.job, dispatch_seq: t.dispatch_seq, traceparent: None };
+        let messages = tickets.iter().map(message).collect();
+        let publish = self.deps.queue.publish(desk.name, messages);
+        match tokio::time::timeout(self.settings.publish_timeout, publish).await {
+            Ok(answers) => {
+                let refused = tickets.iter().zip(answers).filter(|(_, answer)| answer.is_err());
+                refused.map(|(ticket, _)| *ticket).collect()
+            }
+            // Some may have arrived: their claims find the row pending, or dispatched anew, and are stale.
+            Err(_elapsed) => tickets.to_vec(),
+        }
+    }
+}
+
+/// One store's loop.
+#[derive(Debug)]
+struct Desk<'a> {
+    id: BackendId,
+    name: &'a BackendName,
+    window: Window,
+    looked_at: Instant,
+    turn: u64,
+}

@@ -1,0 +1,192 @@
+//! What time alone brings: lapsed deadlines and leases, idle pushes, undo, and staging that nobody needs.
+//!
+//! Every step is bounded and safe to repeat, so a crash between two of them costs nothing, and a step that fails does not
+//! keep the others from running.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use n2s_catalog::{Catalog, CatalogError, StagedKey};
+use n2s_domain::{Clock, limits};
+use n2s_queue::Bell;
+use n2s_storage::{Staging, StagingKey};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::report::report;
+
+/// What the sweeper works with.
+#[derive(Clone, Debug)]
+pub struct SweeperDeps {
+    /// The truth.
+    pub catalog: Arc<dyn Catalog>,
+    /// Where sealed blobs wait.
+    pub staging: Staging,
+    /// Rung when a sweep made jobs due.
+    pub bell: Bell,
+    /// Tells the age of objects in staging.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Paces and patience.
+#[derive(Clone, Copy, Debug)]
+pub struct SweeperSettings {
+    /// Between two sweeps.
+    pub every: Duration,
+    /// Between two listings of staging: they cost as much as staging holds.
+    pub orphans_every: Duration,
+    /// How long staging keeps what nothing needs.
+    pub staging_grace: Duration,
+    /// When an open push that nobody continued is undone.
+    pub push_idle_max: Duration,
+}
+
+impl Default for SweeperSettings {
+    fn default() -> Self {
+        Self {
+            every: Duration::from_secs(2),
+            orphans_every: Duration::from_hours(1),
+            staging_grace: limits::STAGING_GRACE,
+            push_idle_max: limits::PUSH_IDLE_MAX,
+        }
+    }
+}
+
+const ROWS_MAX: u32 = 2_000;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Sweeper {
+    deps: SweeperDeps,
+    settings: SweeperSettings,
+}
+
+impl Sweeper {
+    /// A sweeper that does nothing until it is asked.
+    pub fn new(deps: SweeperDeps, settings: SweeperSettings) -> Self {
+        Self { deps, settings }
+    }
+
+    /// Returns all queued and leased jobs to pending. Call once, after this process took the home's engine lock and
+    /// before it dispatches: whoever held the jobs is gone.
+    pub async fn take_over(&self) -> Result<u64, CatalogError> {
+        self.deps.catalog.take_over_jobs().await
+    }
+
+    /// Sweeps until `shutdown`.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let mut listener = self.deps.bell.listen();
+        let mut orphans_at = Instant::now();
+        while !shutdown.is_cancelled() {
+            self.sweep(&shutdown).await;
+            if orphans_at <= Instant::now() && !shutdown.is_cancelled() {
+                Self::noting("orphans in staging", self.delete_orphans().await);
+                orphans_at = Instant::now() + self.settings.orphans_every;
+            }
+            let wake = Instant::now() + self.settings.every;
+            loop {
+                let left = wake.saturating_duration_since(Instant::now());
+                tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    rang = listener.heard(left) => {
+                        if !rang || left.is_zero() {
+                            break;
+                        }
+                        // Somebody may wait for an undo: `open` is refused until it has finished.
+                        Self::noting("undo", self.undo(&shutdown).await);
+                    }
+                }
+            }
+        }
+    }
+
+    /// One round of everything but the orphans.
+    pub async fn sweep(&self, shutdown: &CancellationToken) {
+        Self::noting("jobs", self.sweep_jobs(shutdown).await);
+        let idle = self.deps.catalog.abandon_idle(self.settings.push_idle_max).await;
+        Self::noting("idle pushes", idle.map(drop));
+        Self::noting("undo", self.undo(shutdown).await);
+        Self::noting("staging", self.free_unneeded(shutdown).await);
+    }
+
+    async fn sweep_jobs(&self, shutdown: &CancellationToken) -> Result<(), CatalogError> {
+        while !shutdown.is_cancelled() {
+            let swept = self.deps.catalog.sweep_jobs(ROWS_MAX).await?;
+            let rows = swept.requeued + swept.lost + swept.failed + swept.clamped;
+            if rows == 0 {
+                break;
+            }
+            tracing::info!(
+                requeued = swept.requeued,
+                lost = swept.lost,
+                failed = swept.failed,
+                clamped = swept.clamped,
+                "swept jobs"
+            );
+            self.deps.bell.ring();
+            if rows < u64::from(ROWS_MAX) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn undo(&self, shutdown: &CancellationToken) -> Result<(), CatalogError> {
+        while !shutdown.is_cancelled() && self.deps.catalog.undo_step(ROWS_MAX).await? {}
+        Ok(())
+    }
+
+    async fn free_unneeded(&self, shutdown: &CancellationToken) -> Result<(), CatalogError> {
+        while !shutdown.is_cancelled() {
+            let freed = self.deps.catalog.free_unneeded(self.settings.staging_grace, ROWS_MAX).await?;
+            self.delete(&freed).await;
+            if freed.len() < ROWS_MAX as usize {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes objects older than the grace period that no row names: a crash came between the row and the object.
+    pub async fn delete_orphans(&self) -> Result<(), CatalogError> {
+        let now = self.deps.clock.now();
+        let mut pages = self.deps.staging.list().ready_chunks(limits::BATCH_ITEMS_MAX);
+        while let Some(page) = pages.next().await {
+            let mut old = Vec::new();
+            for listed in page {
+                match listed {
+                    Ok(staged)
+                        if staged.modified.is_some_and(|at| now.since(at) > self.settings.staging_grace) =>
+                    {
+                        old.push(StagedKey { sealed_hash: staged.key.sealed_hash, id: staged.key.id });
+                    }
+                    Ok(_) => {}
+                    Err(error) => tracing::warn!(error = error.report(), "staging cannot be listed"),
+                }
+            }
+            if !old.is_empty() {
+                let orphans = self.deps.catalog.staged_orphans(&old).await?;
+                self.delete(&orphans).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, keys: &[StagedKey]) {
+        if keys.is_empty() {
+            return;
+        }
+        let objects: Vec<_> =
+            keys.iter().map(|key| StagingKey { sealed_hash: key.sealed_hash, id: key.id }).collect();
+        for error in self.deps.staging.delete(&objects).await.into_iter().filter_map(Result::err) {
+            tracing::warn!(error = error.report(), "left in staging; found again as an orphan");
+        }
+    }
+
+    fn noting(what: &'static str, done: Result<(), CatalogError>) {
+        if let Err(error) = done {
+            tracing::warn!(step = what, error = report(&error), "a sweep failed; trying again");
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! What a worker knows of one store: breaker, pause, how much it may have in flight, and what happened since when.
+//!
+//! "Since" is counted in events, not in time: two things that happen in one microsecond still have an order, and a clock
+//! that is set back cannot turn an old probe into a new one.
+
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use n2s_catalog::HealthReport;
+use n2s_domain::breaker::{Breaker, Circuit, FAULTS_TO_OPEN};
+use n2s_domain::concurrency::{Interval, Limit};
+use n2s_domain::judge::Probe;
+use n2s_domain::{Entropy, FailureKind, Timestamp};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// A point in a store's history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Mark(u64);
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct StoreHealth {
+    inner: Mutex<Inner>,
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct Inner {
+    breaker: Breaker,
+    paused: bool,
+    limit: Limit,
+    in_flight: u32,
+    events: u64,
+    succeeded: Option<Mark>,
+    probed: Option<(Mark, Probe)>,
+    interval: Interval,
+    interval_began: Instant,
+    news: HealthReport,
+    has_news: bool,
+}
+
+/// What one operation costs a store besides its bytes, in bytes.
+const TOLL: u64 = 64 * 1024;
+/// How long the adaptive limit watches before it moves.
+const WATCH: Duration = Duration::from_millis(500);
+const QUIET: Interval = Interval { length: Duration::ZERO, work: 0, saturated: false, pushed_back: false };
+
+impl StoreHealth {
+    pub(crate) fn new((min, max): (u32, u32)) -> Self {
+        let inner = Inner {
+            breaker: Breaker::default(),
+            paused: false,
+            limit: Limit::new(min, max),
+            in_flight: 0,
+            events: 1,
+            succeeded: None,
+            probed: None,
+            interval: QUIET,
+            interval_began: Instant::now(),
+            news: HealthReport::default(),
+            has_news: false,
+        };
+        Self { inner: Mutex::new(inner), changed: Notify::new() }
+    }
+
+    /// Waits until objects may be sent; returns how many more. For one waiter. Cancel-safe.
+    pub(crate) async fn free(&self) -> usize {
+        loop {
+            let changed = self.changed.notified();
+            {
+                let inner = self.lock();
+                let free = inner.limit.current().saturating_sub(inner.in_flight);
+                if inner.admits() && free > 0 {
+                    return free as usize;
+                }
+            }
+            changed.await;
+        }
+    }
+
+    /// Whether objects may be sent.
+    pub(crate) fn admits(&self) -> bool {
+        self.lock().admits()
+    }
+
+    /// Counts objects in flight until the answer is dropped.
+    pub(crate) fn occupy(&self, objects: usize) -> Slots<'_> {
+        let objects = u32::try_from(objects).unwrap_or(u32::MAX);
+        let mut inner = self.lock();
+        inner.in_flight = inner.in_flight.saturating_add(objects);
+        inner.interval.saturated |= inner.in_flight >= inner.limit.current();
+        Slots { health: self, objects }
+    }
+
+    /// Now, for later questions.
+    pub(crate) fn mark(&self) -> Mark {
+        self.lock().tick()
+    }
+
+    /// An object was acknowledged.
+    pub(crate) fn succeeded(&self, bytes: u64) {
+        let mut inner = self.lock();
+        inner.breaker = inner.breaker.succeeded();
+        inner.succeeded = Some(inner.tick());
+        inner.interval.work = inner.interval.work.saturating_add(bytes + TOLL);
+        inner.news.success = true;
+        inner.has_news = true;
+    }
+
+    /// The store did not answer usefully.
+    pub(crate) fn faulted(&self, now: Timestamp, entropy: &dyn Entropy) {
+        let mut inner = self.lock();
+        if inner.breaker.admits() {
+            inner.breaker = inner.breaker.faulted(now, entropy);
+        }
+        inner.interval.pushed_back = true;
+        inner.has_news = true;
+    }
+
+    /// The store asked for less.
+    pub(crate) fn throttled(&self) {
+        self.lock().interval.pushed_back = true;
+    }
+
+    /// The last error, for people.
+    pub(crate) fn note_error(&self, kind: FailureKind, message: &str) {
+        let mut inner = self.lock();
+        inner.news.error = Some((kind, message.to_owned()));
+        inner.has_news = true;
+    }
+
+    /// Stops sending, or goes on.
+    pub(crate) fn set_paused(&self, paused: bool) {
+        self.lock().paused = paused;
+        self.changed.notify_one();
+    }
+
+    /// Whether a probe or an earlier process paused it.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.lock().paused
+    }
+
+    /// A health probe that began at `began` has ended.
+    pub(crate) fn probed(&self, began: Mark, healthy: bool, now: Timestamp, entropy: &dyn Entropy) {
+        let mut inner = self.lock();
+        inner.probed = Some((began, if healthy { Probe::Healthy } else { Probe::Unhealthy }));
+        inner.breaker = inner.breaker.probed(healthy, now, entropy);
+        inner.has_news = true;
+        drop(inner);
+        self.changed.notify_one();
+    }
+
+    /// Opens the circuit although nothing failed here yet: an earlier process saw it fail.
+    pub(crate) fn open(&self, now: Timestamp, entropy: &dyn Entropy) {
+        let mut inner = self.lock();
+        while inner.breaker.admits() {
+            inner.breaker = inner.breaker.faulted(now, entropy);
+        }
+    }
+
+    /// What a probe that began after `since` said.
+    pub(crate) fn probe_since(&self, since: Mark) -> Probe {
+        self.lock().probed.filter(|(began, _)| *began > since).map_or(Probe::Unknown, |(_, probe)| probe)
+    }
+
+    /// Whether an object was acknowledged after `since`.
+    pub(crate) fn success_since(&self, since: Mark) -> bool {
+        self.lock().succeeded.is_some_and(|at| at > since)
+    }
+
+    /// Faults in a row, as far as patience should grow with them: once the circuit is open, probes decide.
+    pub(crate) fn faults(&self) -> u32 {
+        self.lock().breaker.faults.min(FAULTS_TO_OPEN)
+    }
+
+    /// Whether the open circuit wants its probe.
+    pub(crate) fn wants_probe(&self, now: Timestamp) -> bool {
+        self.lock().breaker.wants_probe(now)
+    }
+
+    /// What happened since the last call; `None` when nothing did.
+    pub(crate) fn news(&self, now: Timestamp) -> Option<HealthReport> {
+        let mut inner = self.lock();
+        if !std::mem::take(&mut inner.has_news) {
+            return None;
+        }
+        let open_for = match inner.breaker.circuit {
+            Circuit::Closed => None,
+            Circuit::Open { probe_at } => Some(probe_at.since(now)),
+        };
+        let concurrency = Some(inner.limit.current());
+        Some(HealthReport { open_for, concurrency, ..std::mem::take(&mut inner.news) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect("no holder of this lock can panic")
+    }
+}
+
+impl Inner {
+    fn admits(&self) -> bool {
+        !self.paused && self.breaker.admits()
+    }
+
+    fn tick(&mut self) -> Mark {
+        self.events += 1;
+        Mark(self.events)
+    }
+
+    fn watch(&mut self) {
+        let length = self.interval_began.elapsed();
+        if length >= WATCH {
+            let before = self.limit.current();
+            self.limit = self.limit.observed(Interval { length, ..self.interval });
+            self.has_news |= before != self.limit.current();
+            self.interval = QUIET;
+            self.interval_began = Instant::now();
+        }
+    }
+}
+
+/// Objects in flight.
+#[derive(Debug)]
+pub(crate) struct Slots<'a> {
+    health: &'a StoreHealth,
+    objects: u32,
+}
+
+impl Drop for Slots<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.health.lock();
+        inner.in_flight = inner.in_flight.saturating_sub(self.objects);
+        inner.watch();
+        drop(inner);
+        self.health.changed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use n2s_domain::SeededEntropy;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_micros(0);
+
+    #[test]
+    fn only_what_came_later_counts() {
+        let (health, entropy) = (StoreHealth::new((1, 8)), SeededEntropy::new(1));
+        health.succeeded(1);
+        let began = health.mark();
+        let probe = health.mark();
+        assert!(!health.success_since(began));
+        health.succeeded(1);
+        health.probed(probe, true, NOW, &entropy);
+        assert!(health.success_since(began));
+        assert_eq!(health.probe_since(began), Probe::Healthy);
+        assert_eq!(health.probe_since(health.mark()), Probe::Unknown);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_free_while_open_or_paused_or_full() {
+        let (health, entropy) = (StoreHealth::new((2, 2)), SeededEntropy::new(1));
+        let is_free = || tokio::time::timeout(Duration::from_millis(1), health.free());
+        assert_eq!(is_free().await.unwrap(), 2);
+        let slots = health.occupy(2);
+        assert!(is_free().await.is_err());
+        drop(slots);
+        health.set_paused(true);
+        assert!(is_free().await.is_err());
+        health.set_paused(false);
+        health.open(NOW, &entropy);
+        assert!(is_free().await.is_err());
+        health.probed(health.mark(), true, NOW, &entropy);
+        assert_eq!(is_free().await.unwrap(), 2);
+    }
+}

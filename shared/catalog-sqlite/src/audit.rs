@@ -1,0 +1,72 @@
+//! See `n2s_catalog::audit`.
+
+use async_trait::async_trait;
+use n2s_catalog::{Audit, CatalogError, Drift};
+
+use crate::connect::SqliteCatalog;
+use crate::decode::col;
+use crate::error::{At as _, Fail};
+
+/// Each query names a counter, what it keeps and what its rows count to.
+const RECOUNTS: &[&str] = &[
+    "SELECT 'backend ' || b.name || ': pending' AS counter, b.pending AS kept,
+        (SELECT count(*) FROM blob_backends s WHERE s.backend_id = b.id AND s.status = 'pending') AS counted FROM backends b",
+    "SELECT 'backend ' || b.name || ': completed' AS counter, b.completed AS kept,
+        (SELECT count(*) FROM blob_backends s WHERE s.backend_id = b.id AND s.status = 'completed') AS counted FROM backends b",
+    "SELECT 'backend ' || b.name || ': failed' AS counter, b.failed AS kept,
+        (SELECT count(*) FROM blob_backends s WHERE s.backend_id = b.id AND s.status = 'failed') AS counted FROM backends b",
+    "SELECT 'backend ' || b.name || ': bytes' AS counter, b.bytes AS kept,
+        (SELECT coalesce(sum(l.encrypted_size), 0) FROM blob_backends s JOIN blobs l ON l.id = s.blob_id
+         WHERE s.backend_id = b.id AND s.status = 'completed') AS counted FROM backends b",
+    "SELECT 'changeset ' || c.changeset_id || ' on ' || c.backend_id || ': waiting' AS counter,
+        c.waiting + coalesce((SELECT sum(d.waiting) FROM completion_deltas d
+            WHERE d.changeset_id = c.changeset_id AND d.backend_id = c.backend_id), 0) AS kept,
+        (SELECT count(*) FROM placement_waiters w JOIN blob_backends s USING (blob_id, backend_id)
+         WHERE w.changeset_id = c.changeset_id AND w.backend_id = c.backend_id AND s.status = 'pending') AS counted
+     FROM changeset_backends c",
+    "SELECT 'changeset ' || c.changeset_id || ' on ' || c.backend_id || ': failed' AS counter,
+        c.failed + coalesce((SELECT sum(d.failed) FROM completion_deltas d
+            WHERE d.changeset_id = c.changeset_id AND d.backend_id = c.backend_id), 0) AS kept,
+        (SELECT count(*) FROM placement_waiters w JOIN blob_backends s USING (blob_id, backend_id)
+         WHERE w.changeset_id = c.changeset_id AND w.backend_id = c.backend_id AND s.status = 'failed') AS counted
+     FROM changeset_backends c",
+    "SELECT 'version ' || c.version || ' of dataset ' || c.dataset_id || ': files' AS counter, c.file_count AS kept,
+        (SELECT count(*) FROM files f WHERE f.dataset_id = c.dataset_id AND f.from_version <= c.version
+            AND (f.to_version IS NULL OR f.to_version > c.version)) AS counted
+     FROM changesets c WHERE c.committed_at IS NOT NULL",
+    "SELECT 'version ' || c.version || ' of dataset ' || c.dataset_id || ': bytes' AS counter, c.total_size AS kept,
+        (SELECT coalesce(sum(f.size), 0) FROM files f WHERE f.dataset_id = c.dataset_id AND f.from_version <= c.version
+            AND (f.to_version IS NULL OR f.to_version > c.version)) AS counted
+     FROM changesets c WHERE c.committed_at IS NOT NULL",
+    "SELECT 'pending placements without a job' AS counter, 0 AS kept, (SELECT count(*) FROM blob_backends s
+        WHERE s.status = 'pending' AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.blob_id = s.blob_id AND j.backend_id = s.backend_id))
+        AS counted",
+];
+
+#[async_trait]
+impl Audit for SqliteCatalog {
+    async fn audit(&self) -> Result<Vec<Drift>, CatalogError> {
+        self.recount().await.at("recount")
+    }
+}
+
+impl SqliteCatalog {
+    async fn recount(&self) -> Result<Vec<Drift>, Fail> {
+        // One read transaction is one snapshot.
+        let mut tx = self.readers().begin().await?;
+        let mut drifts = Vec::new();
+        for recount in RECOUNTS {
+            for row in sqlx::query(*recount).fetch_all(&mut *tx).await? {
+                let drift = Drift {
+                    counter: col(&row, "counter")?,
+                    kept: col(&row, "kept")?,
+                    counted: col(&row, "counted")?,
+                };
+                if drift.kept != drift.counted {
+                    drifts.push(drift);
+                }
+            }
+        }
+        Ok(drifts)
+    }
+}

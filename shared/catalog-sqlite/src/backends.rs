@@ -1,0 +1,157 @@
+//! See `n2s_catalog::backends`.
+
+use async_trait::async_trait;
+use n2s_catalog::{
+    BackendHealth, BackendRecord, BackendState, BackendTally, Backends, CatalogError, HealthReport,
+};
+use n2s_domain::{BackendId, BackendName, Epoch, Timestamp, VaultId};
+use sqlx::sqlite::SqliteRow;
+
+use crate::connect::SqliteCatalog;
+use crate::decode::{array, col, count, failure, small, time, time_opt, word};
+use crate::error::{At as _, Fail};
+
+#[async_trait]
+impl Backends for SqliteCatalog {
+    async fn ensure_backends(
+        &self,
+        configured: &[(BackendName, String)],
+    ) -> Result<Vec<BackendRecord>, CatalogError> {
+        self.ensure(configured).await.at("record the configured backends")
+    }
+
+    async fn backends(&self) -> Result<Vec<(BackendRecord, BackendTally)>, CatalogError> {
+        self.all_backends().await.at("list backends")
+    }
+
+    async fn set_initialised(&self, backend: BackendId, vault: VaultId) -> Result<(), CatalogError> {
+        let sql =
+            "UPDATE backends SET initialised_at = ?, vault_id = ? WHERE id = ? AND initialised_at IS NULL";
+        let query = sqlx::query(sql).bind(self.now()).bind(vault.0.to_vec()).bind(backend.0);
+        self.run(query).await.at("note that a store is initialised")
+    }
+
+    async fn placed_epochs(&self, backend: BackendId) -> Result<Vec<Epoch>, CatalogError> {
+        self.epochs_on(backend).await.at("read which keys a store has")
+    }
+
+    async fn epoch_placed(&self, backend: BackendId, epoch: Epoch) -> Result<(), CatalogError> {
+        let sql = "INSERT INTO backend_epochs (backend_id, epoch, placed_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
+        let query = sqlx::query(sql).bind(backend.0).bind(i64::from(epoch.0)).bind(self.now());
+        self.run(query).await.at("note that a key is on a store")
+    }
+
+    async fn pause(&self, backend: BackendId, by_operator: bool, reason: &str) -> Result<(), CatalogError> {
+        let by = if by_operator { "operator" } else { "health" };
+        let query = sqlx::query(
+            "UPDATE backends SET pause_reason = ?1, paused_at = CASE WHEN paused_by IS ?2 THEN paused_at ELSE ?3 END,
+                paused_by = ?2
+             WHERE id = ?4 AND (?2 = 'operator' OR paused_by IS NOT 'operator')",
+        );
+        let query = query.bind(reason.to_owned()).bind(by).bind(self.now()).bind(backend.0);
+        self.run(query).await.at("pause a backend")
+    }
+
+    async fn resume(&self, backend: BackendId, by_operator: bool) -> Result<(), CatalogError> {
+        let query = sqlx::query(
+            "UPDATE backends SET paused_by = NULL, pause_reason = NULL, paused_at = NULL, open_since = NULL, probe_at = NULL
+             WHERE id = ? AND (? OR paused_by = 'health')",
+        );
+        self.run(query.bind(backend.0).bind(by_operator)).await.at("resume a backend")
+    }
+
+    async fn report_health(&self, backend: BackendId, report: &HealthReport) -> Result<(), CatalogError> {
+        let now = self.now();
+        let probe_at = report.open_for.map(|wait| Timestamp::from_micros(now).after(wait).as_micros());
+        let (kind, message) =
+            report.error.clone().map_or((None, None), |(kind, text)| (Some(kind.as_str()), Some(text)));
+        let query = sqlx::query(
+            "UPDATE backends SET
+                open_since = CASE WHEN ?1 IS NULL THEN NULL ELSE coalesce(open_since, ?2) END, probe_at = ?1,
+                error_kind = coalesce(?3, error_kind), error_message = coalesce(?4, error_message),
+                error_at = CASE WHEN ?3 IS NULL THEN error_at ELSE ?2 END,
+                success_at = CASE WHEN ?5 THEN ?2 ELSE success_at END, concurrency = coalesce(?6, concurrency)
+             WHERE id = ?7",
+        );
+        let query = query.bind(probe_at).bind(now).bind(kind).bind(message).bind(report.success);
+        self.run(query.bind(report.concurrency.map(i64::from)).bind(backend.0))
+            .await
+            .at("record a store's health")
+    }
+}
+
+type Statement<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
+
+impl SqliteCatalog {
+    /// One statement is one transaction.
+    pub(crate) async fn run(&self, query: Statement<'_>) -> Result<(), Fail> {
+        let mut writer = self.writer().await;
+        query.execute(&mut *writer).await?;
+        Ok(())
+    }
+
+    async fn ensure(&self, configured: &[(BackendName, String)]) -> Result<Vec<BackendRecord>, Fail> {
+        let known = self.all_backends().await?;
+        let missing = configured.iter().filter(|(name, _)| !known.iter().any(|(row, _)| row.name == *name));
+        for (name, kind) in missing {
+            let sql = "INSERT INTO backends (name, kind, created_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
+            self.run(sqlx::query(sql).bind(name.to_string()).bind(kind.clone()).bind(self.now())).await?;
+        }
+        let rows = self.all_backends().await?;
+        let row =
+            |name: &BackendName| rows.iter().find(|(row, _)| row.name == *name).map(|(row, _)| row.clone());
+        Ok(configured.iter().filter_map(|(name, _)| row(name)).collect())
+    }
+
+    async fn all_backends(&self) -> Result<Vec<(BackendRecord, BackendTally)>, Fail> {
+        let rows = sqlx::query("SELECT * FROM backends ORDER BY name").fetch_all(self.readers()).await?;
+        rows.iter().map(|row| Ok((record(row)?, tally(row)?))).collect()
+    }
+
+    async fn epochs_on(&self, backend: BackendId) -> Result<Vec<Epoch>, Fail> {
+        let rows = sqlx::query("SELECT epoch FROM backend_epochs WHERE backend_id = ? ORDER BY epoch")
+            .bind(backend.0)
+            .fetch_all(self.readers())
+            .await?;
+        rows.iter().map(|row| Ok(Epoch(small(row, "epoch")?))).collect()
+    }
+}
+
+fn record(row: &SqliteRow) -> Result<BackendRecord, Fail> {
+    let vault = col::<Option<&[u8]>>(row, "vault_id")?.map(|_| array(row, "vault_id")).transpose()?;
+    let state = match col::<Option<&str>>(row, "paused_by")? {
+        None => BackendState::Active,
+        Some(by) => BackendState::Paused {
+            by_operator: by == "operator",
+            reason: col::<Option<String>>(row, "pause_reason")?.unwrap_or_default(),
+            since: time(row, "paused_at")?,
+        },
+    };
+    let open = time_opt(row, "open_since")?.zip(time_opt(row, "probe_at")?);
+    let error_at = time_opt(row, "error_at")?;
+    let health = BackendHealth {
+        open,
+        last_error: failure(row)?.zip(error_at).map(|((kind, text), at)| (kind, text, at)),
+        last_success_at: time_opt(row, "success_at")?,
+        concurrency: col::<Option<i64>>(row, "concurrency")?.and_then(|limit| u32::try_from(limit).ok()),
+    };
+    Ok(BackendRecord {
+        id: BackendId(col(row, "id")?),
+        name: word(row, "name")?,
+        kind: col(row, "kind")?,
+        created_at: time(row, "created_at")?,
+        initialised_at: time_opt(row, "initialised_at")?,
+        vault: vault.map(VaultId),
+        state,
+        health,
+    })
+}
+
+fn tally(row: &SqliteRow) -> Result<BackendTally, Fail> {
+    Ok(BackendTally {
+        pending: count(row, "pending")?,
+        completed: count(row, "completed")?,
+        failed: count(row, "failed")?,
+        bytes: count(row, "bytes")?,
+    })
+}

@@ -1,0 +1,235 @@
+//! See `n2s_catalog::completion`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use n2s_catalog::{CatalogError, Completion, Settled};
+use n2s_domain::changeset::{StoreProgress, settle};
+use n2s_domain::{ChangesetId, ChangesetStatus};
+use uuid::Uuid;
+
+use crate::connect::{SqliteCatalog, Tx, begin};
+use crate::decode::{array, col, json};
+use crate::error::{At as _, Fail};
+use crate::placing::delta;
+
+#[async_trait]
+impl Completion for SqliteCatalog {
+    async fn fold(&self, limit: u32) -> Result<(Vec<Settled>, bool), CatalogError> {
+        self.fold_deltas(limit).await.at("fold completions")
+    }
+}
+
+/// A committed changeset on one store.
+struct Store {
+    changeset: i64,
+    backend: i64,
+    waiting: i64,
+    failed: i64,
+    manifest: String,
+    /// What its parent's manifest is there, and whether something of the parent's own has failed there; `None` without a parent.
+    parent: Option<(String, i64)>,
+}
+
+impl SqliteCatalog {
+    async fn fold_deltas(&self, limit: u32) -> Result<(Vec<Settled>, bool), Fail> {
+        let now = self.now();
+        if sqlx::query("SELECT 1 FROM completion_deltas LIMIT 1")
+            .fetch_optional(self.readers())
+            .await?
+            .is_none()
+        {
+            return Ok((Vec::new(), false));
+        }
+        let mut writer = self.writer().await;
+        let mut tx = begin(&mut writer).await?;
+        let touched = add_up(&mut tx, limit).await?;
+        let mut changesets = BTreeSet::new();
+        for (changeset, backend) in touched {
+            if let Some(store) = store(&mut tx, changeset, backend).await? {
+                advance(&mut tx, &store, now).await?;
+                changesets.insert(changeset);
+            }
+        }
+        let mut settled = Vec::new();
+        for changeset in changesets {
+            settled.extend(fire(&mut tx, changeset, now).await?);
+        }
+        tx.commit().await?;
+        Ok((settled, true))
+    }
+}
+
+/// Applies deltas to their counters; returns which were touched.
+async fn add_up(tx: &mut Tx<'_>, limit: u32) -> Result<BTreeSet<(i64, i64)>, Fail> {
+    let rows = sqlx::query("SELECT * FROM completion_deltas ORDER BY id LIMIT ?");
+    let rows = rows.bind(i64::from(limit)).fetch_all(&mut **tx).await?;
+    let mut sums: BTreeMap<(i64, i64), (i64, i64)> = BTreeMap::new();
+    let mut last = 0;
+    for row in &rows {
+        last = col(row, "id")?;
+        let sum = sums.entry((col(row, "changeset_id")?, col(row, "backend_id")?)).or_default();
+        sum.0 += col::<i64>(row, "waiting")?;
+        sum.1 += col::<i64>(row, "failed")?;
+    }
+    let list: Vec<_> = sums.iter().map(|((changeset, backend), (w, f))| (changeset, backend, w, f)).collect();
+    sqlx::query(
+        "UPDATE changeset_backends SET waiting = waiting + (j.value ->> 2), failed = failed + (j.value ->> 3)
+         FROM json_each(?) j WHERE changeset_id = j.value ->> 0 AND backend_id = j.value ->> 1",
+    )
+    .bind(json(&list))
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query("DELETE FROM completion_deltas WHERE id <= ?").bind(last).execute(&mut **tx).await?;
+    Ok(sums.into_keys().collect())
+}
+
+/// `None` when the changeset is not committed.
+async fn store(tx: &mut Tx<'_>, changeset: i64, backend: i64) -> Result<Option<Store>, Fail> {
+    let row = sqlx::query(
+        "SELECT s.waiting, s.failed, s.manifest, p.manifest AS parent_manifest, coalesce(p.failed, 0) AS parent_failed, c.parent_id
+         FROM changeset_backends s JOIN changesets c ON c.id = s.changeset_id
+         LEFT JOIN changeset_backends p ON p.changeset_id = c.parent_id AND p.backend_id = s.backend_id
+         WHERE s.changeset_id = ? AND s.backend_id = ? AND c.committed_at IS NOT NULL",
+    );
+    let Some(row) = row.bind(changeset).bind(backend).fetch_optional(&mut **tx).await? else {
+        return Ok(None);
+    };
+    let parent = match col::<Option<i64>>(&row, "parent_id")? {
+        None => None,
+        // A store the parent was never asked onto is one where it is not whole.
+        Some(_) => Some((
+            col::<Option<String>>(&row, "parent_manifest")?.unwrap_or_else(|| "blocked".to_owned()),
+            col(&row, "parent_failed")?,
+        )),
+    };
+    let (waiting, failed) = (col(&row, "waiting")?, col(&row, "failed")?);
+    Ok(Some(Store { changeset, backend, waiting, failed, manifest: col(&row, "manifest")?, parent }))
+}
+
+/// Creates the manifest job in the transaction that makes a version whole on a store, or says what blocks it.
+async fn advance(tx: &mut Tx<'_>, store: &Store, now: i64) -> Result<(), Fail> {
+    let open = matches!(store.manifest.as_str(), "waiting" | "blocked");
+    if !open || store.waiting > 0 || store.failed > 0 {
+        return Ok(());
+    }
+    let ready = match &store.parent {
+        None => true,
+        Some((manifest, _)) if manifest == "completed" => true,
+        Some((manifest, failed)) if *failed > 0 || matches!(manifest.as_str(), "failed" | "blocked") => {
+            if whole(tx, store).await? {
+                true
+            } else {
+                return set(tx, store, "blocked").await;
+            }
+        }
+        Some(_) => return Ok(()),
+    };
+    debug_assert!(ready);
+    sqlx::query(
+        "INSERT INTO jobs (kind, backend_id, project_id, changeset_id, due_at)
+         SELECT 'manifest', ?2, d.project_id, c.id, ?3 FROM changesets c JOIN datasets d ON d.id = c.dataset_id WHERE c.id = ?1
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(store.changeset)
+    .bind(store.backend)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    set(tx, store, "pending").await
+}
+
+/// Whether every blob and segment of the version is completed on the store, inherited ones included. Looks at every row: only
+/// asked when the version it builds on is not whole there.
+async fn whole(tx: &mut Tx<'_>, store: &Store) -> Result<bool, Fail> {
+    let missing = sqlx::query(
+        "WITH v AS (SELECT dataset_id, version FROM changesets WHERE id = ?1),
+         needed AS (
+            SELECT f.blob_id FROM v JOIN files f ON f.dataset_id = v.dataset_id AND f.from_version <= v.version
+                AND (f.to_version IS NULL OR f.to_version > v.version) WHERE f.blob_id IS NOT NULL
+            UNION SELECT p.blob_id FROM v JOIN files f ON f.dataset_id = v.dataset_id AND f.from_version <= v.version
+                AND (f.to_version IS NULL OR f.to_version > v.version) JOIN file_blobs p ON p.file_id = f.id
+            UNION SELECT s.blob_id FROM v JOIN manifest_groups g ON g.dataset_id = v.dataset_id AND g.through <= v.version
+                AND g.through >= coalesce((SELECT max(b.through) FROM manifest_groups b WHERE b.dataset_id = v.dataset_id
+                    AND b.kind = g.kind AND b.since = 0 AND b.through <= v.version), 0)
+                JOIN manifest_segments s ON s.group_id = g.id)
+         SELECT 1 FROM needed n WHERE NOT EXISTS (SELECT 1 FROM blob_backends s
+            WHERE s.blob_id = n.blob_id AND s.backend_id = ?2 AND s.status = 'completed') LIMIT 1",
+    );
+    Ok(missing.bind(store.changeset).bind(store.backend).fetch_optional(&mut **tx).await?.is_none())
+}
+
+async fn set(tx: &mut Tx<'_>, store: &Store, manifest: &'static str) -> Result<(), Fail> {
+    if store.manifest == manifest {
+        return Ok(());
+    }
+    sqlx::query("UPDATE changeset_backends SET manifest = ?3 WHERE changeset_id = ?1 AND backend_id = ?2")
+        .bind(store.changeset)
+        .bind(store.backend)
+        .bind(manifest)
+        .execute(&mut **tx)
+        .await?;
+    if manifest == "blocked" {
+        wake_children(tx, store.changeset, store.backend).await?;
+    }
+    Ok(())
+}
+
+async fn wake_children(tx: &mut Tx<'_>, changeset: i64, backend: i64) -> Result<(), Fail> {
+    let rows = sqlx::query("SELECT id FROM changesets WHERE parent_id = ? AND committed_at IS NOT NULL");
+    for row in rows.bind(changeset).fetch_all(&mut **tx).await? {
+        delta(tx, col(&row, "id")?, backend, 0, 0).await?;
+    }
+    Ok(())
+}
+
+/// Settles a changeset once per generation.
+async fn fire(tx: &mut Tx<'_>, changeset: i64, now: i64) -> Result<Option<Settled>, Fail> {
+    let rows = sqlx::query("SELECT * FROM changeset_backends WHERE changeset_id = ?");
+    let rows = rows.bind(changeset).fetch_all(&mut **tx).await?;
+    let mut stores = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let (waiting, failed): (i64, i64) = (col(row, "waiting")?, col(row, "failed")?);
+        let progress = match col::<&str>(row, "manifest")? {
+            _ if waiting > 0 => StoreProgress::Waiting,
+            "completed" => StoreProgress::Whole,
+            "failed" | "blocked" => StoreProgress::Broken,
+            _ if failed > 0 => StoreProgress::Broken,
+            _ => StoreProgress::Waiting,
+        };
+        stores.push(progress);
+    }
+    for row in &rows {
+        // What builds on a version that failed here must look again.
+        if col::<i64>(row, "failed")? > 0 {
+            wake_stuck_children(tx, changeset, col(row, "backend_id")?).await?;
+        }
+    }
+    let row = sqlx::query("SELECT uuid, status, generation, min_copies FROM changesets WHERE id = ?");
+    let row = row.bind(changeset).fetch_one(&mut **tx).await?;
+    let min_copies = usize::try_from(col::<i64>(&row, "min_copies")?).unwrap_or(usize::MAX);
+    let status = settle(&stores, min_copies);
+    if status == ChangesetStatus::Pushing || status.as_str() == col::<&str>(&row, "status")? {
+        return Ok(None);
+    }
+    sqlx::query("UPDATE changesets SET status = ?3, completed_at = ?4 WHERE id = ?1 AND generation = ?2")
+        .bind(changeset)
+        .bind(col::<i64>(&row, "generation")?)
+        .bind(status.as_str())
+        .bind(now)
+        .execute(&mut **tx)
+        .await?;
+    Ok(Some(Settled { changeset: ChangesetId(Uuid::from_bytes(array(&row, "uuid")?)), status }))
+}
+
+/// Only children that are still waiting for this version: otherwise the fold would never come to rest.
+async fn wake_stuck_children(tx: &mut Tx<'_>, changeset: i64, backend: i64) -> Result<(), Fail> {
+    let rows = sqlx::query(
+        "SELECT c.id FROM changesets c JOIN changeset_backends s ON s.changeset_id = c.id AND s.backend_id = ?2
+         WHERE c.parent_id = ?1 AND c.committed_at IS NOT NULL AND s.manifest = 'waiting' AND s.waiting = 0 AND s.failed = 0",
+    );
+    for row in rows.bind(changeset).bind(backend).fetch_all(&mut **tx).await? {
+        delta(tx, col(&row, "id")?, backend, 0, 0).await?;
+    }
+    Ok(())
+}

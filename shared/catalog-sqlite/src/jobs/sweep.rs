@@ -1,0 +1,104 @@
+//! Deadlines and leases that passed, a clock that was set back, a home that changed hands.
+
+use std::time::Duration;
+
+use n2s_catalog::{Depth, SweepReport};
+use n2s_domain::limits::{JOB_HELD_MAX, LOSSES_ALONE_MAX, LOSSES_BEFORE_ALONE};
+use n2s_domain::{BackendId, FailureKind, Timestamp};
+use serde_json::{Value, json};
+
+use super::finish::{fail_uploads, manifest_ended};
+use crate::connect::{SqliteCatalog, Tx, begin};
+use crate::decode::{col, count, time_opt};
+use crate::error::Fail;
+
+/// No backoff is longer; a due time further ahead means that the clock was set back.
+const DUE_AHEAD_MAX: Duration = Duration::from_hours(24);
+
+impl SqliteCatalog {
+    pub(super) async fn sweep(&self, limit: u32) -> Result<SweepReport, Fail> {
+        let now = self.now();
+        let mut writer = self.writer().await;
+        let mut tx = begin(&mut writer).await?;
+        let clamped = clamp(&mut tx, now).await?;
+        let requeued = sqlx::query(
+            "UPDATE jobs SET state = 0, due_at = ?1 WHERE id IN (
+                SELECT id FROM jobs WHERE state <> 0 AND deadline <= ?1 AND state = 1 LIMIT ?2)",
+        );
+        let requeued = requeued.bind(now).bind(i64::from(limit)).execute(&mut *tx).await?.rows_affected();
+        let failed = fail_lost(&mut tx, now).await?;
+        let lost = sqlx::query(
+            "UPDATE jobs SET state = 0, due_at = ?1, lost_count = lost_count + 1 WHERE id IN (
+                SELECT id FROM jobs WHERE state <> 0 AND deadline <= ?1 AND state = 2 LIMIT ?2)",
+        );
+        let lost = lost.bind(now).bind(i64::from(limit)).execute(&mut *tx).await?.rows_affected();
+        tx.commit().await?;
+        Ok(SweepReport { requeued, lost, failed, clamped })
+    }
+
+    pub(super) async fn take_over(&self) -> Result<u64, Fail> {
+        let mut writer = self.writer().await;
+        let done = sqlx::query("UPDATE jobs SET state = 0, due_at = ? WHERE state <> 0");
+        Ok(done.bind(self.now()).execute(&mut *writer).await?.rows_affected())
+    }
+
+    pub(super) async fn live(&self) -> Result<Vec<(BackendId, Depth)>, Fail> {
+        let rows = sqlx::query(
+            "SELECT backend_id, sum(state = 0) AS pending, sum(state = 0 AND due_at <= ?1) AS due, sum(state = 1) AS queued,
+                sum(state = 2) AS leased, min(CASE WHEN state = 0 AND due_at <= ?1 THEN due_at END) AS oldest_due,
+                min(CASE WHEN state = 0 AND due_at > ?1 THEN due_at END) AS next_due
+             FROM jobs GROUP BY backend_id",
+        );
+        let depth = |row| {
+            let depth = Depth {
+                pending: count(row, "pending")?,
+                due: count(row, "due")?,
+                queued: count(row, "queued")?,
+                leased: count(row, "leased")?,
+                oldest_due: time_opt(row, "oldest_due")?,
+                next_due: time_opt(row, "next_due")?,
+            };
+            Ok((BackendId(col(row, "backend_id")?), depth))
+        };
+        rows.bind(self.now()).fetch_all(self.readers()).await?.iter().map(depth).collect()
+    }
+}
+
+/// What lies further ahead than it can is brought back.
+async fn clamp(tx: &mut Tx<'_>, now: i64) -> Result<u64, Fail> {
+    let (due, held) =
+        (Timestamp::from_micros(now).after(DUE_AHEAD_MAX), Timestamp::from_micros(now).after(JOB_HELD_MAX));
+    let jobs = sqlx::query(
+        "UPDATE jobs SET due_at = CASE WHEN state = 0 THEN ?1 ELSE due_at END, deadline = min(deadline, ?1)
+         WHERE state = 0 AND due_at > ?2 OR state <> 0 AND deadline > ?3",
+    );
+    let jobs =
+        jobs.bind(now).bind(due.as_micros()).bind(held.as_micros()).execute(&mut **tx).await?.rows_affected();
+    let probes =
+        sqlx::query("UPDATE backends SET probe_at = ?1 WHERE probe_at > ?2").bind(now).bind(due.as_micros());
+    Ok(jobs + probes.execute(&mut **tx).await?.rows_affected())
+}
+
+/// Jobs whose holders kept disappearing while they held nothing else.
+async fn fail_lost(tx: &mut Tx<'_>, now: i64) -> Result<u64, Fail> {
+    const TEXT: &str = "workers that held this object alone kept disappearing";
+    let rows = sqlx::query(
+        "DELETE FROM jobs WHERE state = 2 AND deadline <= ?1 AND lost_count + 1 >= ?2
+         RETURNING blob_id, backend_id, changeset_id",
+    );
+    let rows =
+        rows.bind(now).bind(i64::from(LOSSES_BEFORE_ALONE + LOSSES_ALONE_MAX)).fetch_all(&mut **tx).await?;
+    let mut uploads: Vec<Value> = Vec::new();
+    for row in &rows {
+        let (blob, backend): (Option<i64>, i64) = (col(row, "blob_id")?, col(row, "backend_id")?);
+        match blob {
+            Some(blob) => uploads.push(json!([blob, backend, FailureKind::Lost.as_str(), TEXT, 0])),
+            None => {
+                let which = (col(row, "changeset_id")?, backend);
+                manifest_ended(tx, which, "failed", Some((FailureKind::Lost, TEXT)), now).await?;
+            }
+        }
+    }
+    fail_uploads(tx, &uploads, now).await?;
+    Ok(rows.len() as u64)
+}

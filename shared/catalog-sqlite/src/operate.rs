@@ -1,0 +1,149 @@
+//! See `n2s_catalog::operate`.
+
+use async_trait::async_trait;
+use n2s_catalog::{CatalogError, FailedFilter, FailedUpload, Operate, Page, Retried};
+use n2s_domain::FailureKind;
+use sqlx::sqlite::SqliteRow;
+
+use crate::connect::{SqliteCatalog, Tx, begin};
+use crate::decode::{col, content, json, path, sealed, small, time_opt, word};
+use crate::error::{At as _, Fail};
+use crate::placing::{delta, next_generation, rearm};
+
+#[async_trait]
+impl Operate for SqliteCatalog {
+    async fn failed_uploads(
+        &self,
+        filter: &FailedFilter,
+        page: &Page<String>,
+    ) -> Result<Vec<FailedUpload>, CatalogError> {
+        self.failures(filter, page).await.at("list failed uploads")
+    }
+
+    async fn retry_failed(&self, filter: &FailedFilter, limit: u32) -> Result<Retried, CatalogError> {
+        self.retry(filter, limit).await.at("retry failed uploads")
+    }
+}
+
+/// Failed placements and manifests under one roof; `key` orders and pages.
+const FAILURES: &str = "
+    SELECT * FROM (
+        SELECT 'b' || s.blob_id || '.' || s.backend_id AS key, b.name AS backend, b.id AS backend_id, p.name AS project,
+            s.blob_id, NULL AS changeset_id, l.content_hash, l.sealed_hash, s.error_kind, s.error_message, s.retry_count,
+            s.attempted_at,
+            (SELECT d.name FROM files f JOIN datasets d ON d.id = f.dataset_id WHERE f.id = u.file_id) AS dataset,
+            (SELECT f.filepath FROM files f WHERE f.id = u.file_id) AS filepath
+        FROM blob_backends s JOIN backends b ON b.id = s.backend_id JOIN blobs l ON l.id = s.blob_id
+        JOIN projects p ON p.id = l.project_id
+        LEFT JOIN (SELECT x.blob_id AS of_blob, coalesce(
+                (SELECT max(f.id) FROM files f WHERE f.blob_id = x.blob_id),
+                (SELECT max(q.file_id) FROM file_blobs q WHERE q.blob_id = x.blob_id)) AS file_id
+            FROM blob_backends x WHERE x.status = 'failed' GROUP BY x.blob_id) u ON u.of_blob = s.blob_id
+        WHERE s.status = 'failed' AND (?5 IS NULL OR EXISTS (SELECT 1 FROM placement_waiters w
+            JOIN changesets c ON c.id = w.changeset_id WHERE w.blob_id = s.blob_id AND w.backend_id = s.backend_id AND c.uuid = ?5))
+        UNION ALL
+        SELECT 'm' || s.changeset_id || '.' || s.backend_id, b.name, b.id, p.name, NULL, s.changeset_id, NULL, o.sealed_hash,
+            s.error_kind, s.error_message, s.retry_count, s.attempted_at, d.name, NULL
+        FROM changeset_backends s JOIN backends b ON b.id = s.backend_id JOIN changesets c ON c.id = s.changeset_id
+        JOIN datasets d ON d.id = c.dataset_id JOIN projects p ON p.id = d.project_id
+        JOIN manifest_objects o ON o.changeset_id = c.id AND o.part = 'header'
+        WHERE s.manifest = 'failed' AND (?5 IS NULL OR c.uuid = ?5))
+    WHERE (?1 IS NULL OR project = ?1) AND (?2 IS NULL OR dataset = ?2) AND (?3 IS NULL OR backend = ?3)
+      AND (?4 IS NULL OR error_kind = ?4) AND (?6 IS NULL OR key > ?6)
+    ORDER BY key LIMIT ?7";
+
+impl SqliteCatalog {
+    async fn select(
+        &self,
+        tx: Option<&mut Tx<'_>>,
+        filter: &FailedFilter,
+        page: &Page<String>,
+    ) -> Result<Vec<SqliteRow>, Fail> {
+        let query = sqlx::query(FAILURES)
+            .bind(filter.project.as_ref().map(ToString::to_string))
+            .bind(filter.dataset.as_ref().map(ToString::to_string))
+            .bind(filter.backend.as_ref().map(ToString::to_string))
+            .bind(filter.kind.map(FailureKind::as_str))
+            .bind(filter.changeset.map(|id| id.0.as_bytes().to_vec()))
+            .bind(page.after.clone())
+            .bind(i64::from(page.limit));
+        Ok(match tx {
+            Some(tx) => query.fetch_all(&mut **tx).await?,
+            None => query.fetch_all(self.readers()).await?,
+        })
+    }
+
+    async fn failures(&self, filter: &FailedFilter, page: &Page<String>) -> Result<Vec<FailedUpload>, Fail> {
+        let failure = |row| {
+            Ok(FailedUpload {
+                backend: word(row, "backend")?,
+                project: word(row, "project")?,
+                dataset: col::<Option<&str>>(row, "dataset")?.map(|_| word(row, "dataset")).transpose()?,
+                path: col::<Option<&[u8]>>(row, "filepath")?.map(|_| path(row, "filepath")).transpose()?,
+                content_hash: col::<Option<&[u8]>>(row, "content_hash")?
+                    .map(|_| content(row, "content_hash"))
+                    .transpose()?,
+                sealed_hash: sealed(row, "sealed_hash")?,
+                kind: word(row, "error_kind")?,
+                message: col::<Option<String>>(row, "error_message")?.unwrap_or_default(),
+                retry_count: small(row, "retry_count")?,
+                attempted_at: time_opt(row, "attempted_at")?,
+                key: col(row, "key")?,
+            })
+        };
+        self.select(None, filter, page).await?.iter().map(failure).collect()
+    }
+
+    async fn retry(&self, filter: &FailedFilter, limit: u32) -> Result<Retried, Fail> {
+        let now = self.now();
+        let mut writer = self.writer().await;
+        let mut tx = begin(&mut writer).await?;
+        let rows = self.select(Some(&mut tx), filter, &Page { after: None, limit }).await?;
+        let mut retried = Retried::default();
+        for row in &rows {
+            let backend: i64 = col(row, "backend_id")?;
+            match (col::<Option<i64>>(row, "blob_id")?, col::<Option<i64>>(row, "changeset_id")?) {
+                (Some(blob), _) => {
+                    retried.placements += rearm(&mut tx, &json(&[blob]), backend, now).await?;
+                    upload_again(&mut tx, blob, backend, now).await?;
+                }
+                (None, Some(changeset)) => {
+                    manifest_again(&mut tx, changeset, backend).await?;
+                    retried.manifests += 1;
+                }
+                (None, None) => {}
+            }
+        }
+        tx.commit().await?;
+        Ok(retried)
+    }
+}
+
+async fn upload_again(tx: &mut Tx<'_>, blob: i64, backend: i64, now: i64) -> Result<(), Fail> {
+    sqlx::query(
+        "INSERT INTO jobs (kind, backend_id, project_id, changeset_id, blob_id, due_at)
+         SELECT 'upload', ?2, l.project_id, coalesce((SELECT max(w.changeset_id) FROM placement_waiters w
+            WHERE w.blob_id = l.id AND w.backend_id = ?2), l.first_seen), l.id, ?3
+         FROM blobs l WHERE l.id = ?1 ON CONFLICT DO NOTHING",
+    )
+    .bind(blob)
+    .bind(backend)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// The folder makes the job again.
+async fn manifest_again(tx: &mut Tx<'_>, changeset: i64, backend: i64) -> Result<(), Fail> {
+    sqlx::query(
+        "UPDATE changeset_backends SET manifest = 'waiting', retry_count = 0, error_kind = NULL, error_message = NULL
+         WHERE changeset_id = ? AND backend_id = ?",
+    )
+    .bind(changeset)
+    .bind(backend)
+    .execute(&mut **tx)
+    .await?;
+    next_generation(tx, changeset).await?;
+    delta(tx, changeset, backend, 0, 0).await
+}

@@ -1,0 +1,134 @@
+//! See `n2s_catalog::pushes`.
+
+mod commit;
+pub(crate) mod entries;
+mod offer;
+mod open;
+mod undo;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use n2s_catalog::{
+    Accepted, CatalogError, CommitPush, Committed, EntriesRecorded, Offered, OpenPush, OpenedPush, PushLease,
+    Pushes, StagedBlob,
+};
+use n2s_domain::limits::PUSH_LEASE;
+use n2s_domain::{ChangesetId, ContentHash, EntryChange, Timestamp};
+
+use crate::connect::{SqliteCatalog, Tx, begin};
+use crate::decode::col;
+use crate::error::{At as _, Fail};
+
+/// An open push, as its calls find it.
+pub(crate) struct OpenRow {
+    pub(crate) id: i64,
+    pub(crate) dataset: i64,
+    pub(crate) project: i64,
+    pub(crate) version: i64,
+    pub(crate) parent: Option<i64>,
+    pub(crate) min_copies: i64,
+    pub(crate) backends: Vec<i64>,
+}
+
+#[async_trait]
+impl Pushes for SqliteCatalog {
+    async fn open_push(&self, open: &OpenPush) -> Result<OpenedPush, CatalogError> {
+        self.open_one(open).await.at("open a push")
+    }
+
+    async fn renew_push(&self, lease: &PushLease, for_: Duration) -> Result<Timestamp, CatalogError> {
+        self.renew(lease, for_).await.at("renew a write lease")
+    }
+
+    async fn offer(&self, lease: &PushLease, contents: &[ContentHash]) -> Result<Vec<Offered>, CatalogError> {
+        self.offer_contents(lease, contents).await.at("look up offered blobs")
+    }
+
+    async fn record_staged(
+        &self,
+        lease: &PushLease,
+        blobs: &[StagedBlob],
+    ) -> Result<Vec<Accepted>, CatalogError> {
+        self.accept_staged(lease, blobs).await.at("record staged blobs")
+    }
+
+    async fn record_entries(
+        &self,
+        lease: &PushLease,
+        batch: u64,
+        changes: &[EntryChange],
+    ) -> Result<EntriesRecorded, CatalogError> {
+        self.enter(lease, batch, changes).await.at("record entries")
+    }
+
+    async fn commit_push(&self, lease: &PushLease, commit: &CommitPush) -> Result<Committed, CatalogError> {
+        self.commit(lease, commit).await.at("commit a push")
+    }
+
+    async fn abandon_push(
+        &self,
+        changeset: ChangesetId,
+        lease: Option<&PushLease>,
+    ) -> Result<(), CatalogError> {
+        self.abandon(changeset, lease).await.at("abandon a push")
+    }
+
+    async fn abandon_idle(&self, idle: Duration) -> Result<u64, CatalogError> {
+        self.abandon_untouched(idle).await.at("abandon idle pushes")
+    }
+
+    async fn undo_step(&self, limit: u32) -> Result<bool, CatalogError> {
+        self.undo(limit).await.at("undo an abandoned push")
+    }
+}
+
+impl SqliteCatalog {
+    async fn renew(&self, lease: &PushLease, for_: Duration) -> Result<Timestamp, Fail> {
+        let mut writer = self.writer().await;
+        let mut tx = begin(&mut writer).await?;
+        let push = self.hold(&mut tx, lease).await?;
+        let until = Timestamp::from_micros(self.now()).after(for_);
+        sqlx::query("UPDATE changesets SET lease_until = ? WHERE id = ?")
+            .bind(until.as_micros())
+            .bind(push.id)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(until)
+    }
+
+    /// Checks the lease and extends it. A lease that lapsed is still good as long as nobody took the push over.
+    pub(crate) async fn hold(&self, tx: &mut Tx<'_>, lease: &PushLease) -> Result<OpenRow, Fail> {
+        let now = self.now();
+        let row = sqlx::query(
+            "UPDATE changesets SET touched_at = ?3, lease_until = max(lease_until, ?4)
+             WHERE uuid = ?1 AND lease_token = ?2 AND committed_at IS NULL AND abandoned_at IS NULL
+             RETURNING id, dataset_id, version, parent_id, min_copies,
+                (SELECT project_id FROM datasets d WHERE d.id = dataset_id) AS project_id",
+        )
+        .bind(lease.changeset.0.as_bytes().to_vec())
+        .bind(lease.token.0.as_bytes().to_vec())
+        .bind(now)
+        .bind(Timestamp::from_micros(now).after(PUSH_LEASE).as_micros())
+        .fetch_optional(&mut **tx)
+        .await?;
+        let row = row.ok_or(CatalogError::LeaseLost(lease.changeset))?;
+        let id: i64 = col(&row, "id")?;
+        let backends = sqlx::query(
+            "SELECT backend_id FROM changeset_backends WHERE changeset_id = ? ORDER BY backend_id",
+        )
+        .bind(id)
+        .fetch_all(&mut **tx)
+        .await?;
+        Ok(OpenRow {
+            id,
+            dataset: col(&row, "dataset_id")?,
+            project: col(&row, "project_id")?,
+            version: col(&row, "version")?,
+            parent: col(&row, "parent_id")?,
+            min_copies: col(&row, "min_copies")?,
+            backends: backends.iter().map(|row| col(row, "backend_id")).collect::<Result<_, _>>()?,
+        })
+    }
+}

@@ -1,0 +1,168 @@
+//! Which blobs to send, and which sealing counts.
+
+use std::collections::BTreeMap;
+
+use n2s_catalog::{Accepted, Offered, PushLease, StagedBlob};
+use n2s_domain::{ContentHash, SealedHash};
+
+use super::OpenRow;
+use crate::connect::{SqliteCatalog, Tx, begin};
+use crate::decode::{col, content, hex, int, json, sealed};
+use crate::error::Fail;
+
+/// A content the catalog knows.
+#[derive(Clone, Copy)]
+struct Known {
+    id: i64,
+    sealed: SealedHash,
+    sourced: bool,
+}
+
+impl SqliteCatalog {
+    pub(super) async fn offer_contents(
+        &self,
+        lease: &PushLease,
+        contents: &[ContentHash],
+    ) -> Result<Vec<Offered>, Fail> {
+        let mut writer = self.writer().await;
+        let mut tx = begin(&mut writer).await?;
+        let push = self.hold(&mut tx, lease).await?;
+        let known = known(&mut tx, &push, contents.iter()).await?;
+        pin(&mut tx, &push, known.values().filter(|known| known.sourced).map(|known| known.id)).await?;
+        tx.commit().await?;
+        let answer = |hash: &ContentHash| match known.get(hash) {
+            Some(known) if known.sourced => Offered::Held(known.sealed),
+            _ => Offered::Missing,
+        };
+        Ok(contents.iter().map(answer).collect())
+    }
+
+    pub(super) async fn accept_staged(
+        &self,
+        lease: &PushLease,
+        blobs: &[StagedBlob],
+    ) -> Result<Vec<Accepted>, Fail> {
+        let now = self.now();
+        let mut writer = self.writer().await;
+        let mut tx = begin(&mut writer).await?;
+        let push = self.hold(&mut tx, lease).await?;
+        let mut known = known(&mut tx, &push, blobs.iter().map(|blob| &blob.content_hash)).await?;
+        let mut accepted = Vec::with_capacity(blobs.len());
+        let (mut new, mut lost) = (Vec::new(), Vec::new());
+        for blob in blobs {
+            let keep_staged = match known.get(&blob.content_hash) {
+                Some(Known { sourced: true, .. }) => false,
+                Some(old) => {
+                    lost.push((*old, *blob));
+                    true
+                }
+                None => {
+                    new.push(*blob);
+                    true
+                }
+            };
+            if keep_staged {
+                let id = known.get(&blob.content_hash).map_or(0, |old| old.id);
+                known.insert(blob.content_hash, Known { id, sealed: blob.staged.sealed_hash, sourced: true });
+            }
+            let sealed_hash = known[&blob.content_hash].sealed;
+            accepted.push(Accepted { content_hash: blob.content_hash, sealed_hash, keep_staged });
+        }
+        insert(&mut tx, &push, &new, now).await?;
+        for (old, blob) in lost {
+            replace(&mut tx, &push, old, blob, now).await?;
+        }
+        let held = self::known(&mut tx, &push, blobs.iter().map(|blob| &blob.content_hash)).await?;
+        pin(&mut tx, &push, held.values().map(|known| known.id)).await?;
+        tx.commit().await?;
+        Ok(accepted)
+    }
+}
+
+async fn known(
+    tx: &mut Tx<'_>,
+    push: &OpenRow,
+    contents: impl Iterator<Item = &ContentHash>,
+) -> Result<BTreeMap<ContentHash, Known>, Fail> {
+    let hashes: Vec<_> = contents.map(|hash| hex(&hash.0)).collect();
+    let rows = sqlx::query(
+        "SELECT l.id, l.content_hash, l.sealed_hash, l.staging_id IS NOT NULL
+            OR EXISTS (SELECT 1 FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'completed') AS sourced
+         FROM json_each(?1) j JOIN blobs l ON l.project_id = ?2 AND l.content_hash = unhex(j.value)",
+    );
+    let rows = rows.bind(json(&hashes)).bind(push.project).fetch_all(&mut **tx).await?;
+    let known = |row| {
+        let known =
+            Known { id: col(row, "id")?, sealed: sealed(row, "sealed_hash")?, sourced: col(row, "sourced")? };
+        Ok((content(row, "content_hash")?, known))
+    };
+    rows.iter().map(known).collect()
+}
+
+async fn pin(tx: &mut Tx<'_>, push: &OpenRow, blobs: impl Iterator<Item = i64>) -> Result<(), Fail> {
+    let blobs: Vec<_> = blobs.collect();
+    if blobs.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO pins (blob_id, changeset_id) SELECT value, ?2 FROM json_each(?1) WHERE true ON CONFLICT DO NOTHING",
+    )
+    .bind(json(&blobs))
+    .bind(push.id)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+async fn insert(tx: &mut Tx<'_>, push: &OpenRow, blobs: &[StagedBlob], now: i64) -> Result<(), Fail> {
+    let row = |blob: &StagedBlob| {
+        let (content, sealed) = (hex(&blob.content_hash.0), hex(&blob.staged.sealed_hash.0));
+        (content, int(blob.size), sealed, int(blob.encrypted_size), blob.epoch.0, blob.staged.id)
+    };
+    sqlx::query(
+        "INSERT INTO blobs (project_id, content_hash, size, sealed_hash, encrypted_size, epoch, first_seen, created_at, min_copies,
+            staging_id, staged_at)
+         SELECT ?2, unhex(value ->> 0), value ->> 1, unhex(value ->> 2), value ->> 3, value ->> 4, ?3, ?4, ?5, value ->> 5, ?4
+         FROM json_each(?1)",
+    )
+    .bind(json(&blobs.iter().map(row).collect::<Vec<_>>()))
+    .bind(push.project)
+    .bind(push.id)
+    .bind(now)
+    .bind(push.min_copies)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// A content without a source gets one again: the same sealing, or another that takes its place.
+async fn replace(
+    tx: &mut Tx<'_>,
+    push: &OpenRow,
+    old: Known,
+    blob: StagedBlob,
+    now: i64,
+) -> Result<(), Fail> {
+    if old.sealed != blob.staged.sealed_hash {
+        sqlx::query("INSERT INTO blob_replacements (project_id, old_sealed, new_sealed, replaced_at) VALUES (?, ?, ?, ?)")
+            .bind(push.project)
+            .bind(old.sealed.0.to_vec())
+            .bind(blob.staged.sealed_hash.0.to_vec())
+            .bind(now)
+            .execute(&mut **tx)
+            .await?;
+    }
+    sqlx::query(
+        "UPDATE blobs SET sealed_hash = ?, encrypted_size = ?, epoch = ?, staging_id = ?, staged_at = ? WHERE id = ?",
+    )
+    .bind(blob.staged.sealed_hash.0.to_vec())
+    .bind(int(blob.encrypted_size))
+    .bind(i64::from(blob.epoch.0))
+    .bind(blob.staged.id)
+    .bind(now)
+    .bind(old.id)
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query("DELETE FROM unsourced WHERE blob_id = ?").bind(old.id).execute(&mut **tx).await?;
+    Ok(())
+}

@@ -1,0 +1,236 @@
+//! Opening and resuming.
+
+use n2s_catalog::{CatalogError, Held, OpenPush, OpenedPush, Parent, PushLease, TakeOver};
+use n2s_domain::{BackendName, ChangesetId, Timestamp, VaultId, Version};
+use sqlx::sqlite::SqliteRow;
+use uuid::Uuid;
+
+use crate::connect::{SqliteCatalog, Tx, begin};
+use crate::decode::{array, col, content, count, json, time, word};
+use crate::error::Fail;
+
+impl SqliteCatalog {
+    pub(super) async fn open_one(&self, open: &OpenPush) -> Result<OpenedPush, Fail> {
+        let now = self.now();
+        let mut writer = self.writer().await;
+        let mut tx = begin(&mut writer).await?;
+        let project = project(&mut tx, open, now).await?;
+        let dataset = dataset(&mut tx, project, open, now).await?;
+        let found = sqlx::query(
+            "SELECT * FROM changesets WHERE dataset_id = ? AND committed_at IS NULL AND undone_at IS NULL",
+        )
+        .bind(dataset)
+        .fetch_optional(&mut *tx)
+        .await?;
+        let resumed = match found {
+            None => None,
+            Some(row) => Some(resume(&mut tx, &row, open, now).await?),
+        };
+        let (id, resumed) = match resumed {
+            // Committed even though the answer is a refusal: the undo has begun.
+            Some(None) => {
+                tx.commit().await?;
+                return Err(CatalogError::Undoing(open.changeset).into());
+            }
+            Some(Some((id, batch))) => (id, Some(batch)),
+            None => (create(&mut tx, dataset, open, now).await?, None),
+        };
+        let opened = opened(&mut tx, id, project, open, resumed).await?;
+        tx.commit().await?;
+        Ok(opened)
+    }
+}
+
+async fn project(tx: &mut Tx<'_>, open: &OpenPush, now: i64) -> Result<i64, Fail> {
+    sqlx::query("INSERT INTO projects (name, vault_id, created_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
+        .bind(open.project.to_string())
+        .bind(open.vault.0.to_vec())
+        .bind(now)
+        .execute(&mut **tx)
+        .await?;
+    let row = sqlx::query("SELECT id, vault_id FROM projects WHERE name = ?")
+        .bind(open.project.to_string())
+        .fetch_one(&mut **tx)
+        .await?;
+    let registered = VaultId(array(&row, "vault_id")?);
+    if registered == open.vault {
+        return col(&row, "id");
+    }
+    Err(CatalogError::WrongVault { project: open.project.to_string(), registered, given: open.vault }.into())
+}
+
+async fn dataset(tx: &mut Tx<'_>, project: i64, open: &OpenPush, now: i64) -> Result<i64, Fail> {
+    sqlx::query(
+        "INSERT INTO datasets (project_id, name, store_key, created_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+    )
+    .bind(project)
+    .bind(open.dataset.to_string())
+    .bind(open.store_key.0.to_vec())
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    let row = sqlx::query("SELECT id FROM datasets WHERE project_id = ? AND name = ?")
+        .bind(project)
+        .bind(open.dataset.to_string())
+        .fetch_one(&mut **tx)
+        .await?;
+    let id = col(&row, "id")?;
+    fix_backends(tx, id, &open.backends).await?;
+    Ok(id)
+}
+
+/// The dataset's stores: chosen by its first push, the same ever after.
+async fn fix_backends(tx: &mut Tx<'_>, dataset: i64, given: &[BackendName]) -> Result<(), Fail> {
+    let fixed = backend_names(tx, dataset).await?;
+    if !fixed.is_empty() {
+        let same =
+            given.iter().all(|name| fixed.contains(name)) && fixed.iter().all(|name| given.contains(name));
+        if given.is_empty() || same {
+            return Ok(());
+        }
+        let text = |names: &[BackendName]| names.iter().map(ToString::to_string).collect();
+        return Err(CatalogError::BackendsFixed { fixed: text(&fixed), given: text(given) }.into());
+    }
+    let rows = sqlx::query("SELECT id, name FROM backends ORDER BY name").fetch_all(&mut **tx).await?;
+    let known = rows.iter().map(|row| Ok((col::<i64>(row, "id")?, word::<BackendName>(row, "name")?)));
+    let known = known.collect::<Result<Vec<_>, Fail>>()?;
+    if known.is_empty() {
+        return Err(CatalogError::NoBackends.into());
+    }
+    if let Some(unknown) = given.iter().find(|name| !known.iter().any(|(_, known)| known == *name)) {
+        let names: Vec<_> = known.iter().map(|(_, name)| name.to_string()).collect();
+        let hint = format!("; there are: {}", names.join(", "));
+        return Err(CatalogError::Unknown { what: "backend", name: unknown.to_string(), hint }.into());
+    }
+    for (id, _) in known.iter().filter(|(_, name)| given.is_empty() || given.contains(name)) {
+        sqlx::query("INSERT INTO dataset_backends (dataset_id, backend_id) VALUES (?, ?)")
+            .bind(dataset)
+            .bind(id)
+            .execute(&mut **tx)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn backend_names(tx: &mut Tx<'_>, dataset: i64) -> Result<Vec<BackendName>, Fail> {
+    let rows = sqlx::query(
+        "SELECT b.name FROM dataset_backends d JOIN backends b ON b.id = d.backend_id WHERE d.dataset_id = ? ORDER BY b.name",
+    );
+    rows.bind(dataset).fetch_all(&mut **tx).await?.iter().map(|row| word(row, "name")).collect()
+}
+
+/// What becomes of the open push: resumed (its row and highest batch), or, `None`, given up.
+async fn resume(
+    tx: &mut Tx<'_>,
+    row: &SqliteRow,
+    open: &OpenPush,
+    now: i64,
+) -> Result<Option<(i64, u64)>, Fail> {
+    let id: i64 = col(row, "id")?;
+    let changeset = ChangesetId(Uuid::from_bytes(array(row, "uuid")?));
+    if col::<Option<i64>>(row, "abandoned_at")?.is_some() {
+        return Err(CatalogError::Undoing(changeset).into());
+    }
+    if open.take_over == TakeOver::Abandon {
+        sqlx::query("UPDATE changesets SET abandoned_at = ?, lease_token = NULL WHERE id = ?")
+            .bind(now)
+            .bind(id)
+            .execute(&mut **tx)
+            .await?;
+        return Ok(None);
+    }
+    let (until, client_id): (Timestamp, String) = (time(row, "lease_until")?, col(row, "client_id")?);
+    let lapsed = until.as_micros() <= now;
+    let own = client_id == open.client_id;
+    if !own || (open.take_over == TakeOver::IfLapsed && !lapsed) {
+        return Err(CatalogError::Held(Held { changeset, client_id, until, lapsed }).into());
+    }
+    sqlx::query("UPDATE changesets SET lease_token = ?, lease_until = ?, touched_at = ? WHERE id = ?")
+        .bind(open.token.0.as_bytes().to_vec())
+        .bind(Timestamp::from_micros(now).after(open.lease).as_micros())
+        .bind(now)
+        .bind(id)
+        .execute(&mut **tx)
+        .await?;
+    let last =
+        sqlx::query("SELECT coalesce(max(batch), 0) AS batch FROM push_batches WHERE changeset_id = ?");
+    Ok(Some((id, count(&last.bind(id).fetch_one(&mut **tx).await?, "batch")?)))
+}
+
+async fn create(tx: &mut Tx<'_>, dataset: i64, open: &OpenPush, now: i64) -> Result<i64, Fail> {
+    let stores = backend_names(tx, dataset).await?.len();
+    let min_copies = open.min_copies.map_or(stores, |copies| (copies as usize).clamp(1, stores));
+    let row = sqlx::query(
+        "INSERT INTO changesets (uuid, dataset_id, version, parent_id, source_snapshot, description, client_id, metadata, status,
+            min_copies, created_at, touched_at, lease_token, lease_until, file_count, total_size)
+         SELECT ?1, d.id, d.next_version, d.head_id, ?3, ?4, ?5, ?6, 'pending', ?7, ?8, ?8, ?9, ?10,
+            coalesce(p.file_count, 0), coalesce(p.total_size, 0)
+         FROM datasets d LEFT JOIN changesets p ON p.id = d.head_id WHERE d.id = ?2
+         RETURNING id",
+    )
+    .bind(open.changeset.0.as_bytes().to_vec())
+    .bind(dataset)
+    .bind(open.snapshot.clone())
+    .bind(open.description.clone())
+    .bind(open.client_id.clone())
+    .bind(json(&open.metadata))
+    .bind(i64::try_from(min_copies).unwrap_or(1))
+    .bind(now)
+    .bind(open.token.0.as_bytes().to_vec())
+    .bind(Timestamp::from_micros(now).after(open.lease).as_micros())
+    .fetch_one(&mut **tx)
+    .await?;
+    let id = col(&row, "id")?;
+    sqlx::query("UPDATE datasets SET next_version = next_version + 1 WHERE id = ?")
+        .bind(dataset)
+        .execute(&mut **tx)
+        .await?;
+    sqlx::query(
+        "INSERT INTO changeset_backends (changeset_id, backend_id) SELECT ?, backend_id FROM dataset_backends WHERE dataset_id = ?",
+    )
+    .bind(id)
+    .bind(dataset)
+    .execute(&mut **tx)
+    .await?;
+    Ok(id)
+}
+
+async fn opened(
+    tx: &mut Tx<'_>,
+    id: i64,
+    project: i64,
+    open: &OpenPush,
+    resumed: Option<u64>,
+) -> Result<OpenedPush, Fail> {
+    let row = sqlx::query(
+        "SELECT c.uuid, c.dataset_id, c.version, c.lease_until, p.version AS parent_version, p.uuid AS parent_uuid,
+            p.file_count AS parent_files
+         FROM changesets c LEFT JOIN changesets p ON p.id = c.parent_id WHERE c.id = ?",
+    );
+    let row = row.bind(id).fetch_one(&mut **tx).await?;
+    let parent = match col::<Option<i64>>(&row, "parent_version")? {
+        None => None,
+        Some(_) => Some(Parent {
+            version: Version(count(&row, "parent_version")?),
+            changeset: ChangesetId(Uuid::from_bytes(array(&row, "parent_uuid")?)),
+            file_count: count(&row, "parent_files")?,
+        }),
+    };
+    // Normally empty. What does not fit is asked for by the next push.
+    let resend = sqlx::query(
+        "SELECT l.content_hash FROM unsourced u JOIN blobs l ON l.id = u.blob_id WHERE l.project_id = ? LIMIT 10000",
+    );
+    let resend = resend.bind(project).fetch_all(&mut **tx).await?;
+    Ok(OpenedPush {
+        lease: PushLease {
+            changeset: ChangesetId(Uuid::from_bytes(array(&row, "uuid")?)),
+            token: open.token,
+        },
+        version: Version(count(&row, "version")?),
+        parent,
+        resumed,
+        backends: backend_names(tx, col(&row, "dataset_id")?).await?,
+        resend: resend.iter().map(|row| content(row, "content_hash")).collect::<Result<_, _>>()?,
+        lease_until: time(&row, "lease_until")?,
+    })
+}

@@ -1,0 +1,101 @@
+//! See `n2s_catalog::staging`.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use n2s_catalog::{CatalogError, StagedKey, StagingBook};
+
+use crate::connect::{SqliteCatalog, begin};
+use crate::decode::{col, count, json, sealed};
+use crate::error::{At as _, Fail};
+
+#[async_trait]
+impl StagingBook for SqliteCatalog {
+    async fn staged_orphans(&self, keys: &[StagedKey]) -> Result<Vec<StagedKey>, CatalogError> {
+        self.orphans(keys).await.at("look for orphans in staging")
+    }
+
+    async fn free_unneeded(&self, grace: Duration, limit: u32) -> Result<Vec<StagedKey>, CatalogError> {
+        self.free(grace, limit).await.at("free staging")
+    }
+
+    async fn staging_lost(&self, keys: &[StagedKey]) -> Result<(), CatalogError> {
+        self.strike_lost(keys).await.at("strike out what staging lost")
+    }
+
+    async fn staged_total(&self) -> Result<(u64, u64), CatalogError> {
+        self.total().await.at("count what is staged")
+    }
+}
+
+impl SqliteCatalog {
+    async fn orphans(&self, keys: &[StagedKey]) -> Result<Vec<StagedKey>, Fail> {
+        let ids: Vec<_> = keys.iter().map(|key| key.id).collect();
+        let rows = sqlx::query(
+            "SELECT value AS id FROM json_each(?1) WHERE NOT EXISTS (SELECT 1 FROM blobs WHERE staging_id = value)
+             AND NOT EXISTS (SELECT 1 FROM manifest_objects WHERE staging_id = value)",
+        );
+        let rows = rows.bind(json(&ids)).fetch_all(self.readers()).await?;
+        let orphans = rows.iter().map(|row| col(row, "id")).collect::<Result<Vec<i64>, _>>()?;
+        Ok(keys.iter().filter(|key| orphans.contains(&key.id)).copied().collect())
+    }
+
+    async fn free(&self, grace: Duration, limit: u32) -> Result<Vec<StagedKey>, Fail> {
+        let before = self.now() - i64::try_from(grace.as_micros()).unwrap_or(i64::MAX);
+        let mut writer = self.writer().await;
+        let mut tx = begin(&mut writer).await?;
+        let rows = sqlx::query(
+            "SELECT l.id, l.sealed_hash, l.staging_id FROM blobs l
+             WHERE l.staging_id IS NOT NULL AND l.staged_at < ?1
+               AND NOT EXISTS (SELECT 1 FROM pins p WHERE p.blob_id = l.id)
+               AND NOT EXISTS (SELECT 1 FROM blob_backends s WHERE s.blob_id = l.id AND s.status <> 'completed')
+               AND (EXISTS (SELECT 1 FROM blob_backends s WHERE s.blob_id = l.id)
+                    OR NOT EXISTS (SELECT 1 FROM files f WHERE f.blob_id = l.id)
+                   AND NOT EXISTS (SELECT 1 FROM file_blobs p WHERE p.blob_id = l.id)
+                   AND NOT EXISTS (SELECT 1 FROM manifest_segments s WHERE s.blob_id = l.id))
+             LIMIT ?2",
+        );
+        let rows = rows.bind(before).bind(i64::from(limit)).fetch_all(&mut *tx).await?;
+        let ids = rows.iter().map(|row| col(row, "id")).collect::<Result<Vec<i64>, _>>()?;
+        sqlx::query("UPDATE blobs SET staging_id = NULL, staged_at = NULL WHERE id IN (SELECT value FROM json_each(?))")
+            .bind(json(&ids))
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        rows.iter()
+            .map(|row| {
+                Ok(StagedKey { sealed_hash: sealed(row, "sealed_hash")?, id: col(row, "staging_id")? })
+            })
+            .collect()
+    }
+
+    async fn strike_lost(&self, keys: &[StagedKey]) -> Result<(), Fail> {
+        let ids = json(&keys.iter().map(|key| key.id).collect::<Vec<_>>());
+        let mut writer = self.writer().await;
+        let mut tx = begin(&mut writer).await?;
+        sqlx::query(
+            "INSERT INTO unsourced (blob_id, since) SELECT l.id, ?2 FROM json_each(?1) j JOIN blobs l ON l.staging_id = j.value
+             WHERE NOT EXISTS (SELECT 1 FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'completed')
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(&ids)
+        .bind(self.now())
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query(
+            "UPDATE blobs SET staging_id = NULL, staged_at = NULL WHERE staging_id IN (SELECT value FROM json_each(?))",
+        )
+        .bind(&ids)
+        .execute(&mut *tx)
+        .await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn total(&self) -> Result<(u64, u64), Fail> {
+        let row = sqlx::query(
+            "SELECT count(*) AS blobs, coalesce(sum(encrypted_size), 0) AS bytes FROM blobs WHERE staging_id IS NOT NULL",
+        );
+        let row = row.fetch_one(self.readers()).await?;
+        Ok((count(&row, "blobs")?, count(&row, "bytes")?))
+    }
+}

@@ -1,0 +1,78 @@
+//! See `n2s_catalog::vaults`.
+
+use async_trait::async_trait;
+use n2s_catalog::{CatalogError, VaultObjects, Vaults};
+use n2s_domain::{Epoch, VaultId};
+use uuid::Uuid;
+
+use crate::connect::{SqliteCatalog, begin};
+use crate::decode::{array, col, small};
+use crate::error::{At as _, Fail};
+
+#[async_trait]
+impl Vaults for SqliteCatalog {
+    async fn catalog_id(&self) -> Result<Uuid, CatalogError> {
+        self.id().await.at("read its own id")
+    }
+
+    async fn register_vault(&self, objects: &VaultObjects) -> Result<(), CatalogError> {
+        self.register(objects).await.at("register a vault")
+    }
+
+    async fn vault_objects(&self, vault: VaultId) -> Result<Option<VaultObjects>, CatalogError> {
+        self.objects(vault).await.at("read a vault's objects")
+    }
+}
+
+impl SqliteCatalog {
+    async fn id(&self) -> Result<Uuid, Fail> {
+        let row = sqlx::query("SELECT catalog_id FROM catalog").fetch_one(self.readers()).await?;
+        Ok(Uuid::from_bytes(array(&row, "catalog_id")?))
+    }
+
+    async fn register(&self, objects: &VaultObjects) -> Result<(), Fail> {
+        let known = self.objects(objects.vault).await?;
+        if known.is_some_and(|known| objects.epochs.iter().all(|epoch| known.epochs.contains(epoch))) {
+            return Ok(());
+        }
+        let now = self.now();
+        let mut writer = self.writer().await;
+        let mut tx = begin(&mut writer).await?;
+        sqlx::query(
+            "INSERT INTO vaults (vault_id, marker, registered_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        )
+        .bind(objects.vault.0.to_vec())
+        .bind(objects.marker.clone())
+        .bind(now)
+        .execute(&mut *tx)
+        .await?;
+        for (epoch, object) in &objects.epochs {
+            sqlx::query(
+                "INSERT INTO vault_epochs (vault_id, epoch, object, registered_at) VALUES (?, ?, ?, ?)
+                 ON CONFLICT DO NOTHING",
+            )
+            .bind(objects.vault.0.to_vec())
+            .bind(i64::from(epoch.0))
+            .bind(object.clone())
+            .bind(now)
+            .execute(&mut *tx)
+            .await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    async fn objects(&self, vault: VaultId) -> Result<Option<VaultObjects>, Fail> {
+        let found = sqlx::query("SELECT marker FROM vaults WHERE vault_id = ?")
+            .bind(vault.0.to_vec())
+            .fetch_optional(self.readers())
+            .await?;
+        let Some(found) = found else { return Ok(None) };
+        let rows = sqlx::query("SELECT epoch, object FROM vault_epochs WHERE vault_id = ? ORDER BY epoch")
+            .bind(vault.0.to_vec())
+            .fetch_all(self.readers())
+            .await?;
+        let epoch = |row| Ok((Epoch(small(row, "epoch")?), col(row, "object")?));
+        let epochs = rows.iter().map(epoch).collect::<Result<_, Fail>>()?;
+        Ok(Some(VaultObjects { vault, marker: col(&found, "marker")?, epochs }))
+    }
+}
