@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use n2s_catalog::{BackendRecord, BackendState, Catalog, CatalogError, Depth, Pick, Ticket};
+use n2s_catalog::{Catalog, CatalogError, Depth, Pick, Ticket};
 use n2s_domain::fairness::shares;
 use n2s_domain::{BackendId, BackendName, limits};
 use n2s_queue::{Bell, Message, Queue};
@@ -112,9 +112,10 @@ impl Dispatcher {
         desk.window.looked(depth.queued + depth.leased, elapsed);
         let Self { settings: DispatcherSettings { floor, ceiling, horizon, .. }, .. } = *self;
         let room = desk.window.room(&Bounds { floor, ceiling, horizon });
-        if depth.due == 0 || room == 0 || !self.accepts(desk.id).await? {
+        if depth.due == 0 || room == 0 {
             return Ok(false);
         }
+        // None while the store is paused or its breaker open: the catalog knows, and answers so.
         let groups = self.deps.catalog.due_groups(desk.id, room).await?;
         desk.turn += 1;
         let picks: Vec<Pick> = (groups.iter().zip(shares(&groups, room, desk.turn)))
@@ -133,14 +134,6 @@ impl Dispatcher {
         tracing::debug!(backend.name = %desk.name, jobs = refused.len(), "the queue refused messages");
         self.deps.catalog.unpublish(&refused).await?;
         Ok(false)
-    }
-
-    /// Whether work may go to the store now: it is neither paused nor waiting for a health probe.
-    async fn accepts(&self, id: BackendId) -> Result<bool, CatalogError> {
-        let records = self.deps.catalog.backends().await?;
-        let open =
-            |record: &BackendRecord| record.state == BackendState::Active && record.health.open.is_none();
-        Ok(records.iter().any(|(record, _)| record.id == id && open(record)))
     }
 
     /// Publishes, and returns what did not get into the queue. No transaction is held meanwhile.

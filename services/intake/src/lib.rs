@@ -1,1 +1,61 @@
-//! placeholder
+#![doc = include_str!("../README.md")]
+
+mod error;
+mod producer;
+mod reader;
+mod sources;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use n2s_catalog::Catalog;
+use n2s_domain::{BackendId, BackendName, Clock, Entropy};
+use n2s_storage::{Staging, Storage};
+
+/// Rung when there is something to dispatch or to fold.
+pub type Ring = Arc<dyn Fn() + Send + Sync>;
+
+/// The stores that pulls read from, by their rows.
+pub type Stores = BTreeMap<BackendId, (BackendName, Arc<dyn Storage>)>;
+
+/// Intake: the side that clients push to and pull from. Cheap to clone.
+#[derive(Clone)]
+pub struct Intake {
+    catalog: Arc<dyn Catalog>,
+    staging: Staging,
+    stores: Arc<Stores>,
+    ring: Ring,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl fmt::Debug for Intake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Intake({} stores)", self.stores.len())
+    }
+}
+
+/// What intake needs.
+pub struct IntakeDeps {
+    /// The truth.
+    pub catalog: Arc<dyn Catalog>,
+    /// Where sealed blobs wait.
+    pub staging: Staging,
+    /// The stores that pulls read from. They verify what they give.
+    pub stores: Stores,
+    /// Wakes dispatcher and folder.
+    pub ring: Ring,
+    /// Makes ids.
+    pub clock: Arc<dyn Clock>,
+    /// Makes ids.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl Intake {
+    /// Intake over these.
+    pub fn new(deps: IntakeDeps) -> Self {
+        let IntakeDeps { catalog, staging, stores, ring, clock, entropy } = deps;
+        Self { catalog, staging, stores: Arc::new(stores), ring, clock, entropy }
+    }
+}

@@ -56,13 +56,19 @@ impl Finisher {
             match self.catalog.finish(batch).await {
                 Ok(report) => break report.freed,
                 Err(error) => {
-                    tracing::warn!(outcomes = batch.len(), error = report(&error), "not recorded; trying again");
+                    tracing::warn!(
+                        outcomes = batch.len(),
+                        error = report(&error),
+                        "not recorded; trying again"
+                    );
                 }
             }
-            if self.outcomes.is_closed()
-                && closed_at.get_or_insert_with(Instant::now).elapsed() > self.grace
+            if self.outcomes.is_closed() && closed_at.get_or_insert_with(Instant::now).elapsed() > self.grace
             {
-                tracing::error!(outcomes = batch.len(), "given up; the jobs are done again after their leases");
+                tracing::error!(
+                    outcomes = batch.len(),
+                    "given up; the jobs are done again after their leases"
+                );
                 break Vec::new();
             }
             tokio::time::sleep(Duration::from_millis(200)).await;

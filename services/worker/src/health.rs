@@ -3,7 +3,7 @@
 //! "Since" is counted in events, not in time: two things that happen in one microsecond still have an order, and a clock
 //! that is set back cannot turn an old probe into a new one.
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use n2s_catalog::HealthReport;
@@ -85,12 +85,13 @@ impl StoreHealth {
     }
 
     /// Counts objects in flight until the answer is dropped.
-    pub(crate) fn occupy(&self, objects: usize) -> Slots<'_> {
+    pub(crate) fn occupy(self: &Arc<Self>, objects: usize) -> Slots {
         let objects = u32::try_from(objects).unwrap_or(u32::MAX);
         let mut inner = self.lock();
         inner.in_flight = inner.in_flight.saturating_add(objects);
         inner.interval.saturated |= inner.in_flight >= inner.limit.current();
-        Slots { health: self, objects }
+        drop(inner);
+        Slots { health: Arc::clone(self), objects }
     }
 
     /// Now, for later questions.
@@ -222,12 +223,12 @@ impl Inner {
 
 /// Objects in flight.
 #[derive(Debug)]
-pub(crate) struct Slots<'a> {
-    health: &'a StoreHealth,
+pub(crate) struct Slots {
+    health: Arc<StoreHealth>,
     objects: u32,
 }
 
-impl Drop for Slots<'_> {
+impl Drop for Slots {
     fn drop(&mut self) {
         let mut inner = self.health.lock();
         inner.in_flight = inner.in_flight.saturating_sub(self.objects);
@@ -261,7 +262,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_free_while_open_or_paused_or_full() {
-        let (health, entropy) = (StoreHealth::new((2, 2)), SeededEntropy::new(1));
+        let (health, entropy) = (Arc::new(StoreHealth::new((2, 2))), SeededEntropy::new(1));
         let is_free = || tokio::time::timeout(Duration::from_millis(1), health.free());
         assert_eq!(is_free().await.unwrap(), 2);
         let slots = health.occupy(2);

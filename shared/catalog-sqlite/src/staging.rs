@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use n2s_catalog::{CatalogError, StagedKey, StagingBook};
+use n2s_domain::BlobId;
 
 use crate::connect::{SqliteCatalog, begin};
 use crate::decode::{col, count, json, sealed};
@@ -21,6 +22,10 @@ impl StagingBook for SqliteCatalog {
 
     async fn staging_lost(&self, keys: &[StagedKey]) -> Result<(), CatalogError> {
         self.strike_lost(keys).await.at("strike out what staging lost")
+    }
+
+    async fn staged(&self, blob: BlobId) -> Result<Option<StagedKey>, CatalogError> {
+        self.staged_key(blob).await.at("look for a blob in staging")
     }
 
     async fn staged_total(&self) -> Result<(u64, u64), CatalogError> {
@@ -89,6 +94,16 @@ impl SqliteCatalog {
         .execute(&mut *tx)
         .await?;
         Ok(tx.commit().await?)
+    }
+
+    async fn staged_key(&self, blob: BlobId) -> Result<Option<StagedKey>, Fail> {
+        let row =
+            sqlx::query("SELECT sealed_hash, staging_id FROM blobs WHERE id = ? AND staging_id IS NOT NULL");
+        let row = row.bind(blob.0).fetch_optional(self.readers()).await?;
+        row.map(|row| {
+            Ok(StagedKey { sealed_hash: sealed(&row, "sealed_hash")?, id: col(&row, "staging_id")? })
+        })
+        .transpose()
     }
 
     async fn total(&self) -> Result<(u64, u64), Fail> {

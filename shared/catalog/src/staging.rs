@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use n2s_domain::SealedHash;
+use n2s_domain::{BlobId, SealedHash};
 
 use crate::CatalogError;
 
@@ -30,6 +30,9 @@ pub trait StagingBook {
 
     /// Strikes out objects found missing or damaged. A blob that thereby loses its last source becomes unsourced.
     async fn staging_lost(&self, keys: &[StagedKey]) -> Result<(), CatalogError>;
+
+    /// Where a blob lies in staging, if it does.
+    async fn staged(&self, blob: BlobId) -> Result<Option<StagedKey>, CatalogError>;
 
     /// Staged blobs and their sealed bytes.
     async fn staged_total(&self) -> Result<(u64, u64), CatalogError>;

@@ -1,4 +1,5 @@
 //! The client.
 
+pub mod push;
 pub mod seam;
 pub mod tree;

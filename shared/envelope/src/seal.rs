@@ -66,6 +66,11 @@ impl Sealer {
         Self { self_check: false, ..self }
     }
 
+    /// The vault it seals for.
+    pub fn vault(&self) -> VaultId {
+        self.vault
+    }
+
     /// Seals `payload`. Hash, size and compression of `metadata` are set here. The same arguments give the same bytes.
     ///
     /// Every object is opened and compared with the payload before it is returned: a processor or memory that corrupts data

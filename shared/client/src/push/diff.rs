@@ -15,11 +15,7 @@ pub(super) enum Step {
     /// A directory or link that is new or changed: nothing to read.
     Put(Seen),
     /// A file to read; `known` is what the last version had there.
-    Read {
-        path: RelPath,
-        stat: Stat,
-        known: Option<Box<FileEntry>>,
-    },
+    Read { path: RelPath, stat: Stat, known: Option<Box<FileEntry>> },
     /// It is gone.
     Removed(EntryChange),
     /// It could not be looked at; what the last version has there stays.
@@ -96,7 +92,9 @@ impl Merge {
             Walked::Entry { path, stat, target } => self.entry(path, stat, target, known),
             Walked::Skipped { path, why } => Step::Problem { path, what: why, serious: false },
             Walked::Unreadable { dir, error } => {
-                let what = format!("its contents could not be read ({error}); what the last version has there is kept");
+                let what = format!(
+                    "its contents could not be read ({error}); what the last version has there is kept"
+                );
                 self.carried = Some(dir.clone());
                 Step::Problem { path: dir, what, serious: true }
             }
@@ -111,7 +109,11 @@ impl Merge {
         };
         let entry = FileEntry { path, meta: stat.meta, content };
         let seen = Seen { trusted: Some(stat.identity), entry };
-        if known.is_some_and(|known| known.entry == seen.entry) { Step::Unchanged(seen) } else { Step::Put(seen) }
+        if known.is_some_and(|known| known.entry == seen.entry) {
+            Step::Unchanged(seen)
+        } else {
+            Step::Put(seen)
+        }
     }
 
     fn file(&self, path: RelPath, stat: Stat, known: Option<Seen>) -> Step {
@@ -124,7 +126,9 @@ impl Merge {
 
     fn untouched(&self, known: &Seen, stat: &Stat) -> bool {
         let Content::File { size, link_group, .. } = &known.entry.content else { return false };
-        let lost = |seen: &Seen| seen.entry.chunks().iter().any(|chunk| self.rules.resend.binary_search(&chunk.hash).is_ok());
+        let lost = |seen: &Seen| {
+            seen.entry.chunks().iter().any(|chunk| self.rules.resend.binary_search(&chunk.hash).is_ok())
+        };
         known.trusted == Some(stat.identity)
             && *size == stat.size
             && known.entry.meta == stat.meta
@@ -169,8 +173,14 @@ mod tests {
     fn reads_a_file_unless_nothing_at_all_has_changed() {
         let mut merge = merge(Scope::Everything);
         assert!(matches!(meet(&mut merge, stat(5), Some(known("f", true))), Step::Unchanged(_)));
-        assert!(matches!(meet(&mut merge, stat(6), Some(known("f", true))), Step::Read { .. }), "the ctime moved");
-        assert!(matches!(meet(&mut merge, stat(5), Some(known("f", false))), Step::Read { .. }), "it was too recent");
+        assert!(
+            matches!(meet(&mut merge, stat(6), Some(known("f", true))), Step::Read { .. }),
+            "the ctime moved"
+        );
+        assert!(
+            matches!(meet(&mut merge, stat(5), Some(known("f", false))), Step::Read { .. }),
+            "it was too recent"
+        );
         assert!(matches!(meet(&mut merge, stat(5), None), Step::Read { known: None, .. }));
         let mut always = Merge::new(Rules { scope: Scope::Everything, checksum: true, resend: vec![] });
         assert!(matches!(meet(&mut always, stat(5), Some(known("f", true))), Step::Read { .. }));

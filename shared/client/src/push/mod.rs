@@ -4,9 +4,11 @@
 //! several batches are read, sealed and sent at once, and their results come back in order, so that the next stat cache is
 //! written as a stream as well. Memory follows from the byte budget and the batch sizes, not from the tree.
 
+mod base;
 mod batch;
 mod budget;
 mod diff;
+mod error;
 mod large;
 mod manifest;
 mod options;
@@ -14,5 +16,6 @@ mod read;
 mod run;
 mod stat_cache;
 
-pub use options::{Problem, Progress, PushDeps, PushOptions, PushReport, Source, SilentProgress};
+pub use error::PushError;
+pub use options::{Problem, Progress, PushDeps, PushOptions, PushReport, SilentProgress, Source};
 pub use run::push;

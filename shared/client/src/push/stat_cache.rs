@@ -213,7 +213,8 @@ mod tests {
     use super::*;
 
     fn seen(path: &[u8], content: Content) -> Seen {
-        let meta = FileMeta { mode: 0o4755, uid: 1, gid: 2, mtime: FileTime { secs: -5, nanos: 999_999_999 } };
+        let meta =
+            FileMeta { mode: 0o4755, uid: 1, gid: 2, mtime: FileTime { secs: -5, nanos: 999_999_999 } };
         let ctime = FileTime { secs: 9, nanos: 1 };
         Seen {
             entry: FileEntry { path: RelPath::new(path).unwrap(), meta, content },
@@ -232,7 +233,10 @@ mod tests {
             seen(b"", Content::Directory),
             seen(b"a\xff", Content::Symlink { target: b"../\xfe".to_vec() }),
             seen(b"b", Content::File { size: 5, hash, chunks: vec![chunk; 3], link_group: Some(0) }),
-            Seen { trusted: None, ..seen(b"c", Content::File { size: 0, hash, chunks: vec![], link_group: None }) },
+            Seen {
+                trusted: None,
+                ..seen(b"c", Content::File { size: 0, hash, chunks: vec![], link_group: None })
+            },
         ];
         let mut writer = CacheWriter::create(&path).unwrap();
         all.iter().for_each(|seen| writer.push(seen).unwrap());

@@ -11,4 +11,4 @@ mod walk;
 pub use ignore::{Excludes, InvalidPattern};
 pub use root::Root;
 pub use stat::{Identity, Kind, Stat};
-pub use walk::{WalkOptions, Walked, walk};
+pub use walk::{WalkOptions, Walked, walk, walk_named};

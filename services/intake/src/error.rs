@@ -1,0 +1,40 @@
+//! The catalog's and the stores' errors, as clients hear them. Converted here and nowhere else.
+
+use n2s_catalog::CatalogError;
+use n2s_client::seam::SeamError;
+use n2s_domain::FailureKind;
+use n2s_storage::StorageError;
+
+/// The client's view of a catalog error.
+pub(crate) fn catalog(error: CatalogError) -> SeamError {
+    match error {
+        CatalogError::Unknown { what, name, hint } => SeamError::Unknown { what, name, hint },
+        CatalogError::WrongVault { .. } => SeamError::WrongVault(format!(
+            "{error}; use the vault the project was made with, or another project name"
+        )),
+        CatalogError::Held(ref held) => {
+            let advice = if held.lapsed {
+                "its client can resume it; --take-over gives it up and undoes it"
+            } else {
+                "wait for it, or run it again with --take-over to give it up and undo it"
+            };
+            SeamError::Held { message: format!("{error}; {advice}"), undoing: false }
+        }
+        CatalogError::Undoing(_) => SeamError::Held { message: error.to_string(), undoing: true },
+        CatalogError::LeaseLost(changeset) => SeamError::LeaseLost(changeset),
+        CatalogError::Unsourced(contents) => SeamError::Unsourced(contents),
+        CatalogError::BackendsFixed { .. } | CatalogError::NoBackends => {
+            SeamError::Invalid(error.to_string())
+        }
+        other => SeamError::Other { doing: "the catalog's part", source: other.into() },
+    }
+}
+
+/// The client's view of a failure to stage.
+pub(crate) fn staging(error: StorageError) -> SeamError {
+    let doing = match error.kind {
+        FailureKind::Denied => "writing to staging (it may not be written)",
+        _ => "writing to staging",
+    };
+    SeamError::Other { doing, source: error.into() }
+}

@@ -1,0 +1,99 @@
+//! Looking and pulling, over the catalog.
+
+use async_trait::async_trait;
+use n2s_catalog as cat;
+use n2s_client::seam::{Fetched, FileBlob, FileRow, Page, Reader, SeamError, Selector, VersionRef};
+use n2s_domain::{BackendName, BlobId, DatasetName, FileEntry, ProjectName, RelPath};
+
+use crate::Intake;
+use crate::error::catalog;
+
+fn version_of(version: &VersionRef) -> cat::VersionRef {
+    cat::VersionRef {
+        dataset: version.dataset,
+        version: version.version,
+        changeset: version.changeset,
+        snapshot: version.snapshot.clone(),
+        file_count: version.file_count,
+        total_size: version.total_size,
+        vault: version.vault,
+    }
+}
+
+fn page_of(page: &Page<RelPath>) -> cat::Page<RelPath> {
+    cat::Page { after: page.after.clone(), limit: page.limit.min(n2s_domain::limits::PAGE_ROWS_MAX) }
+}
+
+#[async_trait]
+impl Reader for Intake {
+    async fn version(
+        &self,
+        project: &ProjectName,
+        dataset: &DatasetName,
+        selector: &Selector,
+    ) -> Result<VersionRef, SeamError> {
+        let selector = match selector {
+            Selector::Latest => cat::Selector::Latest,
+            Selector::Version(version) => cat::Selector::Version(*version),
+            Selector::Snapshot(label) => cat::Selector::Snapshot(label.clone()),
+            Selector::Changeset(id) => cat::Selector::Changeset(*id),
+            Selector::Open(id) => cat::Selector::Open(*id),
+        };
+        let version = self.catalog.version(project, dataset, &selector).await.map_err(catalog)?;
+        Ok(VersionRef {
+            dataset: version.dataset,
+            version: version.version,
+            changeset: version.changeset,
+            snapshot: version.snapshot,
+            file_count: version.file_count,
+            total_size: version.total_size,
+            vault: version.vault,
+        })
+    }
+
+    async fn tree(&self, version: &VersionRef, page: &Page<RelPath>) -> Result<Vec<FileRow>, SeamError> {
+        let rows = self.catalog.tree(&version_of(version), &page_of(page)).await.map_err(catalog)?;
+        let blob = |blob: cat::library::FileBlob| FileBlob {
+            id: blob.id.0,
+            content_hash: blob.content_hash,
+            sealed_hash: blob.sealed_hash,
+            encrypted_size: blob.encrypted_size,
+        };
+        let row = |row: cat::FileRow| FileRow {
+            entry: row.entry,
+            blobs: row.blobs.into_iter().map(blob).collect(),
+        };
+        Ok(rows.into_iter().map(row).collect())
+    }
+
+    async fn entries(&self, version: &VersionRef, page: &Page<RelPath>) -> Result<Vec<FileEntry>, SeamError> {
+        self.catalog.entries(&version_of(version), &page_of(page)).await.map_err(catalog)
+    }
+
+    async fn directories_last_first(
+        &self,
+        version: &VersionRef,
+        page: &Page<RelPath>,
+    ) -> Result<Vec<FileEntry>, SeamError> {
+        self.catalog.directories_last_first(&version_of(version), &page_of(page)).await.map_err(catalog)
+    }
+
+    async fn fetch(&self, blobs: &[FileBlob], from: Option<&BackendName>) -> Vec<Result<Fetched, SeamError>> {
+        if let Some(unknown) = from.filter(|from| !self.stores.values().any(|(name, _)| name == *from)) {
+            let names: Vec<_> = self.stores.values().map(|(name, _)| name.to_string()).collect();
+            let unknown = || SeamError::Unknown {
+                what: "backend",
+                name: unknown.to_string(),
+                hint: format!("; there are: {}", names.join(", ")),
+            };
+            return blobs.iter().map(|_| Err(unknown())).collect();
+        }
+        self.fetch_all(blobs, from).await
+    }
+}
+
+impl Intake {
+    pub(crate) fn blob_id(blob: &FileBlob) -> BlobId {
+        BlobId(blob.id)
+    }
+}

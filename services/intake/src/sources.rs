@@ -1,0 +1,111 @@
+//! Reading sealed blobs back: from the store asked for, from any other, from staging; every byte checked against its digest.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use n2s_client::seam::{Fetched, FileBlob, SeamError};
+use n2s_domain::{BackendId, BackendName};
+use n2s_storage::{Get, StagingKey, layout};
+
+use crate::Intake;
+use crate::error::catalog;
+
+/// A blob on the way: where it has been looked for in vain.
+struct Wanted {
+    blob: FileBlob,
+    stores: Vec<BackendId>,
+    bad: Vec<(BackendName, String)>,
+    found: Option<Bytes>,
+}
+
+impl Intake {
+    pub(crate) async fn fetch_all(
+        &self,
+        blobs: &[FileBlob],
+        from: Option<&BackendName>,
+    ) -> Vec<Result<Fetched, SeamError>> {
+        let mut wanted = match self.plan(blobs, from).await {
+            Ok(wanted) => wanted,
+            Err(error) => {
+                let text = error.to_string();
+                let again = || SeamError::Other {
+                    doing: "looking for copies",
+                    source: anyhow::anyhow!(text.clone()),
+                };
+                return blobs.iter().map(|_| Err(again())).collect();
+            }
+        };
+        while wanted.iter().any(|wanted| wanted.found.is_none() && !wanted.stores.is_empty()) {
+            self.try_next(&mut wanted).await;
+        }
+        let mut answers = Vec::with_capacity(wanted.len());
+        for wanted in wanted {
+            answers.push(self.answer(wanted).await);
+        }
+        answers
+    }
+
+    async fn plan(&self, blobs: &[FileBlob], from: Option<&BackendName>) -> Result<Vec<Wanted>, SeamError> {
+        let ids: Vec<_> = blobs.iter().map(Self::blob_id).collect();
+        let placements = self.catalog.placements(&ids).await.map_err(catalog)?;
+        let mut stores: BTreeMap<i64, Vec<BackendId>> = BTreeMap::new();
+        let completed = placements.iter().filter(|p| p.status == n2s_domain::PlacementStatus::Completed);
+        for placement in completed.filter(|placement| self.stores.contains_key(&placement.backend)) {
+            stores.entry(placement.blob.0).or_default().push(placement.backend);
+        }
+        let preferred = |id: &BackendId| self.stores.get(id).is_some_and(|(name, _)| Some(name) == from);
+        let wanted = |blob: &FileBlob| {
+            let mut stores = stores.get(&blob.id).cloned().unwrap_or_default();
+            // Tried from the end.
+            stores.sort_by_key(|id| (preferred(id), std::cmp::Reverse(*id)));
+            Wanted { blob: *blob, stores, bad: Vec::new(), found: None }
+        };
+        Ok(blobs.iter().map(wanted).collect())
+    }
+
+    /// Asks each blob's next store, all blobs of one store in one call.
+    async fn try_next(&self, wanted: &mut [Wanted]) {
+        let mut by_store: BTreeMap<BackendId, Vec<usize>> = BTreeMap::new();
+        for (index, wanted) in wanted.iter_mut().enumerate().filter(|(_, wanted)| wanted.found.is_none()) {
+            if let Some(store) = wanted.stores.pop() {
+                by_store.entry(store).or_default().push(index);
+            }
+        }
+        for (store, indices) in by_store {
+            let (name, storage) = &self.stores[&store];
+            let get = |index: &usize| Get { key: layout::blob(wanted[*index].blob.sealed_hash), range: None };
+            let answers = storage.retrieve(indices.iter().map(get).collect()).await;
+            for (index, answer) in indices.into_iter().zip(answers) {
+                match answer {
+                    Ok(bytes) => wanted[index].found = Some(bytes),
+                    Err(error) => wanted[index].bad.push((name.clone(), error.report())),
+                }
+            }
+        }
+    }
+
+    /// Staging is the last resort: what is only there has not reached a store yet.
+    async fn answer(&self, wanted: Wanted) -> Result<Fetched, SeamError> {
+        let Wanted { blob, mut found, bad, .. } = wanted;
+        let mut tried: Vec<_> = bad.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+        if found.is_none() {
+            match self.staged(&blob).await {
+                Ok(bytes) => found = bytes,
+                Err(why) => tried.push(format!("staging: {why}")),
+            }
+        }
+        if tried.is_empty() {
+            tried.push("no store has it yet, and it is not in staging".to_owned());
+        }
+        let lost = || SeamError::NoIntactCopy { content: blob.content_hash, tried: tried.join("; ") };
+        Ok(Fetched { bytes: found.ok_or_else(lost)?, bad_copies: bad })
+    }
+
+    async fn staged(&self, blob: &FileBlob) -> Result<Option<Bytes>, String> {
+        let key = self.catalog.staged(Self::blob_id(blob)).await.map_err(|error| error.to_string())?;
+        let Some(key) = key else { return Ok(None) };
+        let key = StagingKey { sealed_hash: key.sealed_hash, id: key.id };
+        let body = self.staging.get(&[key]).await.pop().expect("one answer per question");
+        body.map(|body| Some(body.bytes().clone())).map_err(|error| error.report())
+    }
+}

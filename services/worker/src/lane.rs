@@ -1,0 +1,207 @@
+//! One store's lane: permits first, then deliveries, one claim for the batch, the acks, then the work.
+//!
+//! A delivery is acked as soon as its claim is committed, so no broker's patience limits how long an upload may take. The
+//! permits come first, so that messages are never hoarded here while another worker is idle.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use n2s_catalog::{Claim, ClaimRef, ClaimTarget, Finish, LeaseTerms, Outcome, Ticket};
+use n2s_domain::limits::{CLAIM_BATCH_MAX, CLAIM_GATHER};
+use n2s_queue::{Consumer, Delivery};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::failure::{SURROUNDINGS_PAUSE, report};
+use crate::health::Slots;
+use crate::ledger::Batch;
+use crate::manifests;
+use crate::store::{Shared, Store};
+use crate::uploads::upload;
+use crate::verdicts::outcomes;
+
+/// How long a lane waits after its queue or the catalog failed.
+const RECOVERY: Duration = Duration::from_millis(250);
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(crate) struct Lane {
+    pub shared: Arc<Shared>,
+    pub store: Arc<Store>,
+    pub outcomes: mpsc::Sender<Finish>,
+}
+
+impl Lane {
+    /// Works until `shutdown`, then finishes or hands back what it holds within the grace period.
+    pub(crate) async fn run(self, shutdown: CancellationToken) {
+        let hard = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let mut consumer = None;
+        while let Some(deliveries) = self.deliveries(&mut consumer, &shutdown).await {
+            self.take(deliveries, &mut tasks, &hard).await;
+            while let Some(ended) = tasks.try_join_next() {
+                note(ended);
+            }
+        }
+        drop(consumer);
+        let grace = self.shared.settings.grace;
+        if tokio::time::timeout(grace, drain(&mut tasks)).await.is_err() {
+            hard.cancel();
+            drain(&mut tasks).await;
+        }
+    }
+
+    /// Waits for free slots, then for deliveries to fill them. `None` at shutdown.
+    async fn deliveries(
+        &self,
+        consumer: &mut Option<Box<dyn Consumer>>,
+        shutdown: &CancellationToken,
+    ) -> Option<Vec<Delivery>> {
+        loop {
+            let free = shutdown.run_until_cancelled(self.store.health.free()).await?;
+            let name = &self.store.deps.name;
+            if consumer.is_none() {
+                match shutdown
+                    .run_until_cancelled(self.shared.deps.queue.consume(name, CLAIM_BATCH_MAX))
+                    .await?
+                {
+                    Ok(made) => *consumer = Some(made),
+                    Err(error) => tracing::warn!(backend.name = %name, error = report(&error), "no consumer"),
+                }
+            }
+            if let Some(open) = consumer.as_mut() {
+                let next = open.next(free.min(CLAIM_BATCH_MAX), CLAIM_GATHER);
+                match shutdown.run_until_cancelled(next).await? {
+                    Some(Ok(deliveries)) => return Some(deliveries),
+                    Some(Err(error)) => {
+                        tracing::warn!(backend.name = %name, error = report(&error), "the queue failed");
+                    }
+                    None => tracing::warn!(backend.name = %name, "the queue closed"),
+                }
+                *consumer = None;
+            }
+            shutdown.run_until_cancelled(tokio::time::sleep(RECOVERY)).await?;
+        }
+    }
+
+    /// Claims, acks, and starts the work.
+    async fn take(&self, deliveries: Vec<Delivery>, tasks: &mut JoinSet<()>, hard: &CancellationToken) {
+        let mut tickets = HashSet::new();
+        for delivery in &deliveries {
+            match delivery.message() {
+                Ok(message) => {
+                    tickets.insert(Ticket { job: message.job, dispatch_seq: message.dispatch_seq });
+                }
+                // Acked with the rest: if a job was meant, its deadline brings it back.
+                Err(error) => tracing::warn!(backend.name = %self.store.deps.name, %error, "thrown away"),
+            }
+        }
+        let tickets: Vec<Ticket> = tickets.into_iter().collect();
+        let settings = &self.shared.settings;
+        let (worker, lease, held_max) = (settings.name.clone(), settings.lease, settings.held_max);
+        let terms = LeaseTerms { worker, lease, held_max };
+        let claims = match self.shared.catalog().claim(self.store.deps.id, &tickets, &terms).await {
+            Ok(claims) => claims,
+            Err(error) => {
+                tracing::warn!(backend.name = %self.store.deps.name, error = report(&error), "not claimed");
+                drop(deliveries);
+                return tokio::time::sleep(RECOVERY).await;
+            }
+        };
+        let batch = self.shared.ledger.hold(&claims, hard.child_token());
+        for delivery in deliveries {
+            if let Err(error) = delivery.ack().await {
+                tracing::debug!(error = report(&error), "not acked; it comes again and is stale then");
+            }
+        }
+        if claims.len() < tickets.len() {
+            tracing::debug!(stale = tickets.len() - claims.len(), "stale messages");
+        }
+        if !claims.is_empty() {
+            let slots = self.store.health.occupy(claims.len());
+            tasks.spawn(self.clone().work(claims, batch, slots, hard.clone()));
+        }
+    }
+
+    async fn work(self, claims: Vec<Claim>, batch: Batch, slots: Slots, hard: CancellationToken) {
+        let claims: HashMap<ClaimRef, Claim> = claims.into_iter().map(|claim| (claim.claim, claim)).collect();
+        if self.store.health.admits() {
+            let (alone, together): (Vec<&Claim>, Vec<&Claim>) =
+                claims.values().partition(|claim| claim.alone);
+            if !together.is_empty() {
+                let guard = batch.unless_stopped(self.shared.alone.read()).await;
+                self.attempt(&claims, &together, &batch, &hard).await;
+                drop(guard);
+            }
+            for claim in alone {
+                let guard = batch.unless_stopped(self.shared.alone.write()).await;
+                self.attempt(&claims, &[claim], &batch, &hard).await;
+                drop(guard);
+            }
+        }
+        // Stopped, or the circuit opened while they were on their way: somebody else's turn, at nobody's cost.
+        let after = if hard.is_cancelled() { Duration::ZERO } else { SURROUNDINGS_PAUSE };
+        for claim in batch.open() {
+            self.submit(
+                &batch,
+                Finish { claim, outcome: Outcome::Retry { after, charged: false, error: None } },
+            )
+            .await;
+        }
+        drop(slots);
+    }
+
+    async fn attempt(
+        &self,
+        claims: &HashMap<ClaimRef, Claim>,
+        some: &[&Claim],
+        batch: &Batch,
+        hard: &CancellationToken,
+    ) {
+        let (shared, store) = (&*self.shared, &*self.store);
+        let mut uploads = Vec::new();
+        let mut copies = Vec::new();
+        for claim in some {
+            match &claim.target {
+                ClaimTarget::Upload(target) => uploads.push((claim.claim, *target)),
+                ClaimTarget::Manifest(target) => copies.push((claim.claim, target)),
+            }
+        }
+        if !uploads.is_empty() {
+            let began = store.health.mark();
+            let attempted = upload(shared, store, batch, uploads).await;
+            for finish in outcomes(shared, store, claims, (began, attempted), hard).await {
+                self.submit(batch, finish).await;
+            }
+        }
+        for (claim, target) in copies {
+            let began = store.health.mark();
+            if let Some(result) = manifests::copy(shared, store, batch, target).await {
+                for finish in outcomes(shared, store, claims, (began, vec![(claim, result)]), hard).await {
+                    self.submit(batch, finish).await;
+                }
+            }
+        }
+    }
+
+    async fn submit(&self, batch: &Batch, finish: Finish) {
+        if batch.submit(finish.claim) {
+            // The finisher outlives every lane, so this fails only when it panicked; the lease then lapses.
+            drop(self.outcomes.send(finish).await);
+        }
+    }
+}
+
+async fn drain(tasks: &mut JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        note(ended);
+    }
+}
+
+fn note(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(error = report(&error), "a task died; its jobs come back when their leases lapse");
+    }
+}

@@ -1,0 +1,130 @@
+//! Where the bytes come from: staging, else any other store's completed copy. Whatever comes back is the right bytes.
+
+use bytes::Bytes;
+use n2s_catalog::{ClaimRef, ManifestObject, StagedKey, UploadTarget};
+use n2s_domain::{BackendId, ChangesetId, FailureKind, SealedHash};
+use n2s_storage::{Body, ObjectKey, StorageExt as _, layout};
+
+use crate::failure::Failure;
+use crate::finisher::staging_key;
+use crate::ledger::Batch;
+use crate::store::{Shared, Store};
+
+/// Reads sealed blobs, in the order asked. `None` when the batch is to stop.
+pub(crate) async fn blobs(
+    shared: &Shared,
+    store: &Store,
+    batch: &Batch,
+    targets: &[(ClaimRef, UploadTarget)],
+) -> Option<Vec<Result<Body, Failure>>> {
+    let staged: Vec<Option<StagedKey>> = targets.iter().map(|(_, target)| target.staged).collect();
+    let mut bodies = Vec::with_capacity(targets.len());
+    for (found, (_, target)) in from_staging(shared, batch, &staged).await?.into_iter().zip(targets) {
+        bodies.push(match found {
+            Some(answer) => answer,
+            None => from_copies(shared, store, batch, target).await?,
+        });
+    }
+    Some(bodies)
+}
+
+/// Reads a manifest's header or body.
+pub(crate) async fn manifest(
+    shared: &Shared,
+    store: &Store,
+    batch: &Batch,
+    (changeset, object, key): (ChangesetId, &ManifestObject, &ObjectKey),
+) -> Option<Result<Body, Failure>> {
+    if let Some(answer) = from_staging(shared, batch, &[object.staged]).await?.pop().flatten() {
+        return Some(answer);
+    }
+    let copies = match shared.catalog().manifest_copies(changeset).await {
+        Ok(copies) => copies,
+        Err(error) => return Some(Err(Failure::of_catalog(&error))),
+    };
+    first_intact(shared, store, batch, (key, object.sealed_hash), &copies).await
+}
+
+/// `None` for an item that is not in staging, or not intact there.
+async fn from_staging(
+    shared: &Shared,
+    batch: &Batch,
+    staged: &[Option<StagedKey>],
+) -> Option<Vec<Option<Result<Body, Failure>>>> {
+    let present: Vec<StagedKey> = staged.iter().flatten().copied().collect();
+    let keys: Vec<_> = present.iter().map(|key| staging_key(*key)).collect();
+    let mut answers = batch.unless_stopped(shared.deps.staging.get(&keys)).await?.into_iter();
+    let mut lost = Vec::new();
+    let mut bodies = Vec::with_capacity(staged.len());
+    for key in staged {
+        bodies.push(match key.and_then(|key| answers.next().map(|answer| (key, answer))) {
+            None => None,
+            Some((_, Ok(body))) => Some(Ok(body)),
+            Some((key, Err(error))) if matches!(error.kind, FailureKind::NotFound | FailureKind::Corrupt) => {
+                tracing::warn!(error = error.report(), "lost in staging; looking for another copy");
+                lost.push(key);
+                None
+            }
+            Some((_, Err(error))) => Some(Err(Failure::of_source(&error))),
+        });
+    }
+    if !lost.is_empty()
+        && let Err(error) = shared.catalog().staging_lost(&lost).await
+    {
+        tracing::warn!(error = crate::failure::report(&error), "the loss is not recorded; found again");
+    }
+    Some(bodies)
+}
+
+async fn from_copies(
+    shared: &Shared,
+    store: &Store,
+    batch: &Batch,
+    target: &UploadTarget,
+) -> Option<Result<Body, Failure>> {
+    let copies = match shared.catalog().copies(target.blob).await {
+        Ok(copies) => copies,
+        Err(error) => return Some(Err(Failure::of_catalog(&error))),
+    };
+    // A location is a pack's or a CID: stores that have such read it themselves, and none does yet.
+    let plain: Vec<BackendId> =
+        copies.into_iter().filter(|copy| copy.location.is_none()).map(|copy| copy.backend).collect();
+    let named = (&layout::blob(target.sealed_hash), target.sealed_hash);
+    first_intact(shared, store, batch, named, &plain).await
+}
+
+async fn first_intact(
+    shared: &Shared,
+    store: &Store,
+    batch: &Batch,
+    (key, digest): (&ObjectKey, SealedHash),
+    copies: &[BackendId],
+) -> Option<Result<Body, Failure>> {
+    let mut unreachable = None;
+    for backend in copies.iter().filter(|backend| **backend != store.deps.id) {
+        let Some(storage) = shared.storage(*backend) else {
+            unreachable = Some(format!("backend {backend} has a copy and is not configured here"));
+            continue;
+        };
+        match batch.unless_stopped(storage.get(key.clone())).await? {
+            Ok(bytes) if is(digest, &bytes) => return Some(Ok(Body::Bytes(bytes))),
+            Ok(_) => tracing::warn!(backend.name = storage.name(), object = %key, "this copy is damaged"),
+            Err(error) if matches!(error.kind, FailureKind::NotFound | FailureKind::Corrupt) => {
+                tracing::warn!(error = error.report(), "this copy is missing or damaged");
+            }
+            Err(error) => unreachable = Some(error.report()),
+        }
+    }
+    Some(Err(match unreachable {
+        Some(why) => Failure::surroundings(format!("the only other copies cannot be read now: {why}")),
+        None => Failure::last(
+            FailureKind::SourceMissing,
+            format!("neither staging nor any other store has an intact copy of {key}; push the data again"),
+        ),
+    }))
+}
+
+/// Whether these are the bytes of that digest.
+pub(crate) fn is(digest: SealedHash, bytes: &Bytes) -> bool {
+    blake3::hash(bytes).as_bytes() == digest.as_bytes()
+}

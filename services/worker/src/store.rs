@@ -1,0 +1,87 @@
+//! One store as a lane sees it, and what all lanes share.
+
+use std::sync::Arc;
+
+use n2s_catalog::{BackendRecord, Catalog, CatalogError};
+use n2s_domain::{BackendId, Timestamp};
+use n2s_storage::Storage;
+use tokio::sync::{RwLock, Semaphore, SemaphorePermit};
+
+use crate::deps::{StoreDeps, WorkerDeps, WorkerSettings};
+use crate::health::StoreHealth;
+use crate::ledger::Ledger;
+use crate::ready::Ready;
+
+/// What all lanes share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub deps: WorkerDeps,
+    pub settings: WorkerSettings,
+    pub ledger: Arc<Ledger>,
+    /// Read by ordinary work, written by a job that must run alone because workers disappeared while they held it.
+    pub alone: RwLock<()>,
+}
+
+/// One store.
+#[derive(Debug)]
+pub(crate) struct Store {
+    pub deps: StoreDeps,
+    pub health: Arc<StoreHealth>,
+    pub ready: Ready,
+    /// One probe at a time; whoever waited looks first whether another's will do.
+    pub probing: tokio::sync::Mutex<()>,
+    /// Kibibytes of bodies this store may hold in memory. Each store has its own share, because one that hangs would
+    /// hold on to all of a common pool.
+    memory: Semaphore,
+    memory_kib: u32,
+}
+
+impl Shared {
+    pub(crate) fn catalog(&self) -> &dyn Catalog {
+        self.deps.catalog.as_ref()
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.deps.clock.now()
+    }
+
+    /// Another store by its row, if this worker has it.
+    pub(crate) fn storage(&self, id: BackendId) -> Option<&Arc<dyn Storage>> {
+        self.deps.stores.iter().find(|store| store.id == id).map(|store| &store.storage)
+    }
+
+    /// The store's row as it is now.
+    pub(crate) async fn record(&self, store: &Store) -> Result<BackendRecord, CatalogError> {
+        let records = self.catalog().backends().await?;
+        let found = records.into_iter().map(|(record, _)| record).find(|record| record.id == store.deps.id);
+        found.ok_or_else(|| CatalogError::Unknown {
+            what: "backend",
+            name: store.deps.name.to_string(),
+            hint: String::new(),
+        })
+    }
+}
+
+impl Store {
+    pub(crate) fn new(deps: StoreDeps, memory_bytes: u64) -> Self {
+        let memory_kib = kib(memory_bytes).max(1);
+        Self {
+            health: Arc::new(StoreHealth::new(deps.concurrency)),
+            ready: Ready::default(),
+            probing: tokio::sync::Mutex::default(),
+            memory: Semaphore::new(memory_kib as usize),
+            memory_kib,
+            deps,
+        }
+    }
+
+    /// Waits until `bytes` may be held in memory. More than there is at all waits for everything.
+    pub(crate) async fn memory(&self, bytes: u64) -> SemaphorePermit<'_> {
+        let wanted = kib(bytes).min(self.memory_kib);
+        self.memory.acquire_many(wanted).await.expect("it is never closed")
+    }
+}
+
+fn kib(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).min(u32::MAX >> 4)
+}

@@ -1,0 +1,286 @@
+//! A batch: consecutive paths of the merge, read, sealed, sent and entered together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use n2s_domain::{ChunkRef, Clock, Content, ContentHash, EntryChange, FileEntry, RelPath};
+use n2s_envelope::{Metadata, Sealer, content_hash};
+
+use super::budget::Budget;
+use super::diff::Step;
+use super::error::PushError;
+use super::large;
+use super::options::{Problem, Progress};
+use super::read::{self, Outcome};
+use super::stat_cache::Seen;
+use crate::seam::{Lease, Offered, Producer, SendBlob};
+use crate::tree::{Root, Stat};
+
+/// What every batch of a push shares.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) producer: Arc<dyn Producer>,
+    pub(super) progress: Arc<dyn Progress>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) root: Root,
+    pub(super) lease: Lease,
+    pub(super) sealer: Sealer,
+    pub(super) chunk_seed: u64,
+    /// Project and dataset of every blob's metadata.
+    pub(super) blob: Metadata,
+    pub(super) budget: Budget,
+}
+
+/// Files read in one batch, their bytes, and paths of any kind.
+const READS_MAX: usize = 256;
+const BYTES_MAX: u64 = 8 * 1024 * 1024;
+const STEPS_MAX: usize = 2_048;
+
+/// Consecutive steps of the merge.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    steps: Vec<Step>,
+    reads: usize,
+    bytes: u64,
+    /// Its number, if it has anything to record.
+    pub(super) number: Option<u64>,
+}
+
+/// What became of a batch.
+#[derive(Debug, Default)]
+pub(super) struct Done {
+    /// For the next stat cache, in path order.
+    pub(super) seen: Vec<Seen>,
+    pub(super) put: u64,
+    pub(super) removed: u64,
+    pub(super) unchanged: u64,
+    pub(super) read_bytes: u64,
+    pub(super) sent_bytes: u64,
+    pub(super) problems: Vec<Problem>,
+}
+
+impl Batch {
+    pub(super) fn push(&mut self, step: Step) {
+        if let Step::Read { stat, .. } = &step {
+            self.reads += 1;
+            self.bytes = self.bytes.saturating_add(stat.size);
+        }
+        self.steps.push(step);
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.reads >= READS_MAX || self.bytes >= BYTES_MAX || self.steps.len() >= STEPS_MAX
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Whether it may have something to record; a file that is read may turn out to be as it was.
+    pub(super) fn changes(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Put(_) | Step::Read { .. } | Step::Removed(_)))
+    }
+}
+
+/// A small file, read.
+struct SmallFile {
+    path: RelPath,
+    stat: Stat,
+    bytes: Vec<u8>,
+    hash: ContentHash,
+    known: Option<Box<FileEntry>>,
+}
+
+/// A step after reading.
+enum Looked {
+    As(Step),
+    Small(SmallFile),
+    Large { path: RelPath, file: std::fs::File, stat: Stat },
+}
+
+/// Does everything a batch needs.
+pub(super) async fn process(shared: Arc<Shared>, batch: Batch) -> Result<Done, PushError> {
+    let mut done = Done::default();
+    let _share = shared.budget.take(batch.bytes).await;
+    let number = batch.number;
+    let (looked, problems) = look(&shared, batch.steps).await;
+    done.problems = problems;
+    send_small(&shared, &looked, &mut done).await?;
+    let mut changes = Vec::new();
+    for looked in looked {
+        match looked {
+            Looked::As(step) => settle(step, &mut done, &mut changes),
+            Looked::Small(file) => {
+                let known = file.known.clone();
+                record(entry_of(&shared, &file), known, &mut done, &mut changes);
+            }
+            Looked::Large { path, file, stat } => {
+                let seen = large::send(&shared, path, file, stat, &mut done).await?;
+                record(seen, None, &mut done, &mut changes);
+            }
+        }
+    }
+    if let Some(number) = number {
+        shared.producer.entries(&shared.lease, number, &changes).await?;
+    }
+    Ok(done)
+}
+
+fn settle(step: Step, done: &mut Done, changes: &mut Vec<EntryChange>) {
+    match step {
+        Step::Unchanged(seen) => {
+            done.unchanged += 1;
+            done.seen.push(seen);
+        }
+        Step::Carried(seen) => done.seen.push(seen),
+        Step::Put(seen) => {
+            done.put += 1;
+            changes.push(EntryChange::Put(seen.entry.clone()));
+            done.seen.push(seen);
+        }
+        Step::Removed(change) => {
+            done.removed += 1;
+            changes.push(change);
+        }
+        Step::Problem { path, what, serious } => done.problems.push(Problem { path, what, serious }),
+        Step::Read { .. } => {}
+    }
+}
+
+/// A file that reads as it was is unchanged, whatever its ctime says.
+fn record(seen: Seen, known: Option<Box<FileEntry>>, done: &mut Done, changes: &mut Vec<EntryChange>) {
+    if known.is_some_and(|known| *known == seen.entry) {
+        done.unchanged += 1;
+    } else {
+        done.put += 1;
+        changes.push(EntryChange::Put(seen.entry.clone()));
+    }
+    done.seen.push(seen);
+}
+
+fn entry_of(shared: &Shared, file: &SmallFile) -> Seen {
+    let size = file.bytes.len() as u64;
+    let piece = ChunkRef { hash: file.hash, offset: 0, size: u32::try_from(size).unwrap_or(u32::MAX) };
+    let chunks = if size == 0 { Vec::new() } else { vec![piece] };
+    let content = Content::File { size, hash: file.hash, chunks, link_group: file.stat.link_group() };
+    let entry = FileEntry { path: file.path.clone(), meta: file.stat.meta, content };
+    Seen { trusted: read::trust(&file.stat, shared.clock.now()), entry }
+}
+
+/// Reads what is to be read, on a thread that may block.
+async fn look(shared: &Arc<Shared>, steps: Vec<Step>) -> (Vec<Looked>, Vec<Problem>) {
+    let shared = Arc::clone(shared);
+    let looking = move || {
+        let mut problems = Vec::new();
+        let looked = steps.into_iter().filter_map(|step| look_at(&shared, step, &mut problems)).collect();
+        (looked, problems)
+    };
+    tokio::task::spawn_blocking(looking).await.expect("reading does not panic")
+}
+
+fn look_at(shared: &Shared, step: Step, problems: &mut Vec<Problem>) -> Option<Looked> {
+    let Step::Read { path, stat, known } = step else { return Some(Looked::As(step)) };
+    let mut tell = |what: String| problems.push(Problem { path: path.clone(), what, serious: true });
+    match read::read(&shared.root, &path) {
+        Ok(Outcome::Small { bytes, stat, moved }) => {
+            shared.progress.read(bytes.len() as u64);
+            if moved {
+                tell(
+                    "it changed each time it was read; what is stored may be of no single moment".to_owned(),
+                );
+            }
+            let hash = content_hash(&bytes);
+            Some(Looked::Small(SmallFile { path, stat, bytes, hash, known }))
+        }
+        Ok(Outcome::Large { file, stat }) => Some(Looked::Large { path, file, stat }),
+        // As if the walk had come a moment later.
+        Ok(Outcome::Vanished | Outcome::Replaced) => {
+            tell(
+                "it vanished or was replaced while the push ran; the next push will see what is there"
+                    .to_owned(),
+            );
+            gone(path, &stat, known)
+        }
+        Err(error) => {
+            tell(format!(
+                "it could not be read ({error}){}",
+                if known.is_some() { "; its last version is kept" } else { "" }
+            ));
+            known.map(|entry| Looked::As(Step::Carried(Seen { entry: *entry, trusted: None })))
+        }
+    }
+}
+
+fn gone(path: RelPath, _stat: &Stat, known: Option<Box<FileEntry>>) -> Option<Looked> {
+    known.map(|_| Looked::As(Step::Removed(EntryChange::Remove(path))))
+}
+
+/// Offers the contents of small files, seals those that are missing, and sends them.
+async fn send_small(shared: &Arc<Shared>, looked: &[Looked], done: &mut Done) -> Result<(), PushError> {
+    let small = |looked: &'_ Looked| match looked {
+        Looked::Small(file) if !file.bytes.is_empty() => Some(file.hash),
+        _ => None,
+    };
+    done.read_bytes += looked
+        .iter()
+        .map(|l| if let Looked::Small(file) = l { file.bytes.len() as u64 } else { 0 })
+        .sum::<u64>();
+    let contents: BTreeSet<ContentHash> = looked.iter().filter_map(small).collect();
+    if contents.is_empty() {
+        return Ok(());
+    }
+    let contents: Vec<_> = contents.into_iter().collect();
+    let answers = shared.producer.offer(&shared.lease, &contents).await?;
+    let missing = contents.iter().zip(answers).filter(|(_, answer)| *answer == Offered::Missing);
+    let missing: BTreeSet<ContentHash> = missing.map(|(hash, _)| *hash).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut wanted: BTreeMap<ContentHash, (Metadata, Vec<u8>)> = BTreeMap::new();
+    for looked in looked {
+        if let Looked::Small(file) = looked
+            && missing.contains(&file.hash)
+        {
+            wanted
+                .entry(file.hash)
+                .or_insert_with(|| (metadata(shared, &file.path, &file.stat, 0), file.bytes.clone()));
+        }
+    }
+    let sealer = shared.sealer.clone();
+    let seal =
+        move || wanted.into_values().map(|(metadata, bytes)| seal(&sealer, &metadata, &bytes)).collect();
+    let blobs: Result<Vec<SendBlob>, PushError> =
+        tokio::task::spawn_blocking(seal).await.expect("sealing does not panic");
+    send(shared, blobs?, done).await
+}
+
+/// Metadata of a blob first seen at `path`.
+pub(super) fn metadata(shared: &Shared, path: &RelPath, stat: &Stat, offset: u64) -> Metadata {
+    Metadata {
+        filepath: Some(path.clone()),
+        mtime: Some(stat.meta.mtime),
+        mode: Some(stat.meta.mode),
+        offset: Some(offset),
+        file_size: Some(stat.size),
+        ..shared.blob.clone()
+    }
+}
+
+pub(super) fn seal(sealer: &Sealer, metadata: &Metadata, bytes: &[u8]) -> Result<SendBlob, PushError> {
+    let sealed = sealer.seal(metadata, bytes)?;
+    Ok(SendBlob {
+        content_hash: sealed.content_hash,
+        size: sealed.size,
+        sealed_hash: sealed.sealed_hash,
+        epoch: sealed.epoch,
+        bytes: sealed.bytes,
+    })
+}
+
+pub(super) async fn send(shared: &Shared, blobs: Vec<SendBlob>, done: &mut Done) -> Result<(), PushError> {
+    let bytes = blobs.iter().map(|blob| blob.bytes.len() as u64).sum();
+    shared.producer.send(&shared.lease, blobs).await?;
+    shared.progress.sent(bytes);
+    done.sent_bytes += bytes;
+    Ok(())
+}

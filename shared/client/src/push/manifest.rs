@@ -1,0 +1,221 @@
+//! The manifest of a push, made from what the catalog recorded, sealed before commit.
+
+use n2s_domain::{ContentHash, EntryChange, RelPath, Timestamp, Version};
+use n2s_envelope::manifest::{
+    Body, Counts, Group, GroupInfo, GroupKind, ListLine, ManifestHeader, MapLine, ObjectRef, ParentRef,
+    Replaced, SegmentRef, SegmentWriter, plan_since,
+};
+use n2s_envelope::{Kind, Metadata};
+use uuid::Uuid;
+
+use super::batch::{Shared, seal};
+use super::error::PushError;
+use crate::seam::{self, Commit, NewGroup, Opened, SealedObject};
+
+/// Rows of one page.
+const PAGE: u32 = 4_096;
+
+/// What the header says besides what the catalog counts.
+pub(super) struct Facts<'a> {
+    pub(super) catalog: Uuid,
+    pub(super) opened: &'a Opened,
+    pub(super) snapshot: Option<String>,
+    pub(super) now: Timestamp,
+}
+
+/// Makes, sends and records the groups; returns the sealed header and body.
+pub(super) async fn make(shared: &Shared, facts: &Facts<'_>, batches: u64) -> Result<Commit, PushError> {
+    let producer = &shared.producer;
+    let counts = producer.version_counts(&shared.lease).await?;
+    let parent = facts.opened.parent.map_or(Version(0), |parent| parent.version);
+    let chain = producer.manifest_groups(&shared.lease).await?;
+    let (lists, maps): (Vec<_>, Vec<_>) =
+        chain.into_iter().partition(|group| group.kind == seam::GroupKind::List);
+    let list_since = plan_since(&infos(&lists), parent, counts.changed);
+    let map_since = plan_since(&infos(&maps), parent, counts.changed);
+    let mut new = Vec::new();
+    let mut sealed = Vec::new();
+    if let Some(since) = list_since {
+        let (group, segments) = list_group(shared, since).await?;
+        new.push(group);
+        sealed.extend(segments);
+    }
+    if let Some(since) = map_since {
+        let (group, segments) = map_group(shared, since).await?;
+        new.push(group);
+        sealed.extend(segments);
+    }
+    producer.record_groups(&shared.lease, &new).await?;
+    let groups = new.into_iter().map(|group| written(group, facts.opened.version, &sealed));
+    let kept =
+        [(lists, list_since), (maps, map_since)].into_iter().flat_map(|(groups, since)| kept(groups, since));
+    let mut groups: Vec<Group> = kept.chain(groups).collect();
+    groups.sort_by_key(|group| (group.kind, group.since));
+    let replaced = producer.replaced_sealings(&shared.lease).await?;
+    let body =
+        Body { groups, replaced: replaced.into_iter().map(|(old, new)| Replaced { old, new }).collect() };
+    let body = object(shared, facts, Kind::ManifestBody, &body)?;
+    let header = header(
+        facts,
+        &body,
+        Counts { files: counts.files, bytes: counts.bytes, changed: counts.changed },
+        shared,
+    );
+    let header = object(shared, facts, Kind::ManifestHeader, &header)?;
+    Ok(Commit { batches, header, body })
+}
+
+fn infos(groups: &[seam::ManifestGroup]) -> Vec<GroupInfo> {
+    groups.iter().map(|group| GroupInfo { since: group.since, entries: group.entries }).collect()
+}
+
+/// The groups of the parent that the new one does not swallow.
+fn kept(groups: Vec<seam::ManifestGroup>, since: Option<Version>) -> impl Iterator<Item = Group> {
+    let kept = groups.into_iter().filter(move |group| since.is_none_or(|since| group.through <= since));
+    kept.map(|group| Group {
+        kind: kind(group.kind),
+        since: group.since,
+        through: group.through,
+        entries: group.entries,
+        segments: group.segments.iter().map(segment).collect(),
+    })
+}
+
+fn kind(kind: seam::GroupKind) -> GroupKind {
+    match kind {
+        seam::GroupKind::List => GroupKind::List,
+        seam::GroupKind::Map => GroupKind::Map,
+    }
+}
+
+fn segment(segment: &seam::SegmentRef) -> SegmentRef {
+    SegmentRef {
+        content_hash: segment.content_hash,
+        sealed_hash: segment.sealed_hash,
+        size: segment.size,
+        encrypted_size: segment.encrypted_size,
+    }
+}
+
+fn written(group: NewGroup, through: Version, sealed: &[SegmentRef]) -> Group {
+    let find = |hash: &ContentHash| sealed.iter().find(|segment| segment.content_hash == *hash).copied();
+    Group {
+        kind: kind(group.kind),
+        since: group.since,
+        through,
+        entries: group.entries,
+        segments: group.segments.iter().filter_map(find).collect(),
+    }
+}
+
+async fn list_group(shared: &Shared, since: Version) -> Result<(NewGroup, Vec<SegmentRef>), PushError> {
+    let mut group = GroupWriter::new(shared, seam::GroupKind::List, since);
+    let mut after: Option<RelPath> = None;
+    loop {
+        let page = shared.producer.manifest_changes(&shared.lease, since, after.as_ref(), PAGE).await?;
+        let Some(last) = page.last() else { return group.finish().await };
+        after = Some(last.path().clone());
+        for change in &page {
+            group.push(&ListLine::from(change as &EntryChange)).await?;
+        }
+    }
+}
+
+async fn map_group(shared: &Shared, since: Version) -> Result<(NewGroup, Vec<SegmentRef>), PushError> {
+    let mut group = GroupWriter::new(shared, seam::GroupKind::Map, since);
+    let mut after = None;
+    loop {
+        let page = shared.producer.manifest_blobs(&shared.lease, since, after, PAGE).await?;
+        let Some(last) = page.last() else { return group.finish().await };
+        after = Some(last.content_hash);
+        for blob in &page {
+            let line = MapLine {
+                content_hash: blob.content_hash,
+                sealed_hash: blob.sealed_hash,
+                epoch: blob.epoch,
+                encrypted_size: blob.encrypted_size,
+            };
+            group.push(&line).await?;
+        }
+    }
+}
+
+/// Seals and sends segments as they fill.
+struct GroupWriter<'a> {
+    shared: &'a Shared,
+    lines: SegmentWriter,
+    group: NewGroup,
+    sealed: Vec<SegmentRef>,
+}
+
+impl<'a> GroupWriter<'a> {
+    fn new(shared: &'a Shared, kind: seam::GroupKind, since: Version) -> Self {
+        let group = NewGroup { kind, since, entries: 0, segments: Vec::new() };
+        Self { shared, lines: SegmentWriter::default(), group, sealed: Vec::new() }
+    }
+
+    async fn push(&mut self, line: &impl serde::Serialize) -> Result<(), PushError> {
+        match self.lines.push(line)? {
+            Some(segment) => self.close(segment).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn close(&mut self, segment: Vec<u8>) -> Result<(), PushError> {
+        let blob = seal(&self.shared.sealer, &self.shared.blob, &segment)?;
+        let (content_hash, size, encrypted_size) = (blob.content_hash, blob.size, blob.bytes.len() as u64);
+        let accepted = self.shared.producer.send(&self.shared.lease, vec![blob]).await?;
+        let sealed_hash =
+            *accepted.first().ok_or(n2s_envelope::EnvelopeError::Malformed("an unanswered segment"))?;
+        self.group.segments.push(content_hash);
+        self.sealed.push(SegmentRef { content_hash, sealed_hash, size, encrypted_size });
+        Ok(())
+    }
+
+    async fn finish(mut self) -> Result<(NewGroup, Vec<SegmentRef>), PushError> {
+        self.group.entries = self.lines.lines();
+        if let Some(segment) = std::mem::take(&mut self.lines).finish() {
+            self.close(segment).await?;
+        }
+        Ok((self.group, self.sealed))
+    }
+}
+
+fn header(facts: &Facts<'_>, body: &SealedObject, counts: Counts, shared: &Shared) -> ManifestHeader {
+    let opened = facts.opened;
+    ManifestHeader {
+        format: 1,
+        vault: shared.sealer.vault(),
+        catalog: facts.catalog,
+        project: shared.blob.project.clone(),
+        dataset: shared.blob.dataset.clone(),
+        version: opened.version,
+        changeset: opened.lease.changeset,
+        snapshot: facts.snapshot.clone(),
+        created_at: facts.now.to_string(),
+        parent: opened
+            .parent
+            .map(|parent| ParentRef { version: parent.version, changeset: parent.changeset }),
+        counts,
+        body: ObjectRef { sealed_hash: body.sealed_hash, size: body.bytes.len() as u64 },
+    }
+}
+
+fn object(
+    shared: &Shared,
+    facts: &Facts<'_>,
+    kind: Kind,
+    what: &impl serde::Serialize,
+) -> Result<SealedObject, PushError> {
+    let json =
+        serde_json::to_vec(what).map_err(|_| n2s_envelope::EnvelopeError::Malformed("the manifest"))?;
+    let metadata = Metadata {
+        kind,
+        version: Some(facts.opened.version),
+        changeset: Some(facts.opened.lease.changeset),
+        catalog: Some(facts.catalog),
+        ..shared.blob.clone()
+    };
+    let sealed = shared.sealer.seal(&metadata, &json)?;
+    Ok(SealedObject { sealed_hash: sealed.sealed_hash, bytes: sealed.bytes })
+}

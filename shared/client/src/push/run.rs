@@ -1,0 +1,350 @@
+//! The push from open to commit.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesOrdered;
+use n2s_domain::ChangesetId;
+use n2s_envelope::Metadata;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::base::Base;
+use super::batch::{Batch, Done, Shared, process};
+use super::budget::Budget;
+use super::diff::{Merge, Rules, Scope, Step};
+use super::error::PushError;
+use super::manifest::{self, Facts};
+use super::options::{PROBLEMS_NAMED_MAX, PushDeps, PushOptions, PushReport, Source};
+use super::stat_cache::{CacheKey, CacheReader, CacheWriter};
+use crate::seam::{OpenRequest, Opened, Selector};
+use crate::tree::{Excludes, Root, WalkOptions, Walked, walk, walk_named};
+
+/// Walked entries handed over at a time.
+const HANDED: usize = 256;
+/// Between two renewals of the lease.
+const RENEW_EVERY: Duration = Duration::from_secs(30);
+
+/// Pushes. On an error after opening, the push stays open and the next one resumes it; a refused mass removal is undone.
+pub async fn push(deps: &PushDeps, options: &PushOptions) -> Result<PushReport, PushError> {
+    let source = |source| PushError::Source { path: options.root.clone(), source };
+    let root = Root::open(&options.root).map_err(source)?;
+    let walk_options = WalkOptions {
+        excludes: Excludes::from_patterns(&options.excludes)?,
+        one_file_system: options.one_file_system,
+    };
+    let sealer = deps.vault.sealer().ok_or(PushError::NoEpoch)?;
+    let catalog = deps.producer.catalog_id().await?;
+    let opened = deps.producer.open(&request(deps, options)).await?;
+    let shared = Arc::new(Shared {
+        producer: Arc::clone(&deps.producer),
+        progress: Arc::clone(&deps.progress),
+        clock: Arc::clone(&deps.clock),
+        root,
+        lease: opened.lease,
+        sealer,
+        chunk_seed: deps.vault.chunk_seed(),
+        blob: Metadata::blob(options.project.clone(), options.dataset.clone()),
+        budget: Budget::new(),
+    });
+    let _renewing = AbortOnDropHandle::new(tokio::spawn(renew(Arc::clone(&shared))));
+    let cache = options.cache_dir.as_ref().map(|dir| cache_path(dir, deps, options));
+    let mut run = Run::new(&shared, &opened, cache.as_ref())?;
+    let base = base(deps, options, &opened, catalog, cache.as_ref()).await?;
+    let rules = Rules {
+        scope: scope(&shared.root, &options.source),
+        checksum: options.checksum,
+        resend: sorted(&opened),
+    };
+    run.merge(base, Merge::new(rules), walker(options, walk_options)).await?;
+    refuse_mass_removal(&shared, options, &opened).await?;
+    let facts = Facts { catalog, opened: &opened, snapshot: options.snapshot.clone(), now: deps.clock.now() };
+    let commit = manifest::make(&shared, &facts, run.batches).await?;
+    deps.producer.commit(&opened.lease, commit).await?;
+    run.finish(&CacheKey { catalog, changeset: opened.lease.changeset });
+    Ok(run.report)
+}
+
+fn request(deps: &PushDeps, options: &PushOptions) -> OpenRequest {
+    OpenRequest {
+        project: options.project.clone(),
+        dataset: options.dataset.clone(),
+        vault: deps.vault.id(),
+        store_key: deps.vault.store_key(&options.project, &options.dataset),
+        snapshot: options.snapshot.clone(),
+        description: options.description.clone(),
+        client_id: options.client_id.clone(),
+        metadata: options.metadata.clone(),
+        backends: options.backends.clone(),
+        min_copies: options.min_copies,
+        take_over: options.take_over,
+    }
+}
+
+async fn renew(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(RENEW_EVERY).await;
+        // A failure shows in the next call of the push itself.
+        drop(shared.producer.renew(&shared.lease).await);
+    }
+}
+
+/// One cache per dataset and root.
+fn cache_path(dir: &std::path::Path, deps: &PushDeps, options: &PushOptions) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt as _;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&deps.vault.store_key(&options.project, &options.dataset).0);
+    let root = options.root.canonicalize().unwrap_or_else(|_| options.root.clone());
+    hasher.update(root.as_os_str().as_bytes());
+    dir.join(&hasher.finalize().to_hex()[..32])
+}
+
+async fn base(
+    deps: &PushDeps,
+    options: &PushOptions,
+    opened: &Opened,
+    catalog: uuid::Uuid,
+    cache: Option<&PathBuf>,
+) -> Result<Base, PushError> {
+    let version = |selector: Selector| async move {
+        let version = deps.reader.version(&options.project, &options.dataset, &selector).await?;
+        Ok(Base::rows(Arc::clone(&deps.reader), version))
+    };
+    if opened.resumed.is_some_and(|batch| batch > 0) {
+        return version(Selector::Open(opened.lease.changeset)).await;
+    }
+    let Some(parent) = opened.parent else { return Ok(Base::Empty) };
+    let key = |changeset: ChangesetId| CacheKey { catalog, changeset };
+    match cache.and_then(|path| CacheReader::open(path, &key(parent.changeset))) {
+        Some(cache) => Ok(Base::Cache(cache)),
+        None => version(Selector::Version(parent.version)).await,
+    }
+}
+
+fn sorted(opened: &Opened) -> Vec<n2s_domain::ContentHash> {
+    let mut resend = opened.resend.clone();
+    resend.sort_unstable();
+    resend
+}
+
+fn scope(root: &Root, source: &Source) -> Scope {
+    match source {
+        Source::Tree => Scope::Everything,
+        Source::Below(paths) => Scope::Below(paths.clone()),
+        Source::Paths(paths) => {
+            let gone = |path: &&n2s_domain::RelPath| {
+                let mut there = false;
+                let met = walk_named(
+                    root,
+                    std::slice::from_ref(*path),
+                    false,
+                    &WalkOptions::default(),
+                    |walked| {
+                        there |= matches!(&walked, Walked::Entry { path: met, .. } | Walked::Skipped { path: met, .. } if met == *path);
+                        true
+                    },
+                );
+                met.is_ok() && !there
+            };
+            Scope::Below(paths.iter().filter(gone).cloned().collect())
+        }
+    }
+}
+
+type Handed = Result<Vec<Walked>, std::io::Error>;
+
+/// Walks on a thread of its own.
+fn walker(options: &PushOptions, walk_options: WalkOptions) -> mpsc::Receiver<Handed> {
+    let (sender, receiver) = mpsc::channel(16);
+    let (path, source) = (options.root.clone(), options.source.clone());
+    std::thread::spawn(move || {
+        let mut pack = Vec::with_capacity(HANDED);
+        let hand = |walked: Walked| {
+            pack.push(walked);
+            pack.len() < HANDED || sender.blocking_send(Ok(std::mem::take(&mut pack))).is_ok()
+        };
+        let walked = Root::open(&path).and_then(|root| match &source {
+            Source::Tree => walk(&root, &walk_options, hand),
+            Source::Below(paths) => walk_named(&root, paths, true, &walk_options, hand),
+            Source::Paths(paths) => walk_named(&root, paths, false, &walk_options, hand),
+        });
+        // The receiver is gone when the push has failed: then nobody wants the rest.
+        let _ = sender.blocking_send(walked.map(|()| std::mem::take(&mut pack)));
+    });
+    receiver
+}
+
+struct Run<'a> {
+    shared: &'a Arc<Shared>,
+    report: PushReport,
+    cache: Option<CacheWriter>,
+    batches: u64,
+    next_number: u64,
+    open: Batch,
+    under_way: FuturesOrdered<JoinHandle<Result<Done, PushError>>>,
+    at_once: usize,
+    path: PathBuf,
+}
+
+impl<'a> Run<'a> {
+    fn new(shared: &'a Arc<Shared>, opened: &Opened, cache: Option<&PathBuf>) -> Result<Self, PushError> {
+        let io = |source| PushError::Io { doing: "writing the stat cache", source };
+        let report = PushReport {
+            changeset: opened.lease.changeset,
+            version: opened.version,
+            backends: opened.backends.clone(),
+            resumed: opened.resumed.is_some(),
+            seen: 0,
+            put: 0,
+            removed: 0,
+            unchanged: 0,
+            read_bytes: 0,
+            sent_bytes: 0,
+            problems: Vec::new(),
+            problem_count: 0,
+            serious_count: 0,
+        };
+        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        let resumed = opened.resumed.unwrap_or(0);
+        Ok(Self {
+            shared,
+            report,
+            cache: cache.map(|path| CacheWriter::create(path)).transpose().map_err(io)?,
+            batches: resumed,
+            next_number: resumed + 1,
+            open: Batch::default(),
+            under_way: FuturesOrdered::new(),
+            at_once: cores + 2,
+            path: PathBuf::new(),
+        })
+    }
+
+    /// Merges the walk with what is known, batch by batch.
+    async fn merge(
+        &mut self,
+        mut base: Base,
+        mut merge: Merge,
+        mut walker: mpsc::Receiver<Handed>,
+    ) -> Result<(), PushError> {
+        let mut pack = Vec::new().into_iter();
+        let mut known = base.next().await?;
+        let mut walked: Option<Walked> = None;
+        loop {
+            if walked.is_none() {
+                walked = pack.next();
+            }
+            if walked.is_none() {
+                // The last pack may be empty; the end is the channel's.
+                match walker.recv().await {
+                    Some(Ok(more)) => {
+                        self.shared.progress.seen(more.len() as u64);
+                        pack = more.into_iter();
+                        continue;
+                    }
+                    Some(Err(source)) => return Err(PushError::Source { path: self.path.clone(), source }),
+                    None => {}
+                }
+            }
+            let step = match Merge::order(walked.as_ref(), known.as_ref()) {
+                None => break,
+                Some(std::cmp::Ordering::Greater) => {
+                    let step = known.take().map(|known| merge.only_known(known));
+                    known = base.next().await?;
+                    step
+                }
+                Some(order) => {
+                    self.report.seen += 1;
+                    let same = if order.is_eq() { known.take() } else { None };
+                    let advance = same.is_some();
+                    let step = walked.take().map(|walked| merge.walked(walked, same));
+                    if advance {
+                        known = base.next().await?;
+                    }
+                    step
+                }
+            };
+            if let Some(step) = step {
+                self.add(step).await?;
+            }
+        }
+        self.close().await?;
+        while !self.under_way.is_empty() {
+            self.collect().await?;
+        }
+        Ok(())
+    }
+
+    async fn add(&mut self, step: Step) -> Result<(), PushError> {
+        self.open.push(step);
+        if self.open.is_full() { self.close().await } else { Ok(()) }
+    }
+
+    async fn close(&mut self) -> Result<(), PushError> {
+        let mut batch = std::mem::take(&mut self.open);
+        if batch.is_empty() {
+            return Ok(());
+        }
+        if batch.changes() {
+            batch.number = Some(self.next_number);
+            self.next_number += 1;
+            self.batches += 1;
+        }
+        self.under_way.push_back(tokio::spawn(process(Arc::clone(self.shared), batch)));
+        while self.under_way.len() >= self.at_once {
+            self.collect().await?;
+        }
+        Ok(())
+    }
+
+    /// Takes the oldest batch's result.
+    async fn collect(&mut self) -> Result<(), PushError> {
+        let Some(done) = self.under_way.next().await else { return Ok(()) };
+        let done = done.expect("a batch does not panic")?;
+        let report = &mut self.report;
+        report.put += done.put;
+        report.removed += done.removed;
+        report.unchanged += done.unchanged;
+        report.read_bytes += done.read_bytes;
+        report.sent_bytes += done.sent_bytes;
+        report.problem_count += done.problems.len() as u64;
+        report.serious_count += done.problems.iter().filter(|problem| problem.serious).count() as u64;
+        let room = PROBLEMS_NAMED_MAX.saturating_sub(report.problems.len());
+        report.problems.extend(done.problems.into_iter().take(room));
+        let written = self
+            .cache
+            .as_mut()
+            .map_or(Ok(()), |cache| done.seen.iter().try_for_each(|seen| cache.push(seen)));
+        if written.is_err() {
+            // A full disk costs the cache, not the push.
+            self.cache = None;
+        }
+        Ok(())
+    }
+
+    /// The version is committed: the cache describes it. Failing to keep it costs the next push time, nothing else.
+    fn finish(&mut self, key: &CacheKey) {
+        if let Some(Err(error)) = self.cache.take().map(|cache| cache.finish(key)) {
+            tracing::warn!(%error, "the stat cache could not be kept; the next push reads every file");
+        }
+    }
+}
+
+/// A push that takes most of the dataset away is undone unless it was allowed to: an unmounted disk looks like that.
+async fn refuse_mass_removal(
+    shared: &Shared,
+    options: &PushOptions,
+    opened: &Opened,
+) -> Result<(), PushError> {
+    let Some(parent) = opened.parent.filter(|_| !options.allow_mass_removal) else { return Ok(()) };
+    let counts = shared.producer.version_counts(&shared.lease).await?;
+    // The root itself is always there.
+    let (before, left) = (parent.file_count.saturating_sub(1), counts.files.saturating_sub(1));
+    if before.saturating_sub(left) * 2 <= before {
+        return Ok(());
+    }
+    shared.producer.abandon(&shared.lease).await?;
+    Err(PushError::MassRemoval { before, left })
+}
