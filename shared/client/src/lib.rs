@@ -1,5 +1,6 @@
 //! The client.
 
+pub mod pull;
 pub mod push;
 pub mod seam;
 pub mod tree;

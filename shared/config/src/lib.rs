@@ -1,1 +1,18 @@
-//! placeholder
+#![doc = include_str!("../README.md")]
+
+mod closest;
+mod config;
+mod edit;
+mod error;
+mod keys;
+mod origin;
+pub mod reference;
+mod rules;
+mod schema;
+mod sections;
+mod tree;
+
+pub use config::Config;
+pub use edit::add_backend;
+pub use error::{ConfigError, Problem};
+pub use sections::{BackendConfig, BackendKind, PushConfig, RetryConfig};

@@ -1,5 +1,10 @@
 //! Jobs become bytes on stores and rows in the catalog, whatever the stores and the messages do.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should stop; clippy excuses only `#[test]` functions"
+)]
+
 mod world;
 
 use std::sync::Arc;

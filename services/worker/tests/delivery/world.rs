@@ -1,4 +1,4 @@
-//! A whole engine over real SQLite, a real staging folder and two real local stores that fail when told to.
+//! A whole engine over a real database, a real staging folder and two real local stores that fail when told to.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -44,7 +44,6 @@ pub struct Pushed {
     pub changeset: ChangesetId,
     pub version: Version,
     pub hashes: Vec<SealedHash>,
-    pub staged: Vec<StagedKey>,
 }
 
 pub fn sealed(bytes: &[u8]) -> SealedHash {
@@ -166,7 +165,7 @@ impl World {
             backends: vec![name(0), name(1)],
             min_copies: None,
             take_over: TakeOver::IfLapsed,
-            lease: Duration::from_secs(60),
+            lease: Duration::from_mins(1),
         };
         let opened = self.catalog.open_push(&open).await.unwrap();
         let (mut blobs, mut changes) = (Vec::new(), Vec::new());
@@ -203,7 +202,6 @@ impl World {
             changeset: opened.lease.changeset,
             version: opened.version,
             hashes: blobs.iter().map(|blob| blob.staged.sealed_hash).collect(),
-            staged: blobs.iter().map(|blob| blob.staged).collect(),
         }
     }
 
@@ -211,9 +209,8 @@ impl World {
     pub async fn until<F: Future<Output = bool>>(&self, what: &str, mut holds: impl FnMut() -> F) {
         let give_up = tokio::time::Instant::now() + BOUND;
         while !holds().await {
-            if tokio::time::Instant::now() > give_up {
-                panic!("never: {what}; {:#?}", self.catalog.backends().await);
-            }
+            let state = self.catalog.backends().await;
+            assert!(tokio::time::Instant::now() < give_up, "never: {what}; {state:#?}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }

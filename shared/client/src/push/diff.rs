@@ -68,11 +68,10 @@ impl Merge {
     pub(super) fn order(walked: Option<&Walked>, known: Option<&Seen>) -> Option<Ordering> {
         match (walked, known) {
             (None, None) => None,
-            (Some(_), None) => Some(Ordering::Less),
             (None, Some(_)) => Some(Ordering::Greater),
             (Some(Walked::Entry { path, .. }), Some(known)) => Some(path.cmp(&known.entry.path)),
             // News about a directory concern what lies below it: they come before any path there.
-            (Some(_), Some(_)) => Some(Ordering::Less),
+            (Some(_), _) => Some(Ordering::Less),
         }
     }
 
@@ -133,7 +132,7 @@ impl Merge {
             && *size == stat.size
             && known.entry.meta == stat.meta
             && *link_group == stat.link_group()
-            && !(!self.rules.resend.is_empty() && lost(known))
+            && (self.rules.resend.is_empty() || !lost(known))
     }
 }
 

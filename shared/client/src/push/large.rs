@@ -33,7 +33,7 @@ pub(super) async fn send(
 ) -> Result<Seen, PushError> {
     let (sender, mut chunks) = mpsc::channel(1);
     let (seed, progress) = (shared.chunk_seed, Arc::clone(&shared.progress));
-    let reading = tokio::task::spawn_blocking(move || cut(file, seed, &sender, &*progress));
+    let reading = tokio::task::spawn_blocking(move || cut(&file, seed, &sender, &*progress));
     let mut pieces: VecDeque<Piece> = VecDeque::new();
     let mut refs = Vec::new();
     while let Some(chunk) = chunks.recv().await {
@@ -61,13 +61,13 @@ pub(super) async fn send(
 
 /// Reads and cuts; returns the hash of the whole and the file's state afterwards.
 fn cut(
-    file: File,
+    file: &File,
     seed: u64,
     sender: &mpsc::Sender<Chunk>,
     progress: &dyn super::options::Progress,
 ) -> io::Result<(ContentHash, Stat)> {
     let mut hasher = WholeFileHasher::default();
-    for chunk in Chunker::new(&file, seed) {
+    for chunk in Chunker::new(file, seed) {
         let chunk = chunk?;
         hasher.update(&chunk.bytes);
         progress.read(chunk.bytes.len() as u64);
@@ -75,7 +75,7 @@ fn cut(
             break;
         }
     }
-    Ok((hasher.finish(), read::stat(&file)?))
+    Ok((hasher.finish(), read::stat(file)?))
 }
 
 async fn send_piece(

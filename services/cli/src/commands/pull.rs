@@ -1,0 +1,84 @@
+//! `n2s pull`.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use n2s_assembly::Home;
+use n2s_client::pull::{PullDeps, PullOptions, PullReport, SilentPull, pull};
+use n2s_client::seam::Selector;
+use n2s_domain::Version;
+use serde_json::json;
+
+use crate::args::{Pull, Which};
+use crate::output::{Output, bytes};
+
+pub async fn run(home: Home, args: Pull, output: &Output) -> anyhow::Result<ExitCode> {
+    let node = super::open(home).await?;
+    let deps = PullDeps {
+        reader: Arc::clone(&node.intake) as _,
+        vault: Arc::clone(&node.vault),
+        progress: Arc::new(SilentPull),
+    };
+    let options = PullOptions {
+        project: args.dataset.project,
+        dataset: args.dataset.dataset,
+        selector: selector(args.which),
+        target: args.target,
+        globs: args.globs,
+        force: args.force,
+        dry_run: args.dry_run,
+        verify: args.verify,
+        from: args.from,
+    };
+    let report = pull(&deps, &options).await?;
+    Ok(tell(&report, args.dry_run, output))
+}
+
+pub fn selector(which: Which) -> Selector {
+    match (which.snapshot, which.version) {
+        (Some(label), _) => Selector::Snapshot(label),
+        (None, Some(version)) => Selector::Version(Version(version)),
+        (None, None) => Selector::Latest,
+    }
+}
+
+fn tell(report: &PullReport, dry_run: bool, output: &Output) -> ExitCode {
+    for (backend, why) in &report.bad_copies {
+        output.note(&format!("a damaged or missing copy on {backend}: {why}"));
+    }
+    for (path, what) in report.problems.iter().chain(&report.lost) {
+        output.note(&format!("{path}: {what}"));
+    }
+    let done = if dry_run { "would restore" } else { "restored" };
+    let text = format!(
+        "version {}: {done} {} files, {} directories, {} links, {}; {} were there already{}",
+        report.version,
+        report.files,
+        report.dirs,
+        report.links,
+        bytes(report.bytes),
+        report.kept,
+        if report.lost.is_empty() {
+            String::new()
+        } else {
+            format!("; {} have NO intact copy", report.lost.len())
+        }
+    );
+    let pairs = |pairs: &[(n2s_domain::RelPath, String)]| {
+        pairs.iter().map(|(path, what)| json!({ "path": path, "what": what })).collect::<Vec<_>>()
+    };
+    let bad = report.bad_copies.iter().map(|(backend, what)| json!({ "backend": backend, "what": what }));
+    output.answer(
+        &text,
+        &json!({
+            "changeset": report.changeset, "version": report.version, "files": report.files, "dirs": report.dirs,
+            "links": report.links, "bytes": report.bytes, "kept": report.kept, "problems": pairs(&report.problems),
+            "lost": pairs(&report.lost), "bad_copies": bad.collect::<Vec<_>>(), "dry_run": dry_run,
+        }),
+    );
+    match (report.lost.is_empty(), report.problems.is_empty()) {
+        (false, _) => ExitCode::from(4),
+        (true, false) => ExitCode::from(1),
+        (true, true) => ExitCode::SUCCESS,
+    }
+}

@@ -1,0 +1,118 @@
+//! The engine of a home: dispatcher, folder, sweeper and worker, run by the one process that holds `engine.lock`.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::time::Duration;
+
+use n2s_dispatcher::{
+    Dispatcher, DispatcherDeps, DispatcherSettings, Folder, Sweeper, SweeperDeps, SweeperSettings,
+};
+use n2s_queue::EmbeddedQueue;
+use n2s_worker::{Worker, WorkerDeps, WorkerSettings};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::AssemblyError;
+use crate::node::Node;
+use crate::push_lock::lock;
+
+/// Between two tries to take over a home whose engine runs elsewhere.
+const TAKE_OVER_EVERY: Duration = Duration::from_millis(500);
+/// Messages the in-process queue holds.
+const QUEUE_CAPACITY: usize = 65_536;
+
+/// Who runs the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EngineRole {
+    /// This process.
+    Runs,
+    /// Another; this one watches, ready to take over.
+    Watches,
+}
+
+/// The engine, or the wish to be it.
+#[derive(Debug)]
+pub struct Engine {
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+    role: tokio::sync::watch::Receiver<EngineRole>,
+}
+
+impl Engine {
+    /// Starts: runs if the home's engine lock is free, otherwise watches and takes over when it becomes so.
+    pub async fn start(node: &Arc<Node>) -> Result<Self, AssemblyError> {
+        let stop = CancellationToken::new();
+        let held = lock(node.home.engine_lock())?;
+        let role = if held.is_some() { EngineRole::Runs } else { EngineRole::Watches };
+        let (tell, role) = tokio::sync::watch::channel(role);
+        let task = tokio::spawn(run(Arc::clone(node), held, tell, stop.clone()));
+        Ok(Self { stop, task, role })
+    }
+
+    /// Who runs it now.
+    pub fn role(&self) -> EngineRole {
+        *self.role.borrow()
+    }
+
+    /// Stops taking work, finishes or hands back what is in hand, and lets go of the lock.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        // A panic of a part has been logged by the runtime; there is nothing left to stop then.
+        let _ = self.task.await;
+    }
+}
+
+async fn run(
+    node: Arc<Node>,
+    mut held: Option<File>,
+    tell: tokio::sync::watch::Sender<EngineRole>,
+    stop: CancellationToken,
+) {
+    while held.is_none() {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(TAKE_OVER_EVERY) => {}
+        }
+        held = lock(node.home.engine_lock()).unwrap_or(None);
+    }
+    tell.send_replace(EngineRole::Runs);
+    let sweeper = Sweeper::new(sweeper_deps(&node), SweeperSettings::default());
+    if let Err(error) = sweeper.take_over().await {
+        tracing::error!(error = %n2s_telemetry::report(&error), "the engine could not take over its jobs");
+        return;
+    }
+    let mut parts = JoinSet::new();
+    let queue = Arc::new(EmbeddedQueue::new(QUEUE_CAPACITY));
+    parts.spawn(sweeper.run(stop.clone()));
+    parts.spawn(Folder::new(Arc::clone(&node.catalog), node.bell.clone()).run(stop.clone()));
+    let deps = DispatcherDeps {
+        catalog: Arc::clone(&node.catalog),
+        queue: Arc::clone(&queue) as _,
+        bell: node.bell.clone(),
+        backends: node.stores.iter().map(|store| (store.id, store.name.clone())).collect(),
+    };
+    parts.spawn(Dispatcher::new(deps, DispatcherSettings::default()).run(stop.clone()));
+    let deps = WorkerDeps {
+        catalog: Arc::clone(&node.catalog),
+        queue,
+        staging: node.staging.clone(),
+        bell: node.bell.clone(),
+        clock: Arc::clone(&node.clock),
+        entropy: Arc::clone(&node.entropy),
+        stores: node.stores.clone(),
+    };
+    let mut settings = WorkerSettings::new(format!("embedded-{}", std::process::id()));
+    settings.bytes_max = 64 << 20;
+    parts.spawn(Worker::new(deps, settings).run(stop.clone()));
+    while parts.join_next().await.is_some() {}
+    drop(held);
+}
+
+fn sweeper_deps(node: &Node) -> SweeperDeps {
+    SweeperDeps {
+        catalog: Arc::clone(&node.catalog),
+        staging: node.staging.clone(),
+        bell: node.bell.clone(),
+        clock: Arc::clone(&node.clock),
+    }
+}

@@ -1,0 +1,41 @@
+//! Why a home cannot be used.
+
+use std::path::PathBuf;
+
+use n2s_catalog::CatalogError;
+use n2s_config::ConfigError;
+use n2s_envelope::VaultError;
+
+/// See the module.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AssemblyError {
+    /// Its configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Its vault.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// Its catalog.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// There is none, and the command makes none.
+    #[error("there is no n2s home at {0}; `n2s push` makes one, --home names another")]
+    NoHome(PathBuf),
+    /// A directory or file of it.
+    #[error("{doing} {path} failed")]
+    Io {
+        /// `making`, `locking`, ….
+        doing: &'static str,
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The vault of the home is gone while its catalog is there.
+    #[error(
+        "the vault {0} is missing, but this home has a catalog; restore the vault from your backup, a new one could open nothing"
+    )]
+    VaultMissing(PathBuf),
+}

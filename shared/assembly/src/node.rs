@@ -1,0 +1,152 @@
+//! A home, opened.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use n2s_catalog::{Backends as _, Catalog, VaultObjects, Vaults as _};
+use n2s_catalog_sqlite::SqliteCatalog;
+use n2s_config::Config;
+use n2s_domain::{BackendId, Clock, Entropy, SystemClock, SystemEntropy};
+use n2s_envelope::Vault;
+use n2s_intake::{Intake, IntakeDeps, Stores};
+use n2s_queue::Bell;
+use n2s_storage::Staging;
+use n2s_storage_backends::LocalStore;
+use n2s_worker::StoreDeps;
+
+use crate::backend;
+use crate::error::AssemblyError;
+use crate::home::Home;
+
+/// Everything a command of one machine works with.
+#[derive(Debug)]
+pub struct Node {
+    /// Where it lies.
+    pub home: Home,
+    /// Its settings.
+    pub config: Config,
+    /// Its keys.
+    pub vault: Arc<Vault>,
+    /// Its catalog.
+    pub catalog: Arc<dyn Catalog>,
+    /// What clients push to and pull from.
+    pub intake: Arc<Intake>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// True when this opening made the vault: its root should be backed up.
+    pub made_vault: bool,
+    pub(crate) staging: Staging,
+    pub(crate) stores: Vec<StoreDeps>,
+    pub(crate) bell: Bell,
+    pub(crate) entropy: Arc<dyn Entropy>,
+}
+
+impl Node {
+    /// Opens a home; `NoHome` when it has not been made.
+    pub async fn open(home: Home) -> Result<Self, AssemblyError> {
+        if !home.exists() {
+            return Err(AssemblyError::NoHome(home.root().to_owned()));
+        }
+        Self::open_or_make(home).await
+    }
+
+    /// Opens a home, making it, its vault and a first local store when absent.
+    pub async fn open_or_make(home: Home) -> Result<Self, AssemblyError> {
+        // A broken configuration is told before anything is made.
+        let configured = load(&home)?;
+        home.make()?;
+        let (vault, made_vault) = open_vault(&home)?;
+        let config = match configured {
+            Some(config) if !config.backends.is_empty() => config,
+            _ => {
+                let name = "local".parse().expect("it keeps the rules of names");
+                backend::add_local_backend(&home, &name, &backend::default_store_path(&home))?;
+                Config::load(&home.config())?
+            }
+        };
+        let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) =
+            (Arc::new(SystemClock), Arc::new(SystemEntropy));
+        let catalog = SqliteCatalog::open(&home.catalog(), Arc::clone(&clock), Arc::clone(&entropy)).await?;
+        let objects =
+            VaultObjects { vault: vault.id(), marker: vault.marker(), epochs: vault.wrapped_epochs() };
+        catalog.register_vault(&objects).await?;
+        let stores = stores(&catalog, &config).await?;
+        let catalog: Arc<dyn Catalog> = Arc::new(catalog);
+        let staging = Staging::new(Arc::new(LocalStore::new("staging", home.root())));
+        let bell = Bell::new();
+        let intake = intake(&catalog, &staging, &stores, &bell, (&clock, &entropy));
+        Ok(Self {
+            vault: Arc::new(vault),
+            intake: Arc::new(intake),
+            home,
+            config,
+            catalog,
+            clock,
+            made_vault,
+            staging,
+            stores,
+            bell,
+            entropy,
+        })
+    }
+}
+
+fn load(home: &Home) -> Result<Option<Config>, AssemblyError> {
+    if home.config().exists() { Ok(Some(Config::load(&home.config())?)) } else { Ok(None) }
+}
+
+fn open_vault(home: &Home) -> Result<(Vault, bool), AssemblyError> {
+    let path = home.vault();
+    if path.exists() {
+        return Ok((Vault::load(&path)?, false));
+    }
+    if home.catalog().exists() {
+        return Err(AssemblyError::VaultMissing(path));
+    }
+    match Vault::create(&SystemEntropy).save_new(&path) {
+        // Another process made it at the same moment: its vault counts.
+        Ok(()) | Err(n2s_envelope::VaultError::Exists(_)) => Ok((Vault::load(&path)?, true)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn stores(catalog: &SqliteCatalog, config: &Config) -> Result<Vec<StoreDeps>, AssemblyError> {
+    let named: Vec<_> = config
+        .backends
+        .iter()
+        .map(|(name, backend)| (name.clone(), backend.kind.as_str().to_owned()))
+        .collect();
+    let rows = catalog.ensure_backends(&named).await?;
+    let store = |(row, (name, config)): (
+        n2s_catalog::BackendRecord,
+        (&n2s_domain::BackendName, &n2s_config::BackendConfig),
+    )| StoreDeps {
+        id: row.id,
+        name: name.clone(),
+        kind: row.kind,
+        storage: backend::open(name, config),
+        retry: backend::retry(config),
+        concurrency: (config.concurrency_min, config.concurrency_max),
+    };
+    Ok(rows.into_iter().zip(&config.backends).map(store).collect())
+}
+
+fn intake(
+    catalog: &Arc<dyn Catalog>,
+    staging: &Staging,
+    stores: &[StoreDeps],
+    bell: &Bell,
+    (clock, entropy): (&Arc<dyn Clock>, &Arc<dyn Entropy>),
+) -> Intake {
+    let readable = |store: &StoreDeps| (store.id, (store.name.clone(), Arc::clone(&store.storage)));
+    let stores: Stores = stores.iter().map(readable).collect::<BTreeMap<BackendId, _>>();
+    let bell = bell.clone();
+    Intake::new(IntakeDeps {
+        catalog: Arc::clone(catalog),
+        staging: staging.clone(),
+        stores,
+        ring: Arc::new(move || bell.ring()),
+        clock: Arc::clone(clock),
+        entropy: Arc::clone(entropy),
+    })
+}

@@ -1,0 +1,264 @@
+//! The pull from version to metadata.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use n2s_domain::{Content, ContentHash, FileEntry, FileMeta, RelPath};
+
+use super::options::{PullDeps, PullError, PullOptions, PullReport};
+use super::restore::{Done, Shared, restore};
+use super::select::Selection;
+use super::target::Target;
+use crate::seam::{FileRow, Page, VersionRef};
+use crate::tree::Root;
+
+/// Rows of one page, and files and bytes restored by one task.
+const PAGE: u32 = 4_000;
+const FILES_MAX: usize = 64;
+const BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// What an interrupted pull leaves in its target, so that it can go on without `--force`.
+const MARKER: &str = ".n2s-pull";
+
+/// Pulls a version, or what of it matches.
+pub async fn pull(deps: &PullDeps, options: &PullOptions) -> Result<PullReport, PullError> {
+    let selection = Selection::new(&options.globs)?;
+    let version = deps.reader.version(&options.project, &options.dataset, &options.selector).await?;
+    if version.vault != deps.vault.id() {
+        return Err(PullError::WrongVault { found: version.vault, own: deps.vault.id() });
+    }
+    if let Some(from) = &options.from {
+        // An unknown store is told before anything is written.
+        if let Some(Err(error)) = deps.reader.fetch(&[probe()], Some(from)).await.pop()
+            && matches!(error, crate::seam::SeamError::Unknown { .. })
+        {
+            return Err(error.into());
+        }
+    }
+    let mut report = PullReport {
+        changeset: version.changeset,
+        version: version.version,
+        files: 0,
+        dirs: 0,
+        links: 0,
+        bytes: 0,
+        kept: 0,
+        problems: Vec::new(),
+        lost: Vec::new(),
+        bad_copies: Vec::new(),
+    };
+    if options.dry_run {
+        count_only(deps, &version, &selection, &mut report).await?;
+    } else {
+        write(deps, options, &version, &selection, &mut report).await?;
+    }
+    if !selection.is_all()
+        && report.files + report.dirs + report.links + report.kept == 0
+        && report.lost.is_empty()
+    {
+        return Err(PullError::NoMatch(options.globs.join(" ")));
+    }
+    Ok(report)
+}
+
+/// A blob nobody has.
+fn probe() -> crate::seam::FileBlob {
+    let (content_hash, sealed_hash) = (ContentHash([0; 32]), n2s_domain::SealedHash([0; 32]));
+    crate::seam::FileBlob { id: 0, content_hash, sealed_hash, encrypted_size: 0 }
+}
+
+async fn count_only(
+    deps: &PullDeps,
+    version: &VersionRef,
+    selection: &Selection,
+    report: &mut PullReport,
+) -> Result<(), PullError> {
+    let mut after = None;
+    loop {
+        let page = deps.reader.entries(version, &Page { after, limit: PAGE }).await?;
+        for entry in page.iter().filter(|entry| selection.wants(&entry.path)) {
+            match entry.content {
+                Content::Directory => report.dirs += 1,
+                Content::Symlink { .. } => report.links += 1,
+                Content::File { .. } => report.files += 1,
+            }
+            report.bytes += entry.size();
+        }
+        after = page.last().map(|entry| entry.path.clone());
+        if page.len() < PAGE as usize {
+            return Ok(());
+        }
+    }
+}
+
+async fn write(
+    deps: &PullDeps,
+    options: &PullOptions,
+    version: &VersionRef,
+    selection: &Selection,
+    report: &mut PullReport,
+) -> Result<(), PullError> {
+    let io = |source| PullError::Io { path: options.target.clone(), source };
+    prepare(&options.target, version, options.force)?;
+    let shared = Arc::new(Shared {
+        reader: Arc::clone(&deps.reader),
+        opener: deps.vault.opener(),
+        target: Target::new(Root::open(&options.target).map_err(io)?),
+        from: options.from.clone(),
+        verify: options.verify,
+        progress: Arc::clone(&deps.progress),
+    });
+    let mut groups = Groups::default();
+    let mut after = None;
+    loop {
+        let page = deps.reader.tree(version, &Page { after, limit: PAGE }).await?;
+        after = page.last().map(|row| row.entry.path.clone());
+        let full = page.len() == PAGE as usize;
+        let wanted = page.into_iter().filter(|row| selection.wants(&row.entry.path)).collect();
+        write_page(&shared, wanted, &mut groups, report).await;
+        if !full {
+            break;
+        }
+    }
+    finish_dirs(&shared, version, selection, report).await?;
+    if report.lost.is_empty() && report.problems.is_empty() {
+        std::fs::remove_file(options.target.join(MARKER)).map_err(io)?;
+        // The marker's coming and going moved the root's mtime.
+        finish_root(&shared, version, selection, report).await?;
+    }
+    Ok(())
+}
+
+/// An empty or new directory, one that an interrupted pull of this version left, or any with `--force`.
+fn prepare(target: &Path, version: &VersionRef, force: bool) -> Result<(), PullError> {
+    let io = |source| PullError::Io { path: target.to_owned(), source };
+    std::fs::create_dir_all(target).map_err(io)?;
+    let marker = target.join(MARKER);
+    let id = version.changeset.to_string();
+    let resumed = std::fs::read_to_string(&marker).is_ok_and(|found| found == id);
+    let mut entries = std::fs::read_dir(target).map_err(io)?;
+    if entries.next().is_some() && !resumed && !force {
+        return Err(PullError::NotEmpty(target.to_owned()));
+    }
+    std::fs::write(&marker, id).map_err(io)
+}
+
+/// The first path restored of each group of hard links.
+#[derive(Debug, Default)]
+struct Groups(HashMap<u64, (ContentHash, FileMeta, RelPath)>);
+
+impl Groups {
+    /// The path to link to, if one of the same file has been restored; otherwise this one is remembered.
+    fn first(&mut self, entry: &FileEntry) -> Option<RelPath> {
+        let Content::File { hash, link_group: Some(group), .. } = &entry.content else { return None };
+        match self.0.get(group) {
+            Some((known, meta, path)) if known == hash && *meta == entry.meta => Some(path.clone()),
+            Some(_) => None,
+            None => {
+                self.0.insert(*group, (*hash, entry.meta, entry.path.clone()));
+                None
+            }
+        }
+    }
+}
+
+async fn write_page(shared: &Arc<Shared>, rows: Vec<FileRow>, groups: &mut Groups, report: &mut PullReport) {
+    let at_once = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let mut links = Vec::new();
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    let mut under_way = FuturesUnordered::new();
+    for row in rows {
+        let path = row.entry.path.clone();
+        match &row.entry.content {
+            Content::Directory => {
+                report.dirs += 1;
+                note(report, path.clone(), shared.target.make_dir(&path));
+            }
+            Content::Symlink { target } => {
+                report.links += 1;
+                note(report, path.clone(), shared.target.symlink(&path, target, &row.entry.meta));
+            }
+            Content::File { .. } => {
+                if let Some(first) = groups.first(&row.entry) {
+                    links.push((path, first));
+                    continue;
+                }
+                bytes += row.entry.size();
+                batch.push(row);
+                if batch.len() >= FILES_MAX || bytes >= BYTES_MAX {
+                    bytes = 0;
+                    under_way.push(tokio::spawn(restore(Arc::clone(shared), std::mem::take(&mut batch))));
+                }
+            }
+        }
+        while under_way.len() >= at_once {
+            add(report, under_way.next().await);
+        }
+    }
+    if !batch.is_empty() {
+        under_way.push(tokio::spawn(restore(Arc::clone(shared), batch)));
+    }
+    while !under_way.is_empty() {
+        add(report, under_way.next().await);
+    }
+    for (path, first) in links {
+        report.links += 1;
+        note(report, path.clone(), shared.target.hard_link(&path, &first));
+    }
+}
+
+fn note(report: &mut PullReport, path: RelPath, done: io::Result<()>) {
+    if let Err(error) = done {
+        report.problems.push((path, format!("it could not be written: {error}")));
+    }
+}
+
+fn add(report: &mut PullReport, done: Option<Result<Done, tokio::task::JoinError>>) {
+    let Some(done) = done else { return };
+    let done = done.expect("restoring does not panic");
+    report.files += done.files;
+    report.bytes += done.bytes;
+    report.kept += done.kept;
+    report.problems.extend(done.problems);
+    report.lost.extend(done.lost);
+    report.bad_copies.extend(done.bad_copies);
+}
+
+/// Children before their parents, because closing a directory to its owner closes what is below it.
+async fn finish_dirs(
+    shared: &Shared,
+    version: &VersionRef,
+    selection: &Selection,
+    report: &mut PullReport,
+) -> Result<(), PullError> {
+    let mut after = None;
+    loop {
+        let page = shared.reader.directories_last_first(version, &Page { after, limit: PAGE }).await?;
+        for dir in page.iter().filter(|dir| selection.wants(&dir.path) && !dir.path.is_root()) {
+            note(report, dir.path.clone(), shared.target.finish_dir(&dir.path, &dir.meta));
+        }
+        after = page.last().map(|dir| dir.path.clone());
+        if page.len() < PAGE as usize {
+            return Ok(());
+        }
+    }
+}
+
+async fn finish_root(
+    shared: &Shared,
+    version: &VersionRef,
+    selection: &Selection,
+    report: &mut PullReport,
+) -> Result<(), PullError> {
+    if !selection.is_all() {
+        return Ok(());
+    }
+    let first = shared.reader.entries(version, &Page { after: None, limit: 1 }).await?;
+    for root in first.iter().filter(|entry| entry.path.is_root()) {
+        note(report, root.path.clone(), shared.target.finish_dir(&root.path, &root.meta));
+    }
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! The directory a pull writes into.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use n2s_domain::{FileMeta, RelPath};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Timespec, Timestamps};
+
+use crate::tree::{Kind, Root, Stat};
+
+/// A file being written; it has no name anybody looks for until it is whole.
+#[derive(Debug)]
+pub(super) struct Draft {
+    dir: OwnedFd,
+    temp: Vec<u8>,
+    pub(super) file: File,
+}
+
+/// The target.
+#[derive(Debug)]
+pub(super) struct Target {
+    root: Root,
+    owner: bool,
+    drafts: AtomicU64,
+}
+
+impl Target {
+    pub(super) fn new(root: Root) -> Self {
+        Self { root, owner: rustix::process::geteuid().is_root(), drafts: AtomicU64::new(0) }
+    }
+
+    fn parent(&self, path: &RelPath) -> io::Result<OwnedFd> {
+        self.root.open_dir(&path.parent().unwrap_or(RelPath::root()))
+    }
+
+    /// What is at `path` now, links not followed.
+    pub(super) fn stat(&self, path: &RelPath) -> io::Result<Option<Stat>> {
+        let parent = match self.parent(path) {
+            Ok(parent) => parent,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        match rustix::fs::statat(&parent, path.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat.into())),
+            Err(rustix::io::Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Makes the directory and those above it, writable for now; what is there and not a directory gives way.
+    pub(super) fn make_dir(&self, path: &RelPath) -> io::Result<()> {
+        if path.is_root() {
+            return Ok(());
+        }
+        let parent = match self.parent(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.make_dir(&path.parent().unwrap_or(RelPath::root()))?;
+                self.parent(path)?
+            }
+            other => other?,
+        };
+        let name = path.file_name();
+        match rustix::fs::mkdirat(&parent, name, Mode::RWXU) {
+            Ok(()) => Ok(()),
+            Err(rustix::io::Errno::EXIST) => {
+                let found = rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                if FileType::from_raw_mode(found.st_mode) == FileType::Directory {
+                    // A directory left by an earlier pull may be closed to its owner; links are not followed by `openat` here.
+                    let open = rustix::fs::openat(
+                        &parent,
+                        name,
+                        OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY,
+                        Mode::empty(),
+                    );
+                    drop(open?);
+                    if found.st_mode & 0o700 != 0o700 {
+                        rustix::fs::chmodat(&parent, name, Mode::RWXU, AtFlags::empty())?;
+                    }
+                    return Ok(());
+                }
+                rustix::fs::unlinkat(&parent, name, AtFlags::empty())?;
+                Ok(rustix::fs::mkdirat(&parent, name, Mode::RWXU)?)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Begins a file.
+    pub(super) fn draft(&self, path: &RelPath) -> io::Result<Draft> {
+        let dir = match self.parent(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.make_dir(&path.parent().unwrap_or(RelPath::root()))?;
+                self.parent(path)?
+            }
+            other => other?,
+        };
+        let number = self.drafts.fetch_add(1, Ordering::Relaxed);
+        let temp = format!(".n2s-pull-{}-{number}", std::process::id()).into_bytes();
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&dir, temp.as_slice(), flags, Mode::RUSR | Mode::WUSR)?;
+        Ok(Draft { dir, temp, file: file.into() })
+    }
+
+    /// Gives a whole file its metadata and its name.
+    pub(super) fn publish(&self, draft: &Draft, path: &RelPath, meta: &FileMeta) -> io::Result<()> {
+        if self.owner {
+            let (uid, gid) = owner(meta);
+            rustix::fs::fchown(&draft.file, Some(uid), Some(gid))?;
+        }
+        rustix::fs::fchmod(&draft.file, Mode::from_raw_mode(meta.mode))?;
+        rustix::fs::futimens(&draft.file, &times(meta))?;
+        Ok(rustix::fs::renameat(&draft.dir, draft.temp.as_slice(), &draft.dir, path.file_name())?)
+    }
+
+    /// Takes an unfinished file away.
+    pub(super) fn discard(draft: &Draft) {
+        // It is ours, and in nobody's way.
+        let _ = rustix::fs::unlinkat(&draft.dir, draft.temp.as_slice(), AtFlags::empty());
+    }
+
+    /// Makes a symbolic link; what is there gives way unless it is a directory.
+    pub(super) fn symlink(&self, path: &RelPath, to: &[u8], meta: &FileMeta) -> io::Result<()> {
+        let parent = self.ready_parent(path)?;
+        let name = path.file_name();
+        self.clear(&parent, name)?;
+        rustix::fs::symlinkat(to, &parent, name)?;
+        self.set_by_name(&parent, name, meta)
+    }
+
+    /// Makes a hard link to a path restored before.
+    pub(super) fn hard_link(&self, path: &RelPath, to: &RelPath) -> io::Result<()> {
+        let (parent, source) = (self.ready_parent(path)?, self.parent(to)?);
+        self.clear(&parent, path.file_name())?;
+        Ok(rustix::fs::linkat(&source, to.file_name(), &parent, path.file_name(), AtFlags::empty())?)
+    }
+
+    /// A directory's own metadata, after everything below it is done.
+    pub(super) fn finish_dir(&self, path: &RelPath, meta: &FileMeta) -> io::Result<()> {
+        let dir = self.root.open_dir(path)?;
+        if self.owner {
+            let (uid, gid) = owner(meta);
+            rustix::fs::fchown(&dir, Some(uid), Some(gid))?;
+        }
+        rustix::fs::fchmod(&dir, Mode::from_raw_mode(meta.mode))?;
+        Ok(rustix::fs::futimens(&dir, &times(meta))?)
+    }
+
+    /// Opens a restored file to read it back.
+    pub(super) fn open(&self, path: &RelPath) -> io::Result<File> {
+        self.root.open_file(path).map(File::from)
+    }
+
+    fn ready_parent(&self, path: &RelPath) -> io::Result<OwnedFd> {
+        let parent = path.parent().unwrap_or(RelPath::root());
+        self.make_dir(&parent)?;
+        self.root.open_dir(&parent)
+    }
+
+    fn clear(&self, parent: &OwnedFd, name: &[u8]) -> io::Result<()> {
+        match rustix::fs::unlinkat(parent.as_fd(), name, AtFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn set_by_name(&self, parent: &OwnedFd, name: &[u8], meta: &FileMeta) -> io::Result<()> {
+        if self.owner {
+            let (uid, gid) = owner(meta);
+            rustix::fs::chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+        }
+        Ok(rustix::fs::utimensat(parent, name, &times(meta), AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+}
+
+/// Whether what is there looks like what is to be restored: then it is kept.
+pub(super) fn looks_same(found: &Stat, size: u64, meta: &FileMeta) -> bool {
+    found.kind == Kind::File && found.size == size && found.meta.mtime == meta.mtime
+}
+
+fn owner(meta: &FileMeta) -> (rustix::fs::Uid, rustix::fs::Gid) {
+    (rustix::fs::Uid::from_raw(meta.uid), rustix::fs::Gid::from_raw(meta.gid))
+}
+
+fn times(meta: &FileMeta) -> Timestamps {
+    let time = Timespec { tv_sec: meta.mtime.secs, tv_nsec: i64::from(meta.mtime.nanos) };
+    Timestamps { last_access: time, last_modification: time }
+}

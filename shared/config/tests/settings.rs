@@ -1,0 +1,172 @@
+//! What is read, what is refused, and what each refusal says.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use n2s_config::{BackendKind, Config};
+
+fn variables(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
+    pairs.iter().map(|(name, value)| (name.into(), value.into())).collect()
+}
+
+fn read(text: &str, env: &[(&str, &str)]) -> Result<Config, String> {
+    Config::parse(Path::new("c.toml"), text, variables(env)).map_err(|error| error.to_string())
+}
+
+fn refusal(text: &str) -> String {
+    read(text, &[]).expect_err("it should have been refused")
+}
+
+const DISK: &str = "[backends.disk]\nkind = \"local\"\npath = \"/disk\"\n";
+
+#[test]
+fn an_empty_file_is_all_defaults() {
+    assert_eq!(read("", &[]).unwrap(), Config::default());
+}
+
+#[test]
+fn a_file_sets_what_it_names_and_leaves_the_rest() {
+    let text = format!("{DISK}timeout_secs = 5\nretry.cap_secs = 7\n[push]\nmin_copies = 1\n");
+    let config = read(&text, &[]).unwrap();
+    let disk = &config.backends[&"disk".parse().unwrap()];
+    assert_eq!((disk.kind, &disk.path, disk.timeout_secs), (BackendKind::Local, &PathBuf::from("/disk"), 5));
+    assert_eq!((disk.concurrency_max, disk.retry.cap_secs, disk.retry.attempts_max), (256, 7, 8));
+    assert_eq!(config.push.min_copies, Some(1));
+}
+
+#[test]
+fn variables_win_over_the_file_with_its_types() {
+    let env = [
+        ("N2S_PUSH__MIN_COPIES", "1"),
+        ("N2S_BACKENDS__DISK__RETRY__ATTEMPTS_MAX", "3"),
+        ("N2S_BACKENDS__DISK__PATH", "/7"),
+        ("N2S_HOME", "/not/a/setting"),
+        ("OTHER__KEY", "1"),
+    ];
+    let config = read(DISK, &env).unwrap();
+    let disk = &config.backends[&"disk".parse().unwrap()];
+    assert_eq!((config.push.min_copies, disk.retry.attempts_max), (Some(1), 3));
+    assert_eq!(disk.path, Path::new("/7"));
+    // An underscore stands for a dash, which a variable's name cannot hold.
+    let dashed = DISK.replace("disk]", "usb-1]");
+    let config = read(&dashed, &[("N2S_BACKENDS__USB_1__PATH", "\"/quoted\"")]).unwrap();
+    assert_eq!(config.backends[&"usb-1".parse().unwrap()].path, Path::new("/quoted"));
+    // A backend can come from variables alone.
+    let env = [("N2S_BACKENDS__NEW__KIND", "local"), ("N2S_BACKENDS__NEW__PATH", "/new")];
+    assert_eq!(read("", &env).unwrap().backends.len(), 1);
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_line_and_the_key_that_was_meant() {
+    let said = refusal(&format!("{DISK}pth = \"/x\"\nretry.cap_sec = 1\n[psuh]\nmin_copies = 1\n"));
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "c.toml:4: backends.disk.pth: there is no such key; did you mean 'path'?",
+            "c.toml:5: backends.disk.retry.cap_sec: there is no such key; did you mean 'cap_secs'?",
+            "c.toml:6: psuh: there is no such section; did you mean 'push'?",
+        ]
+    );
+    let said = refusal("[push]\ncolour = 1\n");
+    assert_eq!(said, "c.toml:2: push.colour: there is no such key; there are: min_copies");
+    let said = read("", &[("N2S_PUSH__MIN_COPYS", "1")]).unwrap_err();
+    assert_eq!(said, "N2S_PUSH__MIN_COPYS: push.min_copys: there is no such key; did you mean 'min_copies'?");
+}
+
+#[test]
+fn a_wrong_type_is_refused_where_it_stands() {
+    let said = refusal(&format!("{DISK}timeout_secs = \"long\"\nretry = 3\n"));
+    assert!(said.contains("c.toml:4: backends.disk.timeout_secs: "), "{said}");
+    assert!(said.contains("it takes a whole number"), "{said}");
+    assert!(said.contains("c.toml:5: backends.disk.retry: this is a section"), "{said}");
+    let said = read(DISK, &[("N2S_PUSH__MIN_COPIES", "two")]).unwrap_err();
+    assert!(said.starts_with("N2S_PUSH__MIN_COPIES: push.min_copies: "), "{said}");
+    let said = refusal("push = 1\n");
+    assert_eq!(said, "c.toml:1: push: this is a section; write [push] and its keys below it");
+    let said = refusal("backends = 1\n");
+    assert!(said.starts_with("c.toml:1: backends: this is a section"), "{said}");
+}
+
+#[test]
+fn what_is_not_toml_is_refused_with_its_line() {
+    let said = refusal("[push]\nmin_copies 3\n");
+    assert!(said.starts_with("c.toml:2: this is not TOML: "), "{said}");
+}
+
+#[test]
+fn a_value_in_the_place_of_a_section_is_refused_for_a_variable_below_it() {
+    let said = read("push = 1\n", &[("N2S_PUSH__MIN_COPIES", "1")]).unwrap_err();
+    assert!(
+        said.contains("N2S_PUSH__MIN_COPIES: push.min_copies: 'push' is a value, not a section"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_backend_needs_a_known_kind_a_good_name_and_an_absolute_path() {
+    let cases = [
+        ("[backends.d]\npath = \"/d\"\n", "c.toml:1: backends.d.kind: it is missing; write kind = \"local\""),
+        ("[backends.d]\nkind = \"lokal\"\npath = \"/d\"\n", "c.toml:2: backends.d.kind: "),
+        (
+            "[backends.D]\nkind = \"local\"\npath = \"/d\"\n",
+            "c.toml:1: backends.D: the backend name 'D' cannot be used",
+        ),
+        ("[backends.d]\nkind = \"local\"\n", "c.toml:1: backends.d.path: it is missing"),
+        ("[backends.d]\nkind = \"local\"\npath = \"d\"\n", "c.toml:3: backends.d.path: it is relative"),
+    ];
+    for (text, expected) in cases {
+        let said = refusal(text);
+        assert!(said.starts_with(expected), "{text}: {said}");
+    }
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_refused() {
+    let other = "[backends.other]\nkind = \"local\"\npath = ";
+    let cases = [
+        ("[push]\nmin_copies = 0\n".to_owned(), "c.toml:5: push.min_copies: it must be at least 1"),
+        (
+            "[push]\nmin_copies = 2\n".to_owned(),
+            "c.toml:5: push.min_copies: 2 copies need as many stores, and there are 1",
+        ),
+        ("timeout_secs = 0\n".to_owned(), "c.toml:4: backends.disk.timeout_secs: it must be at least 1"),
+        (
+            "timeout_secs = 21600\n".to_owned(),
+            "c.toml:4: backends.disk.timeout_secs: it must be less than 21600",
+        ),
+        ("concurrency_min = 0\n".to_owned(), "c.toml:4: backends.disk.concurrency_min: it must be"),
+        (
+            "concurrency_min = 257\n".to_owned(),
+            "c.toml:1: backends.disk.concurrency_max: it must be at least",
+        ),
+        ("retry.attempts_max = 0\n".to_owned(), "c.toml:4: backends.disk.retry.attempts_max: it must be"),
+        ("retry.base_ms = 0\n".to_owned(), "c.toml:4: backends.disk.retry.base_ms: it must be"),
+        (
+            "retry = { base_ms = 2000, cap_secs = 1 }\n".to_owned(),
+            "c.toml:4: backends.disk.retry.cap_secs: it must be",
+        ),
+        (
+            format!("{other}\"//disk/.\"\n"),
+            "c.toml:6: backends.other.path: it has the same place as backend 'disk'",
+        ),
+        (format!("{other}\"/disk/in\"\n"), "c.toml:6: backends.other.path: it lies inside or around"),
+        (format!("{other}\"/\"\n"), "c.toml:6: backends.other.path: it lies inside or around"),
+    ];
+    for (more, expected) in cases {
+        let said = refusal(&format!("{DISK}{more}"));
+        assert!(said.starts_with(expected) && said.lines().count() == 1, "{more}: {said}");
+    }
+    assert!(
+        read(&format!("{DISK}{other}\"/diskette\"\n"), &[]).is_ok(),
+        "a common beginning is not a common place"
+    );
+    assert!(read("[push]\nmin_copies = 2\n", &[]).is_ok(), "the first store is yet to be made");
+}
+
+#[test]
+fn a_file_that_is_absent_is_named() {
+    let error = Config::load(Path::new("/nowhere/c.toml")).unwrap_err();
+    assert_eq!(error.to_string(), "the configuration /nowhere/c.toml cannot be read");
+    assert!(std::error::Error::source(&error).is_some());
+}
