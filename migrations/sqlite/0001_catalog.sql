@@ -257,6 +257,11 @@ CREATE TABLE pins (
     PRIMARY KEY (blob_id, changeset_id)
 ) STRICT, WITHOUT ROWID;
 
+-- Staged blobs that were finished while pinned: whoever finishes next looks whether they can be freed.
+CREATE TABLE unpinned (
+    blob_id INTEGER PRIMARY KEY REFERENCES blobs
+) STRICT;
+
 -- Live work only: a finished job has no row. The states are those of n2s_domain::job.
 CREATE TABLE jobs (
     id           INTEGER PRIMARY KEY AUTOINCREMENT, -- never reused

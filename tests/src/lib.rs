@@ -1,1 +1,180 @@
-//! placeholder
+//! What the black-box tests share: a world with a home, a source and a target, and the binary run in it.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::return_self_not_must_use, reason = "assertions chain, and may end a chain")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A directory of its own for one test.
+#[derive(Debug)]
+pub struct World {
+    dir: TempDir,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code; -1 when a signal ended it.
+    pub code: i32,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+impl Ended {
+    /// The answer of `--output json`.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error} in {self:?}"))
+    }
+
+    /// Asserts the exit code.
+    #[track_caller]
+    pub fn code(self, wanted: i32) -> Self {
+        assert_eq!(self.code, wanted, "{self:?}");
+        self
+    }
+
+    /// Asserts that standard error says each of `words`.
+    #[track_caller]
+    pub fn says(self, words: &[&str]) -> Self {
+        for word in words {
+            assert!(self.err.contains(word), "'{word}' is missing in {self:?}");
+        }
+        self
+    }
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Self { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+    }
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl World {
+    /// An empty world with a source directory.
+    pub fn new() -> Self {
+        let world = Self { dir: tempfile::tempdir().unwrap() };
+        std::fs::create_dir(world.path("src")).unwrap();
+        world
+    }
+
+    /// A path in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Writes a file and the directories above it.
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+
+    /// The binary, set up for this world.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command
+            .args(args)
+            .current_dir(self.dir.path())
+            .env("N2S_HOME", self.path("home"))
+            .env_remove("N2S_CONFIG");
+        command
+    }
+
+    /// Runs the binary.
+    pub fn n2s(&self, args: &[&str]) -> Ended {
+        self.command(args).output().unwrap().into()
+    }
+
+    /// Runs the binary and reads its JSON.
+    #[track_caller]
+    pub fn json(&self, args: &[&str]) -> Value {
+        let ended = self.n2s(&[args, &["--output", "json"]].concat());
+        assert_eq!(ended.code, 0, "{ended:?}");
+        ended.json()
+    }
+
+    /// Pushes `src` to project `p`, dataset `d`.
+    pub fn push(&self, more: &[&str]) -> Ended {
+        self.n2s(&[&["push", "--project", "p", "--dataset", "d"], more, &["src"]].concat())
+    }
+
+    /// Pulls project `p`, dataset `d` into a directory of the world.
+    pub fn pull(&self, target: &str, more: &[&str]) -> Ended {
+        self.n2s(&[&["pull", "--project", "p", "--dataset", "d", "--target", target], more].concat())
+    }
+
+    /// Starts the binary without waiting for it.
+    pub fn start(&self, args: &[&str]) -> Child {
+        self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    /// Asserts that no counter of the catalog has drifted, and that staging is empty.
+    #[track_caller]
+    pub fn settled(&self) {
+        assert_eq!(self.json(&["audit"])["drifts"], serde_json::json!([]));
+        assert_eq!(self.json(&["status"])["staging"]["blobs"], 0);
+        let staged = files(&self.path("home/staging"));
+        assert!(staged.is_empty(), "staging holds {staged:?}");
+    }
+}
+
+/// The binary beside the test's own executable.
+pub fn binary() -> PathBuf {
+    let mut dir = std::env::current_exe().unwrap();
+    while dir.pop() {
+        let candidate = dir.join("n2s");
+        if candidate.is_file() {
+            return candidate;
+        }
+    }
+    panic!("the binary is not built; run `make test`, or `cargo build -p n2s` first");
+}
+
+/// Every file below a directory; none when it is not there.
+pub fn files(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let (dirs, mut found): (Vec<_>, Vec<_>) = paths.partition(|path| path.is_dir() && !path.is_symlink());
+    found.extend(dirs.iter().flat_map(|dir| files(dir)));
+    found.sort();
+    found
+}
+
+/// What `find` says of a tree: a listing n2s has no part in. Sockets and the like are left out, as they are not stored.
+pub fn listing(dir: &Path) -> Vec<String> {
+    let find = |kinds: &str, format: &str| {
+        let output = Command::new("find")
+            .args([".", "-type", kinds, "-printf", format])
+            .current_dir(dir)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let lines = output.stdout.split(|&b| b == 0).filter(|line| !line.is_empty());
+        lines.map(|line| line.escape_ascii().to_string()).collect::<Vec<_>>()
+    };
+    let mut lines = find("f,l", "%P %y %m %U %G %T@ %s %n %l\\0");
+    lines.extend(find("d", "%P %y %m %U %G %T@\\0"));
+    lines.sort();
+    lines
+}
+
+/// Asserts that two trees are the same in names, kinds, modes, owners, times, links and bytes.
+#[track_caller]
+pub fn assert_same(a: &Path, b: &Path) {
+    assert_eq!(listing(a), listing(b));
+    let diff = Command::new("diff").args(["-r", "--no-dereference"]).arg(a).arg(b).output().unwrap();
+    assert!(diff.status.success(), "{}", String::from_utf8_lossy(&diff.stdout));
+}

@@ -45,9 +45,11 @@ fn code(error: &anyhow::Error) -> u8 {
         }
         if let Some(error) = cause.downcast_ref::<AssemblyError>() {
             return match error {
-                AssemblyError::Config(_) | AssemblyError::Vault(_) | AssemblyError::VaultMissing(_) => 2,
+                AssemblyError::Config(_)
+                | AssemblyError::Vault(_)
+                | AssemblyError::VaultMissing(_)
+                | AssemblyError::NoHome(_) => 2,
                 AssemblyError::Catalog(error) => of_catalog(error),
-                AssemblyError::NoHome(_) => 2,
                 _ => 1,
             };
         }

@@ -40,7 +40,7 @@ pub struct Engine {
 
 impl Engine {
     /// Starts: runs if the home's engine lock is free, otherwise watches and takes over when it becomes so.
-    pub async fn start(node: &Arc<Node>) -> Result<Self, AssemblyError> {
+    pub fn start(node: &Arc<Node>) -> Result<Self, AssemblyError> {
         let stop = CancellationToken::new();
         let held = lock(node.home.engine_lock())?;
         let role = if held.is_some() { EngineRole::Runs } else { EngineRole::Watches };

@@ -16,7 +16,7 @@ use crate::error::{At as _, Fail};
 const MIGRATIONS: &[&str] = &[include_str!("../../../migrations/sqlite/0001_catalog.sql")];
 
 /// How long a writer waits for another process's transaction.
-const BUSY: Duration = Duration::from_secs(60);
+const BUSY: Duration = Duration::from_mins(1);
 
 /// The catalog in one SQLite file.
 #[derive(Debug)]

@@ -133,16 +133,13 @@ impl SqliteCatalog {
              LEFT JOIN files f ON f.dataset_id = ?1 AND f.filepath = p.filepath AND f.to_version IS NULL
              ORDER BY p.filepath"
         };
-        // The root's path is empty, and nothing is before it: X'' sorts before it only with a marker of its own.
-        let rows = match after {
-            Some(after) => page(&mut tx, sql, &push, since, after.as_bytes(), limit).await?,
-            None => {
-                let mut rows = page(&mut tx, ROOT, &push, since, b"", limit).await?;
-                rows.extend(page(&mut tx, sql, &push, since, b"", limit).await?);
-                rows
-            }
-        };
-        let live: Vec<SqliteRow> = rows;
+        // The root's path is empty, so no path is before it: the first page asks for it by name.
+        let mut live: Vec<SqliteRow> = Vec::new();
+        if after.is_none() {
+            live = page(&mut tx, ROOT, &push, (since, b""), limit).await?;
+        }
+        let from = after.map_or(&b""[..], RelPath::as_bytes);
+        live.extend(page(&mut tx, sql, &push, (since, from), limit).await?);
         let mut changes = Vec::with_capacity(live.len());
         let entries = entries_of(&mut tx, live.iter().filter(|row| is_live(row))).await?;
         let mut entries = entries.into_iter();
@@ -256,8 +253,7 @@ async fn page(
     tx: &mut Tx<'_>,
     sql: &'static str,
     push: &OpenRow,
-    since: Version,
-    after: &[u8],
+    (since, after): (Version, &[u8]),
     limit: u32,
 ) -> Result<Vec<SqliteRow>, Fail> {
     let query =

@@ -79,12 +79,30 @@ pub(crate) async fn place(tx: &mut Tx<'_>, push: &OpenRow, blobs: &[i64], now: i
             delta(tx, push.id, backend, i64::try_from(waits).unwrap_or(0), 0).await?;
         }
     }
-    sqlx::query("DELETE FROM pins WHERE changeset_id = ?2 AND blob_id IN (SELECT value FROM json_each(?1))")
-        .bind(&list)
+    unpin(tx, push, Some(&list)).await?;
+    Ok(jobs)
+}
+
+/// Takes the push's pins off the given blobs, or off all of them. What finished while it was pinned is noted, because its
+/// finish could not free it.
+pub(crate) async fn unpin(tx: &mut Tx<'_>, push: &OpenRow, blobs: Option<&str>) -> Result<(), Fail> {
+    sqlx::query(
+        "INSERT INTO unpinned (blob_id) SELECT p.blob_id FROM pins p JOIN blobs l ON l.id = p.blob_id
+         WHERE p.changeset_id = ?2 AND (?1 IS NULL OR p.blob_id IN (SELECT value FROM json_each(?1)))
+           AND l.staging_id IS NOT NULL
+           AND NOT EXISTS (SELECT 1 FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'pending')
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(blobs)
+    .bind(push.id)
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query("DELETE FROM pins WHERE changeset_id = ?2 AND (?1 IS NULL OR blob_id IN (SELECT value FROM json_each(?1)))")
+        .bind(blobs)
         .bind(push.id)
         .execute(&mut **tx)
         .await?;
-    Ok(jobs)
+    Ok(())
 }
 
 /// Failed placements of these blobs on a store are pending again, with a fresh budget; changesets that wait for them begin

@@ -6,7 +6,7 @@ use std::path::Path;
 fn the_page_is_current() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("CONFIG.md");
     let page = n2s_config::reference::page();
-    if std::env::var_os("N2S_WRITE_DOCS").is_some() {
+    if std::env::var_os("N2S_WRITE_PAGES").is_some() {
         std::fs::write(&path, &page).unwrap();
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();

@@ -1,5 +1,7 @@
 //! The local store: the conformance suite, and what is particular to a disk.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;

@@ -1,7 +1,10 @@
 //! What every store must keep, one case per promise. A backend's tests call [`crate::conformance_cases`] with a function
 //! that opens an empty store of the real kind.
 
-#![expect(clippy::unwrap_used, reason = "these are tests, compiled as a library so that every backend can run them")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "these are tests, compiled as a library so that every backend can run them"
+)]
 
 use std::sync::Arc;
 

@@ -27,17 +27,17 @@ pub async fn run(args: Args, output: &Output) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Push(push) => push::run(home, *push, output).await,
         Command::Pull(pull) => pull::run(home, pull, output).await,
-        Command::Files(files) => files::files(&open(home).await?, files, output).await,
-        Command::Search(search) => files::search(&open(home).await?, search, output).await,
-        Command::Changesets(changesets) => status::changesets(&open(home).await?, changesets, output).await,
-        Command::Status(status) => status::status(&open(home).await?, status, output).await,
-        Command::Failed(failed) => failed::failed(&open(home).await?, failed, output).await,
+        Command::Files(files) => files::files(&*open(home).await?, files, output).await,
+        Command::Search(search) => files::search(&*open(home).await?, search, output).await,
+        Command::Changesets(changesets) => status::changesets(&*open(home).await?, changesets, output).await,
+        Command::Status(status) => status::status(&*open(home).await?, status, output).await,
+        Command::Failed(failed) => failed::failed(&*open(home).await?, failed, output).await,
         Command::Retry(failed) => failed::retry(home, failed, output).await,
         Command::Backends(backends) => backends::run(home, backends, output).await,
         Command::Keys(keys) => keys::run(home, keys, output).await,
         Command::Config(ConfigCommand::Check) => check(&home, output),
         Command::Migrate => migrate(home, output).await,
-        Command::Audit => status::audit(&open(home).await?, output).await,
+        Command::Audit => status::audit(&*open(home).await?, output).await,
         Command::Up => up::run(home, output).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Args::command(), "n2s", &mut std::io::stdout());

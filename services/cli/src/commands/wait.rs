@@ -40,7 +40,7 @@ pub async fn wait_for(node: &Node, changeset: ChangesetId, watch: &Watch) -> any
                 .and_then(|(row, _)| unreachable_why(row))
             {
                 Some(why) => {
-                    reasons.push(format!("{} ({} objects waiting): {why}", store.backend, store.waiting))
+                    reasons.push(format!("{} ({} objects waiting): {why}", store.backend, store.waiting));
                 }
                 None => reachable = true,
             }

@@ -34,7 +34,7 @@ impl SqliteCatalog {
                 Outcome::Stored { location } => stored.push((*job, location.clone())),
                 Outcome::Failed { kind, message } => failed.push((*job, *kind, message.clone())),
                 Outcome::Retry { after, charged, error } => {
-                    retried.push((*job, (*after, *charged, error.clone())))
+                    retried.push((*job, (*after, *charged, error.clone())));
                 }
             }
         }
@@ -240,7 +240,11 @@ async fn again(tx: &mut Tx<'_>, job: JobOf, (after, charged, error): Retry, now:
 
 /// Blobs safe on enough stores, with nothing under way and nobody's pin, leave staging.
 async fn free(tx: &mut Tx<'_>, stored: &[(JobOf, Option<String>)]) -> Result<Vec<StagedKey>, Fail> {
-    let blobs: Vec<i64> = stored.iter().filter_map(|(job, _)| job.blob).collect();
+    let mut blobs: Vec<i64> = stored.iter().filter_map(|(job, _)| job.blob).collect();
+    let unpinned = sqlx::query("DELETE FROM unpinned RETURNING blob_id").fetch_all(&mut **tx).await?;
+    for row in &unpinned {
+        blobs.push(col(row, "blob_id")?);
+    }
     let rows = sqlx::query(
         "SELECT l.id, l.sealed_hash, l.staging_id FROM blobs l
          WHERE l.id IN (SELECT value FROM json_each(?)) AND l.staging_id IS NOT NULL

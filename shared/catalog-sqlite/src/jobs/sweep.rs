@@ -91,12 +91,11 @@ async fn fail_lost(tx: &mut Tx<'_>, now: i64) -> Result<u64, Fail> {
     let mut uploads: Vec<Value> = Vec::new();
     for row in &rows {
         let (blob, backend): (Option<i64>, i64) = (col(row, "blob_id")?, col(row, "backend_id")?);
-        match blob {
-            Some(blob) => uploads.push(json!([blob, backend, FailureKind::Lost.as_str(), TEXT, 0])),
-            None => {
-                let which = (col(row, "changeset_id")?, backend);
-                manifest_ended(tx, which, "failed", Some((FailureKind::Lost, TEXT)), now).await?;
-            }
+        if let Some(blob) = blob {
+            uploads.push(json!([blob, backend, FailureKind::Lost.as_str(), TEXT, 0]));
+        } else {
+            let which = (col(row, "changeset_id")?, backend);
+            manifest_ended(tx, which, "failed", Some((FailureKind::Lost, TEXT)), now).await?;
         }
     }
     fail_uploads(tx, &uploads, now).await?;

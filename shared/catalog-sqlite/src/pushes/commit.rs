@@ -7,7 +7,7 @@ use super::OpenRow;
 use crate::connect::{SqliteCatalog, Tx, begin};
 use crate::decode::{col, content, count, int};
 use crate::error::Fail;
-use crate::placing::delta;
+use crate::placing::{delta, unpin};
 
 impl SqliteCatalog {
     pub(super) async fn commit(&self, lease: &PushLease, commit: &CommitPush) -> Result<Committed, Fail> {
@@ -35,7 +35,7 @@ impl SqliteCatalog {
             .execute(&mut *tx)
             .await?;
         // Blobs that were offered and then not needed; the rest were unpinned by their entries.
-        sqlx::query("DELETE FROM pins WHERE changeset_id = ?").bind(push.id).execute(&mut *tx).await?;
+        unpin(&mut tx, &push, None).await?;
         sqlx::query("DELETE FROM push_batches WHERE changeset_id = ?")
             .bind(push.id)
             .execute(&mut *tx)

@@ -113,7 +113,7 @@ fn count(shared: &Shared, done: &mut Done, entry: FileEntry, written: io::Result
             shared.progress.restored(entry.size());
         }
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            done.lost.push((entry.path, error.to_string()))
+            done.lost.push((entry.path, error.to_string()));
         }
         Err(error) => done.problems.push((entry.path, format!("it could not be written: {error}"))),
     }

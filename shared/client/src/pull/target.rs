@@ -126,7 +126,7 @@ impl Target {
     pub(super) fn symlink(&self, path: &RelPath, to: &[u8], meta: &FileMeta) -> io::Result<()> {
         let parent = self.ready_parent(path)?;
         let name = path.file_name();
-        self.clear(&parent, name)?;
+        Self::clear(&parent, name)?;
         rustix::fs::symlinkat(to, &parent, name)?;
         self.set_by_name(&parent, name, meta)
     }
@@ -134,7 +134,7 @@ impl Target {
     /// Makes a hard link to a path restored before.
     pub(super) fn hard_link(&self, path: &RelPath, to: &RelPath) -> io::Result<()> {
         let (parent, source) = (self.ready_parent(path)?, self.parent(to)?);
-        self.clear(&parent, path.file_name())?;
+        Self::clear(&parent, path.file_name())?;
         Ok(rustix::fs::linkat(&source, to.file_name(), &parent, path.file_name(), AtFlags::empty())?)
     }
 
@@ -160,7 +160,7 @@ impl Target {
         self.root.open_dir(&parent)
     }
 
-    fn clear(&self, parent: &OwnedFd, name: &[u8]) -> io::Result<()> {
+    fn clear(parent: &OwnedFd, name: &[u8]) -> io::Result<()> {
         match rustix::fs::unlinkat(parent.as_fd(), name, AtFlags::empty()) {
             Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
             Err(error) => Err(error.into()),

@@ -46,7 +46,7 @@ pub(super) async fn make(shared: &Shared, facts: &Facts<'_>, batches: u64) -> Re
         sealed.extend(segments);
     }
     producer.record_groups(&shared.lease, &new).await?;
-    let groups = new.into_iter().map(|group| written(group, facts.opened.version, &sealed));
+    let groups = new.iter().map(|group| written(group, facts.opened.version, &sealed));
     let kept =
         [(lists, list_since), (maps, map_since)].into_iter().flat_map(|(groups, since)| kept(groups, since));
     let mut groups: Vec<Group> = kept.chain(groups).collect();
@@ -97,7 +97,7 @@ fn segment(segment: &seam::SegmentRef) -> SegmentRef {
     }
 }
 
-fn written(group: NewGroup, through: Version, sealed: &[SegmentRef]) -> Group {
+fn written(group: &NewGroup, through: Version, sealed: &[SegmentRef]) -> Group {
     let find = |hash: &ContentHash| sealed.iter().find(|segment| segment.content_hash == *hash).copied();
     Group {
         kind: kind(group.kind),

@@ -239,7 +239,9 @@ mod tests {
             },
         ];
         let mut writer = CacheWriter::create(&path).unwrap();
-        all.iter().for_each(|seen| writer.push(seen).unwrap());
+        for seen in &all {
+            writer.push(seen).unwrap();
+        }
         writer.finish(&key).unwrap();
         let mut reader = CacheReader::open(&path, &key).unwrap();
         for expected in &all {

@@ -119,7 +119,7 @@ fn same(target: &Path, found: &std::fs::Metadata, put: &Put) -> io::Result<()> {
 
 /// Links `source` to `temp` if that makes this store the only one to share its inode.
 fn link_alone(source: &Path, temp: &Path) -> bool {
-    let links = |path: &Path| std::fs::metadata(path).map(|found| found.nlink()).unwrap_or(0);
+    let links = |path: &Path| std::fs::metadata(path).map_or(0, |found| found.nlink());
     if links(source) != 1 || std::fs::hard_link(source, temp).is_err() {
         return false;
     }

@@ -1,0 +1,46 @@
+# The one front door; CI calls the same targets.
+.DEFAULT_GOAL := help
+CARGO ?= cargo
+PREFIX ?= $(HOME)/.local
+
+.PHONY: help deps build install demo test lint fmt bench deny doc
+
+help: ## Show the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+deps: ## Install what the tests need (root: apt; otherwise says what to install)
+	@tests/deps.sh
+
+build: ## Build the binary, optimised
+	$(CARGO) build --release --locked -p n2s
+
+install: build ## Install the binary, completions and manual pages below PREFIX
+	install -Dm755 target/release/n2s $(DESTDIR)$(PREFIX)/bin/n2s
+	mkdir -p $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	target/release/n2s man $(DESTDIR)$(PREFIX)/share/man/man1
+	target/release/n2s completions bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/n2s
+
+demo: build ## Push, look, pull back and compare, in a home of its own
+	@tests/demo.sh target/release/n2s
+
+test: deps ## Run every test
+	$(CARGO) build --locked -p n2s
+	tests/run.sh
+
+lint: ## Formatting and clippy, warnings denied; each package by itself
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
+	tests/each-package.sh
+
+fmt: ## Format
+	$(CARGO) fmt --all
+
+deny: ## Licences, sources and banned dependencies
+	@command -v cargo-deny >/dev/null || $(CARGO) install cargo-deny --locked
+	$(CARGO) deny --all-features check bans licenses sources
+
+doc: ## Write the pages that are generated from the code
+	N2S_WRITE_PAGES=1 $(CARGO) test --locked -p n2s-config page
+
+bench: build ## Measure pushes and pulls; prints JSON
+	$(CARGO) run --release --locked -p n2s-load-tests -- target/release/n2s

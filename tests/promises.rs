@@ -1,0 +1,80 @@
+//! `PROMISES.md` maps every promise and case to tests that exist; what a later step builds says so.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+
+/// Every id that must have a row.
+const REQUIRED: &[&str] = &[
+    "P1",
+    "P2",
+    "P3",
+    "P4",
+    "P5",
+    "P6",
+    "P7",
+    "P8",
+    "P9",
+    "P10",
+    "C-names",
+    "C-long-paths",
+    "C-links",
+    "C-hard-links",
+    "C-hard-link-alone",
+    "C-empty",
+    "C-modes-owners",
+    "C-times",
+    "C-sparse",
+    "C-special",
+    "C-unreadable",
+    "C-moving",
+    "C-empty-source",
+    "C-two-paths",
+    "C-processes",
+    "C-takeover",
+    "C-kill",
+    "C-disk-full",
+    "C-backend-gone",
+    "C-backend-empty",
+    "C-read-only-home",
+    "C-two-pushes",
+    "C-wrong-vault",
+    "C-truncated-vault",
+    "C-readable-vault",
+    "C-flipped",
+    "C-swapped",
+    "C-hostile-manifest",
+    "C-unknown",
+    "C-missing-path",
+    "C-target",
+    "C-config",
+];
+
+#[test]
+fn every_promise_has_a_test_that_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("PROMISES.md")).unwrap();
+    let rows: Vec<Vec<&str>> = page
+        .lines()
+        .filter(|line| line.starts_with("| P") || line.starts_with("| C-"))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    for id in REQUIRED {
+        assert!(rows.iter().any(|row| row[0] == *id), "{id} has no row in PROMISES.md");
+    }
+    for row in &rows {
+        let [id, _, tests, target] = row[..] else { panic!("a row needs four columns: {row:?}") };
+        assert!(REQUIRED.contains(&id), "{id} is not a known promise");
+        if tests.starts_with("open: ") {
+            continue;
+        }
+        assert_eq!(target, "test");
+        for test in tests.split(", ") {
+            let (file, function) =
+                test.trim_matches('`').split_once("::").unwrap_or_else(|| panic!("{test} in {id}"));
+            let text = std::fs::read_to_string(root.parent().unwrap().join(file))
+                .unwrap_or_else(|_| panic!("{file} in {id}"));
+            assert!(text.contains(&format!("fn {function}(")), "{file} has no test {function} ({id})");
+        }
+    }
+}
