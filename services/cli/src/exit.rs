@@ -27,6 +27,9 @@ fn code(error: &anyhow::Error) -> u8 {
         if cause.is::<Usage>() {
             return 2;
         }
+        if cause.is::<n2s_config::ConfigError>() {
+            return 2;
+        }
         if let Some(error) = cause.downcast_ref::<SeamError>() {
             return of_seam(error);
         }

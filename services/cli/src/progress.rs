@@ -1,5 +1,6 @@
 //! Progress of a push: a line that is drawn over on a terminal, plain lines now and then elsewhere.
 
+use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -55,7 +56,6 @@ impl Watch {
             self.bar.set_message(text());
         } else if self.plain && secs >= self.told_secs.load(Ordering::Relaxed) + PLAIN_EVERY_SECS {
             self.told_secs.store(secs, Ordering::Relaxed);
-            use std::io::Write as _;
             let _ = writeln!(anstream::stderr(), "{}", text());
         }
     }

@@ -133,6 +133,7 @@ impl Producer for Intake {
                 file_count: parent.file_count,
             }),
             resumed: opened.resumed,
+            recorded: opened.recorded,
             backends: opened.backends,
             resend: opened.resend,
         })

@@ -17,6 +17,7 @@ use n2s_worker::StoreDeps;
 use crate::backend;
 use crate::error::AssemblyError;
 use crate::home::Home;
+use crate::push_lock::lock_making;
 
 /// Everything a command of one machine works with.
 #[derive(Debug)]
@@ -55,6 +56,9 @@ impl Node {
         // A broken configuration is told before anything is made.
         let configured = load(&home)?;
         home.make()?;
+        // Two first commands at once make one vault, one store and one catalog.
+        let making = lock_making(&home)?;
+        let configured = configured.filter(|config| !config.backends.is_empty()).or(load(&home)?);
         let (vault, made_vault) = open_vault(&home)?;
         let config = match configured {
             Some(config) if !config.backends.is_empty() => config,
@@ -70,6 +74,7 @@ impl Node {
         let objects =
             VaultObjects { vault: vault.id(), marker: vault.marker(), epochs: vault.wrapped_epochs() };
         catalog.register_vault(&objects).await?;
+        drop(making);
         let stores = stores(&catalog, &config).await?;
         let catalog: Arc<dyn Catalog> = Arc::new(catalog);
         let staging = Staging::new(Arc::new(LocalStore::new("staging", home.root())));

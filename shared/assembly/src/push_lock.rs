@@ -23,6 +23,16 @@ impl PushLock {
     }
 }
 
+/// Waits for the lock that is held while a home is made.
+pub(crate) fn lock_making(home: &Home) -> Result<File, AssemblyError> {
+    let path = home.root().join("making.lock");
+    let locked = OpenOptions::new().create(true).append(true).mode(0o600).open(&path).and_then(|file| {
+        flock(&file, FlockOperation::LockExclusive)?;
+        Ok(file)
+    });
+    locked.map_err(|source| AssemblyError::Io { doing: "locking", path, source })
+}
+
 pub(crate) fn lock(path: std::path::PathBuf) -> Result<Option<File>, AssemblyError> {
     let open = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
     let file = open.map_err(|source| AssemblyError::Io { doing: "locking", path: path.clone(), source })?;

@@ -70,6 +70,8 @@ pub struct OpenedPush {
     pub parent: Option<Parent>,
     /// `Some(n)` when an interrupted push goes on: the highest batch number recorded so far, zero for none.
     pub resumed: Option<u64>,
+    /// Batches recorded so far; numbers may have gaps where an interruption fell between them.
+    pub recorded: u64,
     /// The stores this push goes to.
     pub backends: Vec<BackendName>,
     /// Contents of the parent that no source has any more (normally none): send them again even where files are unchanged.

@@ -32,7 +32,7 @@ impl SqliteCatalog {
                 tx.commit().await?;
                 return Err(CatalogError::Undoing(open.changeset).into());
             }
-            Some(Some((id, batch))) => (id, Some(batch)),
+            Some(Some((id, batches))) => (id, Some(batches)),
             None => (create(&mut tx, dataset, open, now).await?, None),
         };
         let opened = opened(&mut tx, id, project, open, resumed).await?;
@@ -119,13 +119,13 @@ async fn backend_names(tx: &mut Tx<'_>, dataset: i64) -> Result<Vec<BackendName>
     rows.bind(dataset).fetch_all(&mut **tx).await?.iter().map(|row| word(row, "name")).collect()
 }
 
-/// What becomes of the open push: resumed (its row and highest batch), or, `None`, given up.
+/// What becomes of the open push: resumed (its row, highest batch and number of batches), or, `None`, given up.
 async fn resume(
     tx: &mut Tx<'_>,
     row: &SqliteRow,
     open: &OpenPush,
     now: i64,
-) -> Result<Option<(i64, u64)>, Fail> {
+) -> Result<Option<(i64, (u64, u64))>, Fail> {
     let id: i64 = col(row, "id")?;
     let changeset = ChangesetId(Uuid::from_bytes(array(row, "uuid")?));
     if col::<Option<i64>>(row, "abandoned_at")?.is_some() {
@@ -152,9 +152,11 @@ async fn resume(
         .bind(id)
         .execute(&mut **tx)
         .await?;
-    let last =
-        sqlx::query("SELECT coalesce(max(batch), 0) AS batch FROM push_batches WHERE changeset_id = ?");
-    Ok(Some((id, count(&last.bind(id).fetch_one(&mut **tx).await?, "batch")?)))
+    let last = sqlx::query(
+        "SELECT coalesce(max(batch), 0) AS batch, count(*) AS batches FROM push_batches WHERE changeset_id = ?",
+    );
+    let last = last.bind(id).fetch_one(&mut **tx).await?;
+    Ok(Some((id, (count(&last, "batch")?, count(&last, "batches")?))))
 }
 
 async fn create(tx: &mut Tx<'_>, dataset: i64, open: &OpenPush, now: i64) -> Result<i64, Fail> {
@@ -200,7 +202,7 @@ async fn opened(
     id: i64,
     project: i64,
     open: &OpenPush,
-    resumed: Option<u64>,
+    resumed: Option<(u64, u64)>,
 ) -> Result<OpenedPush, Fail> {
     let row = sqlx::query(
         "SELECT c.uuid, c.dataset_id, c.version, c.lease_until, p.version AS parent_version, p.uuid AS parent_uuid,
@@ -228,7 +230,8 @@ async fn opened(
         },
         version: Version(count(&row, "version")?),
         parent,
-        resumed,
+        resumed: resumed.map(|(highest, _)| highest),
+        recorded: resumed.map_or(0, |(_, recorded)| recorded),
         backends: backend_names(tx, col(&row, "dataset_id")?).await?,
         resend: resend.iter().map(|row| content(row, "content_hash")).collect::<Result<_, _>>()?,
         lease_until: time(&row, "lease_until")?,

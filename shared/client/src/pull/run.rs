@@ -50,16 +50,15 @@ pub async fn pull(deps: &PullDeps, options: &PullOptions) -> Result<PullReport, 
         lost: Vec::new(),
         bad_copies: Vec::new(),
     };
-    if options.dry_run {
+    if options.dry_run || !selection.is_all() {
         count_only(deps, &version, &selection, &mut report).await?;
-    } else {
-        write(deps, options, &version, &selection, &mut report).await?;
+        if !selection.is_all() && report.files + report.dirs + report.links == 0 {
+            return Err(PullError::NoMatch(options.globs.join(" ")));
+        }
     }
-    if !selection.is_all()
-        && report.files + report.dirs + report.links + report.kept == 0
-        && report.lost.is_empty()
-    {
-        return Err(PullError::NoMatch(options.globs.join(" ")));
+    if !options.dry_run {
+        (report.files, report.dirs, report.links, report.bytes) = (0, 0, 0, 0);
+        write(deps, options, &version, &selection, &mut report).await?;
     }
     Ok(report)
 }

@@ -213,7 +213,7 @@ impl<'a> Run<'a> {
             shared,
             report,
             cache: cache.map(|path| CacheWriter::create(path)).transpose().map_err(io)?,
-            batches: resumed,
+            batches: opened.recorded,
             next_number: resumed + 1,
             open: Batch::default(),
             under_way: FuturesOrdered::new(),

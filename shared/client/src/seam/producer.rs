@@ -71,6 +71,8 @@ pub struct Opened {
     pub parent: Option<Parent>,
     /// `Some` when an interrupted push goes on: the highest batch number recorded so far.
     pub resumed: Option<u64>,
+    /// Batches recorded so far.
+    pub recorded: u64,
     /// The stores it goes to.
     pub backends: Vec<BackendName>,
     /// Contents to send again even where files are unchanged, because no source has them any more.

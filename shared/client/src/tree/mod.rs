@@ -4,11 +4,13 @@
 //! nothing may be followed out of the root by way of a link somebody put there.
 
 mod ignore;
+mod named;
 mod root;
 mod stat;
 mod walk;
 
 pub use ignore::{Excludes, InvalidPattern};
+pub use named::walk_named;
 pub use root::Root;
 pub use stat::{Identity, Kind, Stat};
-pub use walk::{WalkOptions, Walked, walk, walk_named};
+pub use walk::{WalkOptions, Walked, walk};

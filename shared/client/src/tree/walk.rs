@@ -63,17 +63,17 @@ pub enum Walked {
 type Listing = io::Result<(Vec<Item>, Vec<(RelPath, String)>)>;
 
 #[derive(Debug)]
-struct Item {
-    path: RelPath,
-    stat: Stat,
-    target: Option<Vec<u8>>,
+pub(super) struct Item {
+    pub(super) path: RelPath,
+    pub(super) stat: Stat,
+    pub(super) target: Option<Vec<u8>>,
     /// The rules that hold below, for a directory to descend into.
-    descend: Option<Arc<Ahead>>,
+    pub(super) descend: Option<Arc<Ahead>>,
 }
 
 /// A directory to list, by whoever comes first: a reader, or the walk itself.
 #[derive(Debug)]
-struct Ahead {
+pub(super) struct Ahead {
     dir: RelPath,
     excludes: Excludes,
     state: Mutex<State>,
@@ -94,7 +94,7 @@ pub fn walk(root: &Root, options: &WalkOptions, mut sink: impl FnMut(Walked) -> 
         return Ok(());
     }
     let device = options.one_file_system.then_some(top.identity.dev);
-    let lister = Lister { root, device, queue: Mutex::new(Queue::default()), wake: Condvar::new() };
+    let lister = Lister::new(root, device);
     std::thread::scope(|scope| {
         for _ in 0..READERS {
             scope.spawn(|| lister.read_ahead());
@@ -105,64 +105,8 @@ pub fn walk(root: &Root, options: &WalkOptions, mut sink: impl FnMut(Walked) -> 
     Ok(())
 }
 
-/// Looks at `named` paths only, in path order, with the directories that lead to them; with `descend`, at all below them, too.
-/// Paths that are not there are not met.
-pub fn walk_named(
-    root: &Root,
-    named: &[RelPath],
-    descend: bool,
-    options: &WalkOptions,
-    mut sink: impl FnMut(Walked) -> bool,
-) -> io::Result<()> {
-    let mut keys: Vec<(Vec<u8>, RelPath)> = Vec::new();
-    for path in named {
-        let mut above = path.parent();
-        while let Some(dir) = above {
-            keys.push((dir.as_bytes().to_vec(), dir.clone()));
-            above = dir.parent();
-        }
-        keys.push((path.as_bytes().to_vec(), path.clone()));
-        let inside = named.iter().any(|other| other != path && path.is_within(other));
-        if descend && !inside {
-            keys.push(([path.as_bytes(), b"/"].concat(), path.clone()));
-        }
-    }
-    keys.sort_unstable();
-    keys.dedup();
-    if descend {
-        keys.retain(|(key, path)| {
-            key.ends_with(b"/") || !named.iter().any(|other| other != path && path.is_within(other))
-        });
-    }
-    let top: Stat = rustix::fs::fstat(root.open_dir(&RelPath::root())?)?.into();
-    let lister = Lister {
-        root,
-        device: options.one_file_system.then_some(top.identity.dev),
-        queue: Mutex::new(Queue::default()),
-        wake: Condvar::new(),
-    };
-    for (key, path) in keys {
-        let go_on = if key.ends_with(b"/") {
-            let is_dir = lister.look(&path)?.is_some_and(|item| item.stat.kind == Kind::Directory);
-            !is_dir || lister.descend(&Ahead::new(path, options.excludes.clone()), &mut sink)
-        } else {
-            match lister.look(&path)? {
-                Some(Item { stat: Stat { kind: Kind::Special(what), .. }, .. }) => {
-                    sink(Walked::Skipped { path, why: format!("a {what} is not stored") })
-                }
-                Some(Item { path, stat, target, .. }) => sink(Walked::Entry { path, stat, target }),
-                None => true,
-            }
-        };
-        if !go_on {
-            break;
-        }
-    }
-    Ok(())
-}
-
 impl Ahead {
-    fn new(dir: RelPath, excludes: Excludes) -> Arc<Self> {
+    pub(super) fn new(dir: RelPath, excludes: Excludes) -> Arc<Self> {
         Arc::new(Self { dir, excludes, state: Mutex::new(State::Untouched), done: Condvar::new() })
     }
 
@@ -183,16 +127,20 @@ struct Queue {
     closed: bool,
 }
 
-struct Lister<'a> {
-    root: &'a Root,
+pub(super) struct Lister<'a> {
+    pub(super) root: &'a Root,
     device: Option<u64>,
     queue: Mutex<Queue>,
     wake: Condvar,
 }
 
-impl Lister<'_> {
+impl<'a> Lister<'a> {
+    pub(super) fn new(root: &'a Root, device: Option<u64>) -> Self {
+        Self { root, device, queue: Mutex::new(Queue::default()), wake: Condvar::new() }
+    }
+
     /// Emits a directory's items in order; false when the sink has had enough.
-    fn descend(&self, ahead: &Arc<Ahead>, sink: &mut impl FnMut(Walked) -> bool) -> bool {
+    pub(super) fn descend(&self, ahead: &Arc<Ahead>, sink: &mut impl FnMut(Walked) -> bool) -> bool {
         // A stack of our own: a tree may be deeper than a thread's stack.
         let mut stack = vec![match self.open(ahead, sink) {
             Ok(plan) => plan,
@@ -329,7 +277,7 @@ impl Lister<'_> {
     }
 
     /// One entry of an open directory, unless it is excluded, cannot be stored, or has just vanished.
-    fn item(
+    pub(super) fn item(
         &self,
         dir: &rustix::fd::OwnedFd,
         path: RelPath,
@@ -362,31 +310,6 @@ impl Lister<'_> {
         let here = self.device.is_none_or(|device| device == stat.identity.dev);
         let descend = (is_dir && here).then(|| Ahead::new(path.clone(), excludes.clone()));
         Ok(Some(Item { path, stat, target, descend }))
-    }
-
-    /// One path by itself; `None` when it is not there.
-    fn look(&self, path: &RelPath) -> io::Result<Option<Item>> {
-        let Some(parent) = path.parent() else {
-            let stat = rustix::fs::fstat(self.root.open_dir(path)?)?.into();
-            return Ok(Some(Item { path: path.clone(), stat, target: None, descend: None }));
-        };
-        let dir = match self.root.open_dir(&parent) {
-            Ok(dir) => dir,
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Ok(None);
-            }
-            Err(error) => return Err(error),
-        };
-        let mut skipped = Vec::new();
-        let item = self.item(&dir, path.clone(), &Excludes::default(), &mut skipped)?;
-        let special =
-            skipped.pop().map(|_| rustix::fs::statat(&dir, path.file_name(), AtFlags::SYMLINK_NOFOLLOW));
-        match special {
-            Some(stat) => {
-                Ok(Some(Item { path: path.clone(), stat: stat?.into(), target: None, descend: None }))
-            }
-            None => Ok(item),
-        }
     }
 
     /// A small file's bytes; empty when it cannot be read, which the entry itself will report.
