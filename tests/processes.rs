@@ -28,7 +28,7 @@ fn a_killed_push_goes_on_where_it_was() {
     child.wait().unwrap();
     let again = world.push(&["--output", "json"]).code(0).json();
     assert_eq!(again["version"], 1, "the interrupted version was not resumed: {again}");
-    world.settled();
+    world.settled_after_a_kill();
     world.pull("out", &[]).code(0);
     assert_same(&world.path("src"), &world.path("out"));
 }
@@ -45,7 +45,7 @@ fn another_process_takes_over_when_the_engine_dies() {
     engine.kill().unwrap();
     engine.wait().unwrap();
     assert!(push.wait().unwrap().success(), "the push did not take the engine over");
-    world.settled();
+    world.settled_after_a_kill();
     world.pull("out", &[]).code(0);
     assert_same(&world.path("src"), &world.path("out"));
 }

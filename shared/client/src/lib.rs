@@ -1,4 +1,4 @@
-//! The client.
+#![doc = include_str!("../README.md")]
 
 pub mod pull;
 pub mod push;

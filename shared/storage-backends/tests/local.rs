@@ -85,15 +85,20 @@ async fn damaged_staged_bytes_are_found_before_they_go_anywhere() {
     assert_eq!(staging.get(&[key]).await.remove(0).unwrap_err().kind, FailureKind::Corrupt);
 }
 
+/// And a read-only one takes nothing. Runs itself once more on a file system of 1 MiB. Mounting needs root; a user namespace gives that to anybody.
 #[tokio::test]
 async fn a_full_disk_fails_what_does_not_fit_and_leaves_nothing_behind() {
+    if let Some(root) = std::env::var_os("N2S_FULL_DISK") {
+        return on_a_small_disk(Path::new(&root)).await;
+    }
     let dir = tempfile::tempdir().unwrap();
-    // A file system of 1 MiB; mounting needs root, and a user namespace gives that to anybody.
-    let script = "mount -t tmpfs -o size=1m none \"$0\" && exec \"$1\" --exact --nocapture --ignored inside_a_full_disk";
+    let test = "a_full_disk_fails_what_does_not_fit_and_leaves_nothing_behind";
+    let script = "mount -t tmpfs -o size=1m none \"$0\" && exec \"$1\" --exact --nocapture \"$2\"";
     let child = std::process::Command::new("unshare")
         .args(["--map-root-user", "--mount", "sh", "-c", script])
         .arg(dir.path())
         .arg(std::env::current_exe().unwrap())
+        .arg(test)
         .env("N2S_FULL_DISK", dir.path())
         .output()
         .expect("unshare(1) of util-linux runs this test");
@@ -101,17 +106,21 @@ async fn a_full_disk_fails_what_does_not_fit_and_leaves_nothing_behind() {
     assert!(child.status.success() && text.contains("1 passed"), "{text}");
 }
 
-#[tokio::test]
-#[ignore = "a_full_disk_fails_what_does_not_fit_and_leaves_nothing_behind runs it, on a file system of its own"]
-async fn inside_a_full_disk() {
-    let root = std::env::var_os("N2S_FULL_DISK").expect("the outer test sets it");
-    let store = LocalStore::new("disk", &root);
+async fn on_a_small_disk(root: &Path) {
+    let store = LocalStore::new("disk", root);
     store.put(put(b"fits")).await.unwrap();
     let error = store.put(put(&vec![1; 2 * 1024 * 1024])).await.unwrap_err();
     assert_eq!(error.kind, FailureKind::Unavailable);
     assert!(error.report().contains("is full"), "{}", error.report());
-    assert_eq!(walk(Path::new(&root)).len(), 1, "{:?}", walk(Path::new(&root)));
+    assert_eq!(walk(root).len(), 1, "{:?}", walk(root));
     store.put(put(b"fits, too")).await.unwrap();
+    let mount = std::process::Command::new("mount").args(["-o", "remount,ro"]).arg(root).status().unwrap();
+    assert!(mount.success());
+    for error in [store.put(put(b"late")).await.unwrap_err(), store.health().await.unwrap_err()] {
+        assert_eq!(error.kind, FailureKind::Denied, "{}", error.report());
+        assert!(error.report().contains("read-only"), "{}", error.report());
+    }
+    assert_eq!(store.get(put(b"fits").key).await.unwrap(), "fits");
 }
 
 fn walk(dir: &Path) -> Vec<String> {

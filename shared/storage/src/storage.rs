@@ -31,6 +31,7 @@ pub enum Body {
     /// In memory.
     Bytes(Bytes),
     /// In memory, and the very same bytes, synced, in this local file, which a store may link instead of writing them again.
+    /// Only staging may offer its files so: two stores that shared a file would be damaged together.
     File {
         /// The file; it does not change.
         path: PathBuf,
@@ -101,7 +102,7 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// Deletes objects; deleting the absent succeeds.
     async fn delete(&self, keys: &[ObjectKey]) -> Vec<Result<(), StorageError>>;
 
-    /// Every object whose name begins with `prefix` and a `/`, in no particular order.
+    /// Every object whose name begins with `prefix` and a `/`, in no particular order; every object at all where `prefix` is empty.
     fn list(&self, prefix: &str) -> BoxStream<'_, Result<Listed, StorageError>>;
 
     /// Overwrites and reads back `probe`.
@@ -110,7 +111,7 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// Where a person could fetch the object, if the store has such addresses.
     fn url(&self, key: &ObjectKey) -> Option<String>;
 
-    /// The local file that is the object, if it is one: another store on the same file system may link it.
+    /// The local file that is the object, if it is one. Staging offers it to stores on the same file system: see [`Body::File`].
     fn local_path(&self, key: &ObjectKey) -> Option<PathBuf>;
 }
 

@@ -19,6 +19,8 @@ pub enum Fault {
     Fails(FailureKind),
     /// Retrieved bytes come back with their first byte changed.
     Lies,
+    /// Retrieved bytes lack their second half.
+    StopsEarly,
     /// The operation never answers.
     Hangs,
 }
@@ -48,12 +50,11 @@ impl Faulty {
         *self.script.lock().expect("no test panics holding this") = Box::new(script);
     }
 
-    async fn fault(&self, op: &'static str, key: Option<&ObjectKey>) -> Result<bool, StorageError> {
+    async fn fault(&self, op: &'static str, key: Option<&ObjectKey>) -> Result<Option<Fault>, StorageError> {
         let fault =
             (self.script.lock().expect("no test panics holding this"))(op, key.map_or("", ObjectKey::as_str));
         match fault {
-            None => Ok(false),
-            Some(Fault::Lies) => Ok(true),
+            None | Some(Fault::Lies | Fault::StopsEarly) => Ok(fault),
             Some(Fault::Hangs) => std::future::pending().await,
             Some(Fault::Fails(kind)) => Err(StorageError {
                 kind,
@@ -89,12 +90,14 @@ impl Storage for Faulty {
         let mut answers = Vec::new();
         for get in gets {
             let answer = match self.fault("retrieve", Some(&get.key)).await {
-                Ok(lies) => self
-                    .inner
-                    .retrieve(vec![get])
-                    .await
-                    .remove(0)
-                    .map(|bytes| if lies { flip(&bytes) } else { bytes }),
+                Ok(fault) => {
+                    let answer = self.inner.retrieve(vec![get]).await.remove(0);
+                    answer.map(|bytes| match fault {
+                        Some(Fault::Lies) => flip(&bytes),
+                        Some(Fault::StopsEarly) => bytes.slice(..bytes.len() / 2),
+                        _ => bytes,
+                    })
+                }
                 Err(error) => Err(error),
             };
             answers.push(answer);
@@ -114,7 +117,14 @@ impl Storage for Faulty {
     }
 
     async fn delete(&self, keys: &[ObjectKey]) -> Vec<Result<(), StorageError>> {
-        self.inner.delete(keys).await
+        let mut answers = Vec::new();
+        for key in keys {
+            answers.push(match self.fault("delete", Some(key)).await {
+                Ok(_) => self.inner.delete(std::slice::from_ref(key)).await.remove(0),
+                Err(error) => Err(error),
+            });
+        }
+        answers
     }
 
     fn list(&self, prefix: &str) -> BoxStream<'_, Result<Listed, StorageError>> {

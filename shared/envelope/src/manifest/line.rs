@@ -1,5 +1,6 @@
 //! The lines of segments. Names that are not UTF-8 are in the escape of `n2s_domain::path`.
 
+use n2s_domain::limits::BLOB_BYTES_MAX;
 use n2s_domain::path::{escape, unescape};
 use n2s_domain::{
     ChunkRef, Content, ContentHash, EntryChange, Epoch, FileEntry, FileMeta, FileTime, RelPath, SealedHash,
@@ -100,12 +101,15 @@ impl ListLine {
 
 /// The chunks in full; `None` unless they cover the file exactly.
 fn chunks_of(size: u64, hash: ContentHash, chunks: &[(ContentHash, u64, u32)]) -> Option<Vec<ChunkRef>> {
+    if chunks.is_empty() && size > BLOB_BYTES_MAX as u64 {
+        return None;
+    }
     if chunks.is_empty() && size > 0 {
         return Some(vec![ChunkRef { hash, offset: 0, size: u32::try_from(size).ok()? }]);
     }
     let mut end = 0;
     for (_, offset, length) in chunks {
-        if *offset != end || *length == 0 {
+        if *offset != end || *length == 0 || *length as usize > BLOB_BYTES_MAX {
             return None;
         }
         end += u64::from(*length);

@@ -27,6 +27,11 @@ impl Vault {
     /// Adds an epoch from its key object, as found in the catalog or on a store. One already held stays as it is.
     pub fn add_wrapped_epoch(&mut self, object: &[u8]) -> Result<Epoch, VaultError> {
         let (epoch, secret) = self.unwrap(object)?;
+        if self.epochs.get(&epoch).is_some_and(|known| known.secret != secret) {
+            return Err(VaultError::KeyObject(
+                "another secret is held for the same epoch: two machines rotated at once",
+            ));
+        }
         self.epochs.entry(epoch).or_insert_with(|| Keyed { secret, wrapped: object.to_vec() });
         Ok(epoch)
     }

@@ -93,7 +93,8 @@ impl Vault {
                 std::fs::hard_link(&temp, path)?;
                 std::fs::remove_file(&temp)?;
             }
-            File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+            File::open(path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")))?
+                .sync_all()
         })();
         match written {
             Ok(()) => Ok(()),

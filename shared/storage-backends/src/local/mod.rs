@@ -20,10 +20,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
-use n2s_domain::{FailureKind, SealedHash};
+use n2s_domain::{FailureKind, SealedHash, Timestamp};
 use n2s_storage::{
     Body, Get, Listed, ObjectKey, Put, Stat, Storage, StorageError, StorageExt as _, Stored, layout,
 };
+
+/// Below the root: where objects are written before they have their names.
+const TEMP_DIR: &str = "tmp";
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -45,6 +48,15 @@ impl LocalStore {
     pub fn create_root(root: &Path) -> io::Result<()> {
         use std::os::unix::fs::DirBuilderExt as _;
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(root)
+    }
+
+    /// Removes the temporaries that killed processes left, unless they changed after `before`; says how many. Choose `before`
+    /// well past the longest write.
+    pub async fn sweep_temps(&self, before: Timestamp) -> Result<usize, StorageError> {
+        let sweep = move |inner: &Inner| {
+            write::sweep(inner, before).map_err(|error| inner.error("sweep", None, error))
+        };
+        self.blocking(sweep).await
     }
 
     async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Inner) -> T + Send + 'static) -> T {

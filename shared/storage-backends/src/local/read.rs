@@ -24,6 +24,9 @@ pub(super) fn read(path: &Path, range: Option<Range<u64>>) -> io::Result<Bytes> 
     }
     let mut bytes = Vec::with_capacity(usize::try_from(wanted).unwrap_or(0));
     file.take(wanted).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 != wanted {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it became shorter while it was read"));
+    }
     Ok(bytes.into())
 }
 
@@ -57,10 +60,17 @@ impl Lister {
         for entry in entries {
             let entry = entry?;
             // Names that n2s cannot have written are somebody else's.
-            let Some(name) = entry.file_name().to_str().map(|name| format!("{dir}/{name}")) else { continue };
-            let Ok(found) = entry.metadata() else { continue };
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            let name = if dir.is_empty() { name } else { format!("{dir}/{name}") };
+            let found = match entry.metadata() {
+                // Deleted since the directory was read.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                other => other?,
+            };
             if found.is_dir() {
-                self.open.push(name);
+                if name != super::TEMP_DIR {
+                    self.open.push(name);
+                }
             } else if let Ok(key) = ObjectKey::new(name) {
                 let age = found.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
                 let modified =
