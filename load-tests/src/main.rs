@@ -1,82 +1,172 @@
-//! Pushes and pulls a generated tree with the binary named as the first argument, and prints what it took as JSON.
-//!
-//! The tree: 20,000 files of log-normal sizes, 60 % text-like, 10 % duplicates, about 520 MB. n2s runs at its default, which
-//! syncs everything before it is acknowledged. Peers are not measured yet; the figures stand alone.
+#![doc = include_str!("../README.md")]
 
+mod data;
+mod measure;
+mod programs;
+
+use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
 
-use anyhow::{Context as _, ensure};
-use n2s_domain::{Entropy as _, SeededEntropy};
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::Serialize;
 
-const FILES: u64 = 20_000;
+use data::Data;
+use measure::measure;
+use programs::{Program, Step};
 
-fn main() -> anyhow::Result<()> {
-    let binary = std::env::args_os().nth(1).context("usage: n2s-load-tests PATH-OF-N2S")?;
-    let binary = std::fs::canonicalize(binary)?;
-    let work = tempfile::tempdir()?;
-    let (tree, home, target) =
-        (work.path().join("tree"), work.path().join("home"), work.path().join("target"));
-    let bytes = generate(&tree)?;
-    let run = |args: &[&str]| -> anyhow::Result<f64> {
-        let started = Instant::now();
-        let status = Command::new(&binary).arg("--quiet").args(args).env("N2S_HOME", &home).status()?;
-        ensure!(status.success(), "n2s {args:?} failed");
-        Ok(started.elapsed().as_secs_f64())
+struct Options {
+    n2s: PathBuf,
+    files: u32,
+    large_mib: u64,
+    tiny: u32,
+    dir: Option<PathBuf>,
+    only: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Report {
+    processors: usize,
+    data: Vec<Set>,
+    figures: Vec<Figure>,
+}
+
+#[derive(Serialize)]
+struct Set {
+    data: &'static str,
+    files: u64,
+    bytes: u64,
+}
+
+#[derive(Serialize)]
+struct Figure {
+    program: &'static str,
+    version: String,
+    durability: &'static str,
+    data: &'static str,
+    step: Step,
+    #[serde(flatten)]
+    outcome: Outcome,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Outcome {
+    Measured { seconds: f64, peak_rss_bytes: u64 },
+    NotMeasured { not_measured: String },
+}
+
+fn main() -> Result<()> {
+    let options = parse(std::env::args().skip(1))?;
+    let work = match &options.dir {
+        Some(dir) => tempfile::tempdir_in(dir),
+        None => tempfile::tempdir(),
+    }
+    .context("no directory to work in; name one with --dir")?;
+    let mut report = Report {
+        processors: std::thread::available_parallelism()?.get(),
+        data: Vec::new(),
+        figures: Vec::new(),
     };
-    let tree_text = tree.to_string_lossy().into_owned();
-    let push = ["push", "--project", "p", "--dataset", "d", &tree_text];
-    let first = run(&push)?;
-    run(&push)?;
-    let unchanged = run(&push)?;
-    (0..FILES).step_by(100).try_for_each(|n| std::fs::write(path(&tree, n), format!("changed {n}")))?;
-    let changed = run(&push)?;
-    let pull = run(&["pull", "--project", "p", "--dataset", "d", "--target", &target.to_string_lossy()])?;
-    let figures = serde_json::json!({
-        "files": FILES, "bytes": bytes, "first_push_secs": first, "unchanged_push_secs": unchanged,
-        "one_percent_changed_push_secs": changed, "pull_secs": pull, "peers": "not measured",
-    });
-    writeln!(std::io::stdout(), "{figures:#}")?;
+    for data in sets(&options) {
+        let source = work.path().join("source");
+        let (files, bytes) = data.make(&source).context("the data could not be made; is the disk full?")?;
+        report.data.push(Set { data: data.name(), files, bytes });
+        for program in programs::all(&options.n2s) {
+            if options.only.as_ref().is_none_or(|only| only == program.name) {
+                run(&program, data, &source, work.path(), &mut report.figures)?;
+                data.restore(&source)?;
+            }
+        }
+        fs::remove_dir_all(&source)?;
+    }
+    let mut out = std::io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, &report)?;
+    Ok(writeln!(out)?)
+}
+
+fn parse(mut args: impl Iterator<Item = String>) -> Result<Options> {
+    let mut options =
+        Options { n2s: PathBuf::new(), files: 20_000, large_mib: 4_096, tiny: 0, dir: None, only: None };
+    while let Some(arg) = args.next() {
+        let mut value = || args.next().with_context(|| format!("{arg} needs a value"));
+        match arg.as_str() {
+            "--files" => options.files = value()?.parse().context("--files takes a number")?,
+            "--large-mib" => options.large_mib = value()?.parse().context("--large-mib takes a number")?,
+            "--tiny" => options.tiny = value()?.parse().context("--tiny takes a number")?,
+            "--dir" => options.dir = Some(value()?.into()),
+            "--only" => options.only = Some(value()?),
+            _ if arg.starts_with('-') => bail!("there is no option {arg}; see load-tests/README.md"),
+            _ => options.n2s = std::path::absolute(arg)?,
+        }
+    }
+    ensure!(options.n2s.is_file(), "name the n2s binary to measure: make build makes target/release/n2s");
+    Ok(options)
+}
+
+fn sets(options: &Options) -> Vec<Data> {
+    let all = [Data::Files(options.files), Data::Large(options.large_mib << 20), Data::Tiny(options.tiny)];
+    all.into_iter().filter(|data| !data.is_empty()).collect()
+}
+
+/// All steps of one program on one set. n2s must succeed; another program's failure is written down.
+fn run(program: &Program, data: Data, source: &Path, work: &Path, figures: &mut Vec<Figure>) -> Result<()> {
+    let (store, target) = (work.join("store"), work.join("target"));
+    let version = program.version();
+    let mut prepared = match &version {
+        None => Err(format!("{} is not installed", program.name)),
+        Some(_) => fs::create_dir(&store)
+            .map_err(anyhow::Error::from)
+            .and_then(|()| program.prepare(&store))
+            .map_err(said),
+    };
+    let steps = [Step::First, Step::Unchanged, Step::Changed, Step::Pull];
+    for step in steps.into_iter().filter(|step| *step != Step::Changed || data.can_change()) {
+        if step == Step::Changed {
+            data.change(source)?;
+        }
+        let outcome = prepared.clone().and_then(|()| {
+            let target = (step == Step::Pull).then_some(target.as_path());
+            measure(&mut program.step(step, source, &store, target).map_err(said)?).map_err(said)
+        });
+        let outcome = match outcome {
+            Ok(usage) => Outcome::Measured {
+                seconds: usage.elapsed.as_secs_f64(),
+                peak_rss_bytes: usage.peak_rss_bytes,
+            },
+            Err(not_measured) if program.is_ours => bail!("n2s, {step:?} of {}: {not_measured}", data.name()),
+            // What follows a failed step would be measured on something else.
+            Err(not_measured) => {
+                prepared = Err(not_measured.clone());
+                Outcome::NotMeasured { not_measured }
+            }
+        };
+        figures.push(Figure {
+            program: program.name,
+            version: version.clone().unwrap_or_default(),
+            durability: program.durability,
+            data: data.name(),
+            step,
+            outcome,
+        });
+    }
+    if program.is_ours {
+        compare(source, &target)?;
+    }
+    for place in [store, target].into_iter().filter(|place| place.exists()) {
+        fs::remove_dir_all(place)?;
+    }
     Ok(())
 }
 
-fn path(tree: &Path, number: u64) -> std::path::PathBuf {
-    tree.join(format!("{:02}", number % 100)).join(format!("{number}"))
+#[expect(clippy::needless_pass_by_value, reason = "it is what map_err gives")]
+fn said(error: anyhow::Error) -> String {
+    format!("{error:#}")
 }
 
-fn generate(tree: &Path) -> anyhow::Result<u64> {
-    let entropy = SeededEntropy::new(2026);
-    (0..100).try_for_each(|dir| std::fs::create_dir_all(tree.join(format!("{dir:02}"))))?;
-    let mut total = 0;
-    for number in 0..FILES {
-        if number % 10 == 9 {
-            total += std::fs::copy(path(tree, number - 1), path(tree, number))?;
-            continue;
-        }
-        let content = content(&entropy, number % 10 < 6);
-        total += content.len() as u64;
-        std::fs::write(path(tree, number), content)?;
-    }
-    Ok(total)
-}
-
-/// The sum of twelve uniform numbers is near enough to normal; its exponential is log-normal around 8 KiB.
-fn content(entropy: &SeededEntropy, text: bool) -> Vec<u8> {
-    #[expect(clippy::cast_precision_loss, reason = "a size needs few bits")]
-    let normal = (0..12).map(|_| (entropy.next_u64() >> 11) as f64 / (1u64 << 53) as f64).sum::<f64>() - 6.0;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is positive and small")]
-    let size = (8_192.0 * (1.52 * normal).exp()) as usize;
-    let mut bytes = vec![0; size];
-    entropy.fill(&mut bytes);
-    if text {
-        const WORDS: &[u8; 32] = b"the archive keeps what it knows ";
-        bytes.iter_mut().enumerate().for_each(|(at, byte)| {
-            if *byte < 230 {
-                *byte = WORDS[at % WORDS.len()];
-            }
-        });
-    }
-    bytes
+fn compare(source: &Path, target: &Path) -> Result<()> {
+    let same = Command::new("diff").args(["-r", "--no-dereference"]).arg(source).arg(target).status()?;
+    ensure!(same.success(), "what n2s pulled is not what it pushed");
+    Ok(())
 }
