@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use crate::programs::Step;
+
 /// Files in one directory.
 const FAN_OUT: u32 = 200;
 /// The logarithm's standard deviation that gives a mean of 26 KiB around a median of 8 KiB.
@@ -41,6 +43,11 @@ impl Data {
     /// Whether 1 % of it can be changed.
     pub const fn can_change(self) -> bool {
         matches!(self, Self::Files(_))
+    }
+
+    /// The push whose tree a pull brings back.
+    pub const fn last_push(self) -> Step {
+        if self.can_change() { Step::Changed } else { Step::Unchanged }
     }
 
     /// Makes it at `root`, which must be absent; files and bytes.

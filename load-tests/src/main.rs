@@ -128,7 +128,8 @@ fn run(program: &Program, data: Data, source: &Path, work: &Path, figures: &mut 
         }
         let outcome = prepared.clone().and_then(|()| {
             let target = (step == Step::Pull).then_some(target.as_path());
-            measure(&mut program.step(step, source, &store, target).map_err(said)?).map_err(said)
+            let push = if step == Step::Pull { data.last_push() } else { step };
+            measure(&mut program.step(push, source, &store, target).map_err(said)?).map_err(said)
         });
         let outcome = match outcome {
             Ok(usage) => Outcome::Measured {

@@ -64,7 +64,8 @@ impl Program {
     pub fn version(&self) -> Option<String> {
         let argument = if matches!(self.name, "restic" | "rclone") { "version" } else { "--version" };
         let output = Command::new(&self.binary).arg(argument).stderr(Stdio::null()).output().ok()?;
-        Some(String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or_default().to_owned())
+        let text = String::from_utf8_lossy(&output.stdout);
+        output.status.success().then(|| text.lines().next().unwrap_or_default().to_owned())
     }
 
     /// Makes its store in the empty directory `store`.
@@ -77,7 +78,7 @@ impl Program {
         Ok(())
     }
 
-    /// The command of a step; `target` is where a pull goes.
+    /// The command of a push; with a target, of the pull of what that push recorded.
     pub fn step(&self, step: Step, source: &Path, store: &Path, target: Option<&Path>) -> Result<Command> {
         let mut command = self.command(store)?;
         match (self.name, target) {
@@ -91,7 +92,7 @@ impl Program {
             ("borg", None) => command.arg("create").arg(format!("::{step:?}")).arg(".").current_dir(source),
             ("borg", Some(target)) => {
                 std::fs::create_dir(target)?;
-                command.args(["extract", "::Changed"]).current_dir(target)
+                command.arg("extract").arg(format!("::{step:?}")).current_dir(target)
             }
             ("rclone", None) => command.arg("sync").arg(source).arg("crypt:"),
             (_, Some(target)) => command.args(["copy", "crypt:"]).arg(target),

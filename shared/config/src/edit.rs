@@ -42,7 +42,8 @@ pub fn add_backend(
     refuse_taken(path, &old, name)?;
     let new = appended(&old, name, kind, &utf8(path, name, directory)?);
     let known = problems(path, &old)?;
-    let caused: Vec<Problem> = problems(path, &new)?.into_iter().filter(|it| !known.contains(it)).collect();
+    let caused: Vec<Problem> =
+        problems(path, &new)?.into_iter().filter(|it| known.iter().all(|old| old.key != it.key)).collect();
     if !caused.is_empty() {
         return Err(ConfigError::Refused(caused));
     }

@@ -53,8 +53,10 @@ fn a_refusal_leaves_the_file_as_it_was() {
 fn mistakes_that_were_there_before_do_not_stand_in_the_way() {
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("config.toml");
-    fs::write(&file, "[push]\nmin_copies = 2\n[backends.one]\nkind = \"local\"\npath = \"/one\"\n").unwrap();
+    fs::write(&file, "[push]\nmin_copies = 3\n[backends.one]\nkind = \"local\"\npath = \"/one\"\n").unwrap();
+    // Still too few, and said with another number than before.
     add(&file, "two", "/two").unwrap();
+    add(&file, "three", "/three").unwrap();
     assert!(Config::parse(&file, &fs::read_to_string(&file).unwrap(), []).is_ok());
 }
 
