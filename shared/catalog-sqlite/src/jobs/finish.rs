@@ -1,6 +1,6 @@
 //! Leased → done, or pending again; what waits for it hears; staging is freed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use n2s_catalog::{Finish, FinishReport, Outcome, StagedKey};
 use n2s_domain::{FailureKind, Timestamp};
@@ -154,12 +154,18 @@ async fn wake_waiters(tx: &mut Tx<'_>, uploads: &[Value], failed: bool) -> Resul
             .await?;
     }
     if !failed {
-        sqlx::query(
-            "DELETE FROM placement_waiters WHERE (blob_id, backend_id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))",
-        )
-        .bind(&list)
-        .execute(&mut **tx)
-        .await?;
+        // Store by store: a pair of columns in (SELECT …) would look at every waiter there is.
+        let stores: BTreeSet<i64> = uploads.iter().filter_map(|upload| upload[1].as_i64()).collect();
+        for store in stores {
+            sqlx::query(
+                "DELETE FROM placement_waiters WHERE backend_id = ?2
+                 AND blob_id IN (SELECT value ->> 0 FROM json_each(?1) WHERE value ->> 1 = ?2)",
+            )
+            .bind(&list)
+            .bind(store)
+            .execute(&mut **tx)
+            .await?;
+        }
     }
     Ok(())
 }
