@@ -45,7 +45,7 @@ pub enum PushError {
     #[error("the manifest cannot be written")]
     Manifest(#[from] SegmentError),
     /// The vault cannot seal.
-    #[error("the vault holds no epoch to seal with; add a key object from a store with `n2s keys add`")]
+    #[error("the vault holds no epoch to seal with; start one with `n2s keys rotate`")]
     NoEpoch,
     /// A disk of this machine failed.
     #[error("{doing} failed")]
