@@ -229,7 +229,7 @@ impl SqliteCatalog {
             let segments: Vec<_> = group.segments.iter().map(|hash| hex(&hash.0)).collect();
             sqlx::query(
                 "INSERT INTO manifest_segments (group_id, seq, blob_id)
-                 SELECT ?2, j.key, l.id FROM json_each(?1) j JOIN blobs l ON l.project_id = ?3 AND l.content_hash = unhex(j.value)",
+                 SELECT ?2, j.key, l.id FROM json_each(?1) j CROSS JOIN blobs l ON l.project_id = ?3 AND l.content_hash = unhex(j.value)",
             )
             .bind(json(&segments))
             .bind(id)

@@ -19,7 +19,7 @@ pub(crate) async fn sourced(
     let hashes: Vec<_> = contents.iter().map(|hash| hex(&hash.0)).collect();
     let rows = sqlx::query(
         "SELECT l.id, l.content_hash FROM json_each(?1) j
-         JOIN blobs l ON l.project_id = ?2 AND l.content_hash = unhex(j.value)
+         CROSS JOIN blobs l ON l.project_id = ?2 AND l.content_hash = unhex(j.value)
          WHERE l.staging_id IS NOT NULL
             OR EXISTS (SELECT 1 FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'completed')",
     )
@@ -58,7 +58,7 @@ pub(crate) async fn place(tx: &mut Tx<'_>, push: &OpenRow, blobs: &[i64], now: i
         let started = sqlx::query(
             "INSERT INTO jobs (kind, backend_id, project_id, changeset_id, blob_id, due_at)
              SELECT 'upload', ?2, ?3, ?4, s.blob_id, ?5
-             FROM json_each(?1) j JOIN blob_backends s ON s.blob_id = j.value AND s.backend_id = ?2 AND s.status = 'pending'
+             FROM json_each(?1) j CROSS JOIN blob_backends s ON s.blob_id = j.value AND s.backend_id = ?2 AND s.status = 'pending'
              WHERE true ON CONFLICT DO NOTHING",
         );
         let started = started.bind(&list).bind(backend).bind(push.project).bind(push.id).bind(now);
@@ -71,7 +71,7 @@ pub(crate) async fn place(tx: &mut Tx<'_>, push: &OpenRow, blobs: &[i64], now: i
         let waits = sqlx::query(
             "INSERT INTO placement_waiters (blob_id, backend_id, changeset_id)
              SELECT s.blob_id, ?2, ?3
-             FROM json_each(?1) j JOIN blob_backends s ON s.blob_id = j.value AND s.backend_id = ?2 AND s.status = 'pending'
+             FROM json_each(?1) j CROSS JOIN blob_backends s ON s.blob_id = j.value AND s.backend_id = ?2 AND s.status = 'pending'
              WHERE true ON CONFLICT DO NOTHING",
         );
         let waits = waits.bind(&list).bind(backend).bind(push.id).execute(&mut **tx).await?.rows_affected();
@@ -110,7 +110,7 @@ pub(crate) async fn unpin(tx: &mut Tx<'_>, push: &OpenRow, blobs: Option<&str>) 
 pub(crate) async fn rearm(tx: &mut Tx<'_>, blobs: &str, backend: i64, _now: i64) -> Result<u64, Fail> {
     let failed = sqlx::query(
         "SELECT s.blob_id FROM json_each(?1) j
-         JOIN blob_backends s ON s.blob_id = j.value AND s.backend_id = ?2 AND s.status = 'failed'",
+         CROSS JOIN blob_backends s ON s.blob_id = j.value AND s.backend_id = ?2 AND s.status = 'failed'",
     );
     let failed = failed.bind(blobs).bind(backend).fetch_all(&mut **tx).await?;
     if failed.is_empty() {
@@ -120,7 +120,7 @@ pub(crate) async fn rearm(tx: &mut Tx<'_>, blobs: &str, backend: i64, _now: i64)
     let list = json(&failed);
     let waiting = sqlx::query(
         "SELECT w.changeset_id, count(*) AS n FROM json_each(?1) j
-         JOIN placement_waiters w ON w.blob_id = j.value AND w.backend_id = ?2 GROUP BY w.changeset_id",
+         CROSS JOIN placement_waiters w ON w.blob_id = j.value AND w.backend_id = ?2 GROUP BY w.changeset_id",
     );
     for row in waiting.bind(&list).bind(backend).fetch_all(&mut **tx).await? {
         let (changeset, n): (i64, i64) = (col(&row, "changeset_id")?, col(&row, "n")?);

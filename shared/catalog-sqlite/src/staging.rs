@@ -79,7 +79,7 @@ impl SqliteCatalog {
         let mut writer = self.writer().await;
         let mut tx = begin(&mut writer).await?;
         sqlx::query(
-            "INSERT INTO unsourced (blob_id, since) SELECT l.id, ?2 FROM json_each(?1) j JOIN blobs l ON l.staging_id = j.value
+            "INSERT INTO unsourced (blob_id, since) SELECT l.id, ?2 FROM json_each(?1) j CROSS JOIN blobs l ON l.staging_id = j.value
              WHERE NOT EXISTS (SELECT 1 FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'completed')
              ON CONFLICT DO NOTHING",
         )

@@ -96,7 +96,7 @@ async fn uploads(tx: &mut Tx<'_>, claimed: &str) -> Result<Vec<Claim>, Fail> {
     let rows = sqlx::query(
         "SELECT j.id, j.epoch, j.backend_id, j.retry_count, j.lost_count, j.blob_id, l.sealed_hash, l.encrypted_size,
             l.epoch AS key_epoch, l.staging_id, p.vault_id
-         FROM json_each(?) c JOIN jobs j ON j.id = c.value JOIN blobs l ON l.id = j.blob_id
+         FROM json_each(?) c CROSS JOIN jobs j ON j.id = c.value JOIN blobs l ON l.id = j.blob_id
          JOIN projects p ON p.id = l.project_id WHERE j.kind = 'upload'",
     );
     let target = |row| {
@@ -120,7 +120,7 @@ async fn manifests(tx: &mut Tx<'_>, claimed: &str) -> Result<Vec<Claim>, Fail> {
         "SELECT j.id, j.epoch, j.backend_id, j.retry_count, j.lost_count, c.uuid, c.version, d.store_key, p.vault_id,
             b.sealed_hash AS body_hash, b.size AS body_size, b.staging_id AS body_staged,
             h.sealed_hash AS header_hash, h.size AS header_size, h.staging_id AS header_staged
-         FROM json_each(?) e JOIN jobs j ON j.id = e.value JOIN changesets c ON c.id = j.changeset_id
+         FROM json_each(?) e CROSS JOIN jobs j ON j.id = e.value JOIN changesets c ON c.id = j.changeset_id
          JOIN datasets d ON d.id = c.dataset_id JOIN projects p ON p.id = d.project_id
          JOIN manifest_objects b ON b.changeset_id = c.id AND b.part = 'body'
          JOIN manifest_objects h ON h.changeset_id = c.id AND h.part = 'header'

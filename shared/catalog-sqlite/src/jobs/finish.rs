@@ -60,7 +60,7 @@ async fn held(tx: &mut Tx<'_>, outcomes: &[Finish]) -> Result<BTreeMap<i64, JobO
     let list: Vec<_> = outcomes.iter().map(|finish| (finish.claim.job.0, int(finish.claim.epoch))).collect();
     let rows = sqlx::query(
         "SELECT j.id, j.backend_id, j.changeset_id, j.blob_id FROM json_each(?) o
-         JOIN jobs j ON j.id = o.value ->> 0 AND j.epoch = o.value ->> 1 AND j.state = 2",
+         CROSS JOIN jobs j ON j.id = o.value ->> 0 AND j.epoch = o.value ->> 1 AND j.state = 2",
     );
     let job = |row| {
         let id = col(row, "id")?;
@@ -122,7 +122,7 @@ async fn fail(tx: &mut Tx<'_>, failed: &[(JobOf, FailureKind, String)], now: i64
 async fn tally(tx: &mut Tx<'_>, uploads: &[Value], status: &'static str) -> Result<(), Fail> {
     let rows = sqlx::query(
         "SELECT j.value ->> 1 AS backend_id, count(*) AS n, sum(l.encrypted_size) AS bytes
-         FROM json_each(?) j JOIN blobs l ON l.id = j.value ->> 0 GROUP BY 1",
+         FROM json_each(?) j CROSS JOIN blobs l ON l.id = j.value ->> 0 GROUP BY 1",
     );
     for row in rows.bind(decode::json(&uploads)).fetch_all(&mut **tx).await? {
         let sql = if status == "completed" {
@@ -145,7 +145,7 @@ async fn wake_waiters(tx: &mut Tx<'_>, uploads: &[Value], failed: bool) -> Resul
     let list = decode::json(&uploads);
     let rows = sqlx::query(
         "SELECT w.changeset_id, w.backend_id, count(*) AS n FROM json_each(?) j
-         JOIN placement_waiters w ON w.blob_id = j.value ->> 0 AND w.backend_id = j.value ->> 1
+         CROSS JOIN placement_waiters w ON w.blob_id = j.value ->> 0 AND w.backend_id = j.value ->> 1
          GROUP BY w.changeset_id, w.backend_id",
     );
     for row in rows.bind(&list).fetch_all(&mut **tx).await? {

@@ -86,7 +86,7 @@ impl SqliteCatalog {
     async fn placements_of(&self, blobs: &[BlobId]) -> Result<Vec<Placement>, Fail> {
         let ids: Vec<_> = blobs.iter().map(|blob| blob.0).collect();
         let rows = sqlx::query(
-            "SELECT s.* FROM json_each(?) j JOIN blob_backends s ON s.blob_id = j.value ORDER BY s.blob_id, s.backend_id",
+            "SELECT s.* FROM json_each(?) j CROSS JOIN blob_backends s ON s.blob_id = j.value ORDER BY s.blob_id, s.backend_id",
         );
         let placement = |row| {
             Ok(Placement {
@@ -120,7 +120,7 @@ pub(crate) async fn entries_of<'r>(
     if !ids.is_empty() {
         let pieces = sqlx::query(
             "SELECT p.file_id, p.byte_offset, p.size, l.content_hash FROM json_each(?) j
-             JOIN file_blobs p ON p.file_id = j.value JOIN blobs l ON l.id = p.blob_id ORDER BY p.file_id, p.seq",
+             CROSS JOIN file_blobs p ON p.file_id = j.value JOIN blobs l ON l.id = p.blob_id ORDER BY p.file_id, p.seq",
         );
         for piece in pieces.bind(json(&ids)).fetch_all(&mut *connection).await? {
             let hash = content(&piece, "content_hash")?;

@@ -83,7 +83,7 @@ impl SqliteCatalog {
         let rows = sqlx::query(
             "SELECT l.*, (SELECT json_group_array(s.backend_id) FROM blob_backends s
                           WHERE s.blob_id = l.id AND s.status = 'completed') AS stored_on
-             FROM json_each(?1) j JOIN blobs l ON l.content_hash = unhex(j.value)
+             FROM json_each(?1) j CROSS JOIN blobs l ON l.content_hash = unhex(j.value)
                 AND l.project_id = (SELECT project_id FROM datasets WHERE id = ?2)",
         );
         let blob = |row| {

@@ -68,7 +68,7 @@ async fn before(
     let paths: Vec<_> = changes.iter().map(|change| hex(change.path().as_bytes())).collect();
     let rows = sqlx::query(
         "SELECT f.id, f.filepath, f.from_version = ?3 AS own, f.size FROM json_each(?1) j
-         JOIN files f ON f.dataset_id = ?2 AND f.filepath = unhex(j.value) AND f.to_version IS NULL",
+         CROSS JOIN files f ON f.dataset_id = ?2 AND f.filepath = unhex(j.value) AND f.to_version IS NULL",
     );
     let rows =
         rows.bind(decode::json(&paths)).bind(push.dataset).bind(push.version).fetch_all(&mut **tx).await?;
@@ -129,7 +129,7 @@ async fn insert_rows(
         sqlx::query(
             "INSERT INTO file_blobs (file_id, seq, blob_id, byte_offset, size)
              SELECT f.id, value ->> 1, value ->> 2, value ->> 3, value ->> 4
-             FROM json_each(?1) j JOIN files f ON f.dataset_id = ?2 AND f.filepath = unhex(value ->> 0) AND f.from_version = ?3",
+             FROM json_each(?1) j CROSS JOIN files f ON f.dataset_id = ?2 AND f.filepath = unhex(value ->> 0) AND f.from_version = ?3",
         )
         .bind(decode::json(&pieces))
         .bind(push.dataset)

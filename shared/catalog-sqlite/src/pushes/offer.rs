@@ -88,7 +88,7 @@ async fn known(
     let rows = sqlx::query(
         "SELECT l.id, l.content_hash, l.sealed_hash, l.staging_id IS NOT NULL
             OR EXISTS (SELECT 1 FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'completed') AS sourced
-         FROM json_each(?1) j JOIN blobs l ON l.project_id = ?2 AND l.content_hash = unhex(j.value)",
+         FROM json_each(?1) j CROSS JOIN blobs l ON l.project_id = ?2 AND l.content_hash = unhex(j.value)",
     );
     let rows = rows.bind(json(&hashes)).bind(push.project).fetch_all(&mut **tx).await?;
     let known = |row| {

@@ -70,8 +70,8 @@ async fn delete_rows(tx: &mut Tx<'_>, id: i64, dataset: i64, version: i64, limit
     let list = crate::decode::json(&ids);
     sqlx::query(
         "DELETE FROM placement_waiters WHERE changeset_id = ?2 AND blob_id IN (
-            SELECT f.blob_id FROM json_each(?1) j JOIN files f ON f.id = j.value WHERE f.blob_id IS NOT NULL
-            UNION SELECT p.blob_id FROM json_each(?1) j JOIN file_blobs p ON p.file_id = j.value)",
+            SELECT f.blob_id FROM json_each(?1) j CROSS JOIN files f ON f.id = j.value WHERE f.blob_id IS NOT NULL
+            UNION SELECT p.blob_id FROM json_each(?1) j CROSS JOIN file_blobs p ON p.file_id = j.value)",
     )
     .bind(&list)
     .bind(id)
