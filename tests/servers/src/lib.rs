@@ -1,0 +1,6 @@
+#![doc = include_str!("../README.md")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod daemon;
+
+pub use daemon::{Daemon, find, free_port};
