@@ -15,6 +15,9 @@ pub struct FileEntry {
     pub meta: FileMeta,
     /// What it is.
     pub content: Content,
+    /// The same number for all names of one file or symbolic link. Paths of a group whose content and metadata agree are
+    /// restored as hard links.
+    pub link_group: Option<u64>,
 }
 
 /// The metadata every kind of entry has.
@@ -49,8 +52,6 @@ pub enum Content {
         /// The blobs that make the file up, in order and without gaps. None for an empty file; one, whose hash is the
         /// file's own, up to [`crate::limits::BLOB_BYTES_MAX`].
         chunks: Vec<ChunkRef>,
-        /// The same number for all names of one file. Paths of a group whose hash and metadata agree are restored as hard links.
-        link_group: Option<u64>,
     },
 }
 

@@ -183,8 +183,8 @@ impl World {
                     size,
                     hash,
                     chunks: vec![ChunkRef { hash, offset: 0, size: u32::try_from(size).unwrap() }],
-                    link_group: None,
                 },
+                link_group: None,
             }));
         }
         self.catalog.record_staged(&opened.lease, &blobs).await.unwrap();

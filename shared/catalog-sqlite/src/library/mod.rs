@@ -147,10 +147,9 @@ fn entry(row: &SqliteRow, chunks: &mut BTreeMap<i64, Vec<ChunkRef>>) -> Result<F
             } else {
                 chunks.remove(&col(row, "id")?).unwrap_or_default()
             };
-            let link_group =
-                col::<Option<i64>>(row, "link_group")?.and_then(|group| u64::try_from(group).ok());
-            Content::File { size, hash, chunks, link_group }
+            Content::File { size, hash, chunks }
         }
     };
-    Ok(FileEntry { path: path(row, "filepath")?, meta, content: what })
+    let link_group = col::<Option<i64>>(row, "link_group")?.and_then(|group| u64::try_from(group).ok());
+    Ok(FileEntry { path: path(row, "filepath")?, meta, content: what, link_group })
 }

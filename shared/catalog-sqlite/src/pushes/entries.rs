@@ -143,15 +143,15 @@ async fn insert_rows(
 fn row(entry: &FileEntry, blobs: &BTreeMap<ContentHash, i64>) -> Value {
     let path = entry.path.as_bytes();
     let meta = entry.meta;
-    let (kind, content, blob, target, group) = match &entry.content {
-        Content::Directory => ("d", None, None, None, None),
-        Content::Symlink { target } => ("l", None, None, Some(hex(target)), None),
-        Content::File { hash, chunks, link_group, .. } => {
+    let (kind, content, blob, target) = match &entry.content {
+        Content::Directory => ("d", None, None, None),
+        Content::Symlink { target } => ("l", None, None, Some(hex(target))),
+        Content::File { hash, chunks, .. } => {
             let blob = match chunks.as_slice() {
                 [chunk] => blobs.get(&chunk.hash),
                 _ => None,
             };
-            ("f", Some(hex(&hash.0)), blob, None, link_group.map(int))
+            ("f", Some(hex(&hash.0)), blob, None)
         }
     };
     json!([
@@ -167,7 +167,7 @@ fn row(entry: &FileEntry, blobs: &BTreeMap<ContentHash, i64>) -> Value {
         content,
         blob,
         target,
-        group,
+        entry.link_group.map(int),
     ])
 }
 

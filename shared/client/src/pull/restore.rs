@@ -90,7 +90,7 @@ async fn check_present(shared: &Arc<Shared>, rows: Vec<FileRow>) -> (Vec<FileRow
     let present = move |row: &FileRow| {
         let entry = &row.entry;
         let found = shared.target.stat(&entry.path).ok().flatten();
-        found.is_some_and(|found| looks_same(&found, entry.size(), &entry.meta))
+        found.is_some_and(|found| looks_same(&found, entry.size(), &entry.meta, shared.target.owner()))
             && (!shared.verify || verified(&shared.target, entry).is_ok())
     };
     tokio::task::spawn_blocking(move || rows.into_iter().partition(present))

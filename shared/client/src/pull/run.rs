@@ -147,20 +147,20 @@ fn prepare(target: &Path, version: &VersionRef, force: bool) -> Result<(), PullE
 
 /// The first path restored of each group of hard links.
 #[derive(Debug, Default)]
-struct Groups(HashMap<u64, (ContentHash, FileMeta, RelPath)>);
+struct Groups(HashMap<u64, (bool, ContentHash, FileMeta, RelPath)>);
 
 impl Groups {
     /// The path to link to, if one of the same file has been restored; otherwise this one is remembered.
     fn first(&mut self, entry: &FileEntry) -> Option<RelPath> {
-        let Content::File { hash, link_group: Some(group), .. } = &entry.content else { return None };
-        match self.0.get(group) {
-            Some((known, meta, path)) if known == hash && *meta == entry.meta => Some(path.clone()),
-            Some(_) => None,
-            None => {
-                self.0.insert(*group, (*hash, entry.meta, entry.path.clone()));
-                None
-            }
-        }
+        let group = entry.link_group?;
+        let (link, hash) = match &entry.content {
+            Content::File { hash, .. } => (false, *hash),
+            Content::Symlink { target } => (true, n2s_envelope::content_hash(target)),
+            Content::Directory => return None,
+        };
+        let known = self.0.entry(group).or_insert_with(|| (link, hash, entry.meta, entry.path.clone()));
+        let same = (known.0, known.1, known.2) == (link, hash, entry.meta) && known.3 != entry.path;
+        same.then(|| known.3.clone())
     }
 }
 
@@ -178,7 +178,11 @@ async fn write_page(shared: &Arc<Shared>, rows: Vec<FileRow>, groups: &mut Group
             }
             Content::Symlink { target } => {
                 report.links += 1;
-                note(report, path.clone(), shared.target.symlink(&path, target, &row.entry.meta));
+                let made = match groups.first(&row.entry) {
+                    Some(first) => shared.target.hard_link(&path, &first),
+                    None => shared.target.symlink(&path, target, &row.entry.meta),
+                };
+                note(report, path.clone(), made);
             }
             Content::File { .. } => {
                 if let Some(first) = groups.first(&row.entry) {

@@ -35,6 +35,11 @@ impl Target {
         self.root.open_dir(&path.parent().unwrap_or(RelPath::root()))
     }
 
+    /// Whether owners are restored.
+    pub(super) fn owner(&self) -> bool {
+        self.owner
+    }
+
     /// What is at `path` now, links not followed.
     pub(super) fn stat(&self, path: &RelPath) -> io::Result<Option<Stat>> {
         let parent = match self.parent(path) {
@@ -176,9 +181,13 @@ impl Target {
     }
 }
 
-/// Whether what is there looks like what is to be restored: then it is kept.
-pub(super) fn looks_same(found: &Stat, size: u64, meta: &FileMeta) -> bool {
-    found.kind == Kind::File && found.size == size && found.meta.mtime == meta.mtime
+/// Whether what is there looks like what is to be restored: then it is kept. Only root restores owners.
+pub(super) fn looks_same(found: &Stat, size: u64, meta: &FileMeta, owner: bool) -> bool {
+    let owners = (found.meta.uid, found.meta.gid) == (meta.uid, meta.gid);
+    found.kind == Kind::File
+        && found.size == size
+        && (found.meta.mtime, found.meta.mode) == (meta.mtime, meta.mode)
+        && (owners || !owner)
 }
 
 fn owner(meta: &FileMeta) -> (rustix::fs::Uid, rustix::fs::Gid) {

@@ -162,8 +162,9 @@ fn entry_of(shared: &Shared, file: &SmallFile) -> Seen {
     let size = file.bytes.len() as u64;
     let piece = ChunkRef { hash: file.hash, offset: 0, size: u32::try_from(size).unwrap_or(u32::MAX) };
     let chunks = if size == 0 { Vec::new() } else { vec![piece] };
-    let content = Content::File { size, hash: file.hash, chunks, link_group: file.stat.link_group() };
-    let entry = FileEntry { path: file.path.clone(), meta: file.stat.meta, content };
+    let content = Content::File { size, hash: file.hash, chunks };
+    let link_group = file.stat.link_group();
+    let entry = FileEntry { path: file.path.clone(), meta: file.stat.meta, content, link_group };
     Seen { trusted: read::trust(&file.stat, shared.clock.now()), entry }
 }
 

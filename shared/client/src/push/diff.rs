@@ -106,7 +106,7 @@ impl Merge {
             (Kind::Symlink, Some(target)) => Content::Symlink { target },
             _ => return self.file(path, stat, known),
         };
-        let entry = FileEntry { path, meta: stat.meta, content };
+        let entry = FileEntry { path, meta: stat.meta, content, link_group: stat.link_group() };
         let seen = Seen { trusted: Some(stat.identity), entry };
         if known.is_some_and(|known| known.entry == seen.entry) {
             Step::Unchanged(seen)
@@ -124,14 +124,14 @@ impl Merge {
     }
 
     fn untouched(&self, known: &Seen, stat: &Stat) -> bool {
-        let Content::File { size, link_group, .. } = &known.entry.content else { return false };
+        let Content::File { size, .. } = &known.entry.content else { return false };
         let lost = |seen: &Seen| {
             seen.entry.chunks().iter().any(|chunk| self.rules.resend.binary_search(&chunk.hash).is_ok())
         };
         known.trusted == Some(stat.identity)
             && *size == stat.size
             && known.entry.meta == stat.meta
-            && *link_group == stat.link_group()
+            && known.entry.link_group == stat.link_group()
             && (self.rules.resend.is_empty() || !lost(known))
     }
 }
@@ -155,8 +155,9 @@ mod tests {
     }
 
     fn known(path: &str, trusted: bool) -> Seen {
-        let content = Content::File { size: 3, hash: ContentHash([1; 32]), chunks: vec![], link_group: None };
-        let entry = FileEntry { path: RelPath::new(path).unwrap(), meta: stat(5).meta, content };
+        let content = Content::File { size: 3, hash: ContentHash([1; 32]), chunks: vec![] };
+        let entry =
+            FileEntry { path: RelPath::new(path).unwrap(), meta: stat(5).meta, content, link_group: None };
         Seen { entry, trusted: trusted.then_some(stat(5).identity) }
     }
 

@@ -54,9 +54,9 @@ pub(super) async fn send(
         let what = "it changed while it was read; what is stored may be of no single moment".to_owned();
         done.problems.push(Problem { path: path.clone(), what, serious: true });
     }
-    let content = Content::File { size, hash, chunks: refs, link_group: after.link_group() };
+    let content = Content::File { size, hash, chunks: refs };
     let trusted = if still { read::trust(&after, shared.clock.now()) } else { None };
-    Ok(Seen { trusted, entry: FileEntry { path, meta: after.meta, content } })
+    Ok(Seen { trusted, entry: FileEntry { path, meta: after.meta, content, link_group: after.link_group() } })
 }
 
 /// Reads and cuts; returns the hash of the whole and the file's state afterwards.

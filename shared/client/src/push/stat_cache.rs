@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::tree::Identity;
 
-const MAGIC: &[u8; 8] = b"n2sstat1";
+const MAGIC: &[u8; 8] = b"n2sstat2";
 
 /// A path as the last push left it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,13 +106,14 @@ fn header_of(key: &CacheKey) -> [u8; 40] {
 }
 
 fn encode(seen: &Seen) -> Vec<u8> {
-    let FileEntry { path, meta, content } = &seen.entry;
+    let FileEntry { path, meta, content, link_group } = &seen.entry;
     let mut out = Vec::with_capacity(path.as_bytes().len() + 128);
     bytes_into(&mut out, path.as_bytes());
     out.extend_from_slice(&meta.mode.to_le_bytes());
     out.extend_from_slice(&meta.uid.to_le_bytes());
     out.extend_from_slice(&meta.gid.to_le_bytes());
     time_into(&mut out, meta.mtime);
+    out.extend_from_slice(&link_group.map_or(0, |group| group + 1).to_le_bytes());
     match seen.trusted {
         None => out.push(0),
         Some(identity) => {
@@ -128,11 +129,10 @@ fn encode(seen: &Seen) -> Vec<u8> {
             out.push(b'l');
             bytes_into(&mut out, target);
         }
-        Content::File { size, hash, chunks, link_group } => {
+        Content::File { size, hash, chunks } => {
             out.push(b'f');
             out.extend_from_slice(&size.to_le_bytes());
             out.extend_from_slice(hash.as_bytes());
-            out.extend_from_slice(&link_group.map_or(0, |group| group + 1).to_le_bytes());
             out.extend_from_slice(&u32::try_from(chunks.len()).unwrap_or(u32::MAX).to_le_bytes());
             for chunk in chunks {
                 out.extend_from_slice(chunk.hash.as_bytes());
@@ -148,6 +148,7 @@ fn decode(from: &mut &[u8]) -> io::Result<Seen> {
     let path = RelPath::new(bytes_of(from)?).map_err(|_| invalid())?;
     let (mode, uid, gid) = (u32_of(from)?, u32_of(from)?, u32_of(from)?);
     let meta = FileMeta { mode, uid, gid, mtime: time_of(from)? };
+    let link_group = u64_of(from)?.checked_sub(1);
     let trusted = match array::<1>(from)? {
         [0] => None,
         _ => Some(Identity { dev: u64_of(from)?, ino: u64_of(from)?, ctime: time_of(from)? }),
@@ -156,13 +157,13 @@ fn decode(from: &mut &[u8]) -> io::Result<Seen> {
         [b'd'] => Content::Directory,
         [b'l'] => Content::Symlink { target: bytes_of(from)? },
         [b'f'] => {
-            let (size, hash, group) = (u64_of(from)?, ContentHash(array(from)?), u64_of(from)?);
+            let (size, hash) = (u64_of(from)?, ContentHash(array(from)?));
             let chunks = (0..u32_of(from)?).map(|_| chunk_of(from)).collect::<io::Result<_>>()?;
-            Content::File { size, hash, chunks, link_group: group.checked_sub(1) }
+            Content::File { size, hash, chunks }
         }
         _ => return Err(invalid()),
     };
-    Ok(Seen { entry: FileEntry { path, meta, content }, trusted })
+    Ok(Seen { entry: FileEntry { path, meta, content, link_group }, trusted })
 }
 
 fn chunk_of(from: &mut &[u8]) -> io::Result<ChunkRef> {
@@ -217,9 +218,14 @@ mod tests {
             FileMeta { mode: 0o4755, uid: 1, gid: 2, mtime: FileTime { secs: -5, nanos: 999_999_999 } };
         let ctime = FileTime { secs: 9, nanos: 1 };
         Seen {
-            entry: FileEntry { path: RelPath::new(path).unwrap(), meta, content },
+            entry: FileEntry { path: RelPath::new(path).unwrap(), meta, content, link_group: None },
             trusted: Some(Identity { dev: 3, ino: u64::MAX, ctime }),
         }
+    }
+
+    fn linked(mut seen: Seen) -> Seen {
+        seen.entry.link_group = Some(0);
+        seen
     }
 
     #[test]
@@ -232,11 +238,8 @@ mod tests {
         let all = [
             seen(b"", Content::Directory),
             seen(b"a\xff", Content::Symlink { target: b"../\xfe".to_vec() }),
-            seen(b"b", Content::File { size: 5, hash, chunks: vec![chunk; 3], link_group: Some(0) }),
-            Seen {
-                trusted: None,
-                ..seen(b"c", Content::File { size: 0, hash, chunks: vec![], link_group: None })
-            },
+            linked(seen(b"b", Content::File { size: 5, hash, chunks: vec![chunk; 3] })),
+            Seen { trusted: None, ..seen(b"c", Content::File { size: 0, hash, chunks: vec![] }) },
         ];
         let mut writer = CacheWriter::create(&path).unwrap();
         for seen in &all {

@@ -78,9 +78,9 @@ fn time(secs: i64, nanos: impl TryInto<u32>) -> FileTime {
 }
 
 impl Stat {
-    /// A number that all names of this file share, for files with several names.
+    /// A number that all names of this file or link share, where there are several.
     pub fn link_group(&self) -> Option<u64> {
-        if self.links < 2 || self.kind != Kind::File {
+        if self.links < 2 || !matches!(self.kind, Kind::File | Kind::Symlink) {
             return None;
         }
         let mut key = [0; 16];

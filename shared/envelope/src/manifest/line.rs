@@ -23,6 +23,8 @@ struct Entry {
     uid: u32,
     gid: u32,
     mtime: (i64, u32),
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    group: Option<u64>,
     #[serde(flatten)]
     what: What,
 }
@@ -41,8 +43,6 @@ enum What {
         /// Absent for a file of one blob, whose hash is the file's.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         chunks: Vec<(ContentHash, u64, u32)>,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        group: Option<u64>,
     },
 }
 
@@ -61,15 +61,15 @@ impl From<&FileEntry> for Entry {
         let what = match &entry.content {
             Content::Directory => What::Directory,
             Content::Symlink { target } => What::Symlink { target: escape(target) },
-            Content::File { size, hash, chunks, link_group } => {
+            Content::File { size, hash, chunks } => {
                 let one = matches!(chunks.as_slice(), [chunk] if chunk.hash == *hash);
                 let kept = if one { &[][..] } else { chunks };
                 let chunks = kept.iter().map(|chunk| (chunk.hash, chunk.offset, chunk.size)).collect();
-                What::File { size: *size, hash: *hash, chunks, group: *link_group }
+                What::File { size: *size, hash: *hash, chunks }
             }
         };
         let FileMeta { mode, uid, gid, mtime } = entry.meta;
-        Self { mode, uid, gid, mtime: (mtime.secs, mtime.nanos), what }
+        Self { mode, uid, gid, mtime: (mtime.secs, mtime.nanos), group: entry.link_group, what }
     }
 }
 
@@ -85,8 +85,8 @@ impl ListLine {
         let content = match entry.what {
             What::Directory => Content::Directory,
             What::Symlink { target } => Content::Symlink { target: unescape(&target)? },
-            What::File { size, hash, chunks, group } => {
-                Content::File { size, hash, chunks: chunks_of(size, hash, &chunks)?, link_group: group }
+            What::File { size, hash, chunks } => {
+                Content::File { size, hash, chunks: chunks_of(size, hash, &chunks)? }
             }
         };
         let mtime = FileTime { secs: entry.mtime.0, nanos: entry.mtime.1 };
@@ -95,6 +95,7 @@ impl ListLine {
             path: self.path,
             meta,
             content,
+            link_group: entry.group,
         }))
     }
 }

@@ -86,7 +86,7 @@ mod tests {
 
     fn entry(path: &str, mode: u32) -> FileEntry {
         let meta = FileMeta { mode, uid: 0, gid: 0, mtime: FileTime { secs: 0, nanos: 0 } };
-        FileEntry { path: RelPath::new(path).unwrap(), meta, content: Content::Directory }
+        FileEntry { path: RelPath::new(path).unwrap(), meta, content: Content::Directory, link_group: None }
     }
 
     proptest! {
