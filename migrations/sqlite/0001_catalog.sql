@@ -284,7 +284,7 @@ CREATE TABLE jobs (
 CREATE UNIQUE INDEX jobs_upload ON jobs (blob_id, backend_id) WHERE kind = 'upload';
 CREATE UNIQUE INDEX jobs_manifest ON jobs (changeset_id, backend_id) WHERE kind = 'manifest';
 CREATE INDEX jobs_pending ON jobs (backend_id, project_id, changeset_id, due_at) WHERE state = 0;
-CREATE INDEX jobs_held ON jobs (deadline) WHERE state <> 0;
+CREATE INDEX jobs_held ON jobs (backend_id, deadline) WHERE state <> 0;
 
 -- Manifests ----------------------------------------------------------------------------------------------------------
 

@@ -13,9 +13,6 @@ use clap::Parser as _;
 use crate::args::Args;
 use crate::output::Output;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let args = Args::parse();
     let filter = std::env::var("N2S_LOG").unwrap_or_else(|_| "warn".to_owned());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use n2s_catalog::{Catalog, CatalogError, Depth, Pick, Ticket};
+use n2s_catalog::{Catalog, CatalogError, Pick, Ticket};
 use n2s_domain::fairness::shares;
 use n2s_domain::{BackendId, BackendName, limits};
 use n2s_queue::{Bell, Message, Queue};
@@ -105,14 +105,12 @@ impl Dispatcher {
 
     /// Fills the window once. True when it is worth looking again at once.
     async fn look(&self, desk: &mut Desk<'_>) -> Result<bool, CatalogError> {
-        let depths = self.deps.catalog.depths().await?;
-        let depth =
-            depths.iter().find(|(id, _)| *id == desk.id).map_or_else(Depth::default, |(_, depth)| *depth);
+        let in_flight = self.deps.catalog.in_window(desk.id).await?;
         let elapsed = std::mem::replace(&mut desk.looked_at, Instant::now()).elapsed();
-        desk.window.looked(depth.queued + depth.leased, elapsed);
+        desk.window.looked(in_flight, elapsed);
         let Self { settings: DispatcherSettings { floor, ceiling, horizon, .. }, .. } = *self;
         let room = desk.window.room(&Bounds { floor, ceiling, horizon });
-        if depth.due == 0 || room == 0 {
+        if room == 0 {
             return Ok(false);
         }
         // None while the store is paused or its breaker open: the catalog knows, and answers so.

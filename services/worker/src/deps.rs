@@ -44,6 +44,8 @@ pub struct StoreDeps {
     pub retry: RetryPolicy,
     /// Objects in flight at once, at least and at most; in between the worker finds out by itself.
     pub concurrency: (u32, u32),
+    /// How many objects it likes to be given at once: while some are under way, new ones wait until so many may go.
+    pub batch: u32,
 }
 
 /// Bounds; the defaults are meant for everybody but for the name.
@@ -73,8 +75,8 @@ impl WorkerSettings {
             lease: limits::JOB_LEASE,
             held_max: limits::JOB_HELD_MAX,
             grace: Duration::from_secs(10),
-            bytes_max: 256 << 20,
-            batch_bytes_max: 32 << 20,
+            bytes_max: 48 << 20,
+            batch_bytes_max: 8 << 20,
             probe_every: Duration::from_secs(10),
         }
     }

@@ -31,6 +31,7 @@ struct Inner {
     paused: bool,
     limit: Limit,
     in_flight: u32,
+    batch: u32,
     events: u64,
     succeeded: Option<Mark>,
     probed: Option<(Mark, Probe)>,
@@ -47,12 +48,13 @@ const WATCH: Duration = Duration::from_millis(500);
 const QUIET: Interval = Interval { length: Duration::ZERO, work: 0, saturated: false, pushed_back: false };
 
 impl StoreHealth {
-    pub(crate) fn new((min, max): (u32, u32)) -> Self {
+    pub(crate) fn new((min, max): (u32, u32), batch: u32) -> Self {
         let inner = Inner {
             breaker: Breaker::default(),
             paused: false,
             limit: Limit::new(min, max),
             in_flight: 0,
+            batch,
             events: 1,
             succeeded: None,
             probed: None,
@@ -64,14 +66,17 @@ impl StoreHealth {
         Self { inner: Mutex::new(inner), changed: Notify::new() }
     }
 
-    /// Waits until objects may be sent; returns how many more. For one waiter. Cancel-safe.
+    /// Waits until objects may be sent, a batch of them if some are under way already; returns how many. For one waiter.
+    /// Cancel-safe.
     pub(crate) async fn free(&self) -> usize {
         loop {
             let changed = self.changed.notified();
             {
                 let inner = self.lock();
-                let free = inner.limit.current().saturating_sub(inner.in_flight);
-                if inner.admits() && free > 0 {
+                let limit = inner.limit.current();
+                let free = limit.saturating_sub(inner.in_flight);
+                let enough = if inner.in_flight == 0 { 1 } else { inner.batch.clamp(1, limit) };
+                if inner.admits() && free >= enough {
                     return free as usize;
                 }
             }
@@ -248,7 +253,7 @@ mod tests {
 
     #[test]
     fn only_what_came_later_counts() {
-        let (health, entropy) = (StoreHealth::new((1, 8)), SeededEntropy::new(1));
+        let (health, entropy) = (StoreHealth::new((1, 8), 1), SeededEntropy::new(1));
         health.succeeded(1);
         let began = health.mark();
         let probe = health.mark();
@@ -262,7 +267,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_free_while_open_or_paused_or_full() {
-        let (health, entropy) = (Arc::new(StoreHealth::new((2, 2))), SeededEntropy::new(1));
+        let (health, entropy) = (Arc::new(StoreHealth::new((2, 2), 1)), SeededEntropy::new(1));
         let is_free = || tokio::time::timeout(Duration::from_millis(1), health.free());
         assert_eq!(is_free().await.unwrap(), 2);
         let slots = health.occupy(2);

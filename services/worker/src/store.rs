@@ -66,7 +66,7 @@ impl Store {
     pub(crate) fn new(deps: StoreDeps, memory_bytes: u64) -> Self {
         let memory_kib = kib(memory_bytes).max(1);
         Self {
-            health: Arc::new(StoreHealth::new(deps.concurrency)),
+            health: Arc::new(StoreHealth::new(deps.concurrency, deps.batch)),
             ready: Ready::default(),
             probing: tokio::sync::Mutex::default(),
             memory: Semaphore::new(memory_kib as usize),

@@ -22,6 +22,14 @@ pub(crate) fn open(name: &BackendName, config: &BackendConfig) -> Arc<dyn Storag
     Arc::new(Verified(timed))
 }
 
+/// How many objects the store likes to be given at once.
+pub(crate) const fn batch(config: &BackendConfig) -> u32 {
+    match config.kind {
+        // One wait for the disk serves them all.
+        BackendKind::Local => 128,
+    }
+}
+
 pub(crate) fn retry(config: &BackendConfig) -> RetryPolicy {
     RetryPolicy {
         attempts_max: config.retry.attempts_max,

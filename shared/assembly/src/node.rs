@@ -131,7 +131,8 @@ async fn stores(catalog: &SqliteCatalog, config: &Config) -> Result<Vec<StoreDep
         kind: row.kind,
         storage: backend::open(name, config),
         retry: backend::retry(config),
-        concurrency: (config.concurrency_min, config.concurrency_max),
+        concurrency: config.concurrency(),
+        batch: backend::batch(config),
     };
     Ok(rows.into_iter().zip(&config.backends).map(store).collect())
 }

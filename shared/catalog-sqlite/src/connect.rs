@@ -43,7 +43,7 @@ impl SqliteCatalog {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY)
-            .pragma("cache_size", "-16384")
+            .pragma("cache_size", "-8192")
             .pragma("temp_store", "MEMORY");
         Self::connect(options, clock, entropy).await.at("open the catalog")
     }
@@ -55,6 +55,7 @@ impl SqliteCatalog {
     ) -> Result<Self, Fail> {
         let mut writer = SqliteConnection::connect_with(&options).await?;
         migrate(&mut writer, &*clock, &*entropy).await?;
+        let options = options.pragma("cache_size", "-2048");
         let readers = SqlitePoolOptions::new().max_connections(4).connect_lazy_with(options);
         Ok(Self { writer: Mutex::new(writer), readers, clock })
     }

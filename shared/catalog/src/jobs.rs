@@ -255,6 +255,9 @@ pub trait Jobs {
     /// Returns every queued and leased job to pending at once: a new engine took over the home. Counts nobody's loss.
     async fn take_over_jobs(&self) -> Result<u64, CatalogError>;
 
-    /// Live jobs of each store.
+    /// Jobs of a store that are queued or leased. Costs no more than there are.
+    async fn in_window(&self, backend: BackendId) -> Result<u64, CatalogError>;
+
+    /// Live jobs of each store, for people: counts every one.
     async fn depths(&self) -> Result<Vec<(BackendId, Depth)>, CatalogError>;
 }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod cpu;
 pub mod pull;
 pub mod push;
 pub mod seam;

@@ -55,8 +55,9 @@ impl Found<'_> {
         let held = limits::JOB_HELD_MAX.as_secs();
         let what = format!("it must be less than {held}, after which a job is taken away from whoever waits");
         self.refuse_if(backend.timeout_secs >= held, &key("timeout_secs"), what);
-        self.refuse_if(backend.concurrency_min == 0, &key("concurrency_min"), "it must be at least 1");
-        let crossed = backend.concurrency_max < backend.concurrency_min;
+        let (fewest, most) = backend.concurrency();
+        self.refuse_if(backend.concurrency_min == Some(0), &key("concurrency_min"), "it must be at least 1");
+        let crossed = most < fewest || most == 0;
         self.refuse_if(crossed, &key("concurrency_max"), "it must be at least concurrency_min");
         let retry = &backend.retry;
         self.refuse_if(retry.attempts_max == 0, &key("retry.attempts_max"), "it must be at least 1");

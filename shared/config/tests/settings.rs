@@ -30,7 +30,7 @@ fn a_file_sets_what_it_names_and_leaves_the_rest() {
     let config = read(&text, &[]).unwrap();
     let disk = &config.backends[&"disk".parse().unwrap()];
     assert_eq!((disk.kind, &disk.path, disk.timeout_secs), (BackendKind::Local, &PathBuf::from("/disk"), 5));
-    assert_eq!((disk.concurrency_max, disk.retry.cap_secs, disk.retry.attempts_max), (256, 7, 8));
+    assert_eq!((disk.concurrency(), disk.retry.cap_secs, disk.retry.attempts_max), ((256, 2048), 7, 8));
     assert_eq!(config.push.min_copies, Some(1));
 }
 
@@ -137,8 +137,8 @@ fn settings_that_contradict_each_other_are_refused() {
         ),
         ("concurrency_min = 0\n".to_owned(), "c.toml:4: backends.disk.concurrency_min: it must be"),
         (
-            "concurrency_min = 257\n".to_owned(),
-            "c.toml:1: backends.disk.concurrency_max: it must be at least",
+            "concurrency_min = 3\nconcurrency_max = 2\n".to_owned(),
+            "c.toml:5: backends.disk.concurrency_max: it must be at least",
         ),
         ("retry.attempts_max = 0\n".to_owned(), "c.toml:4: backends.disk.retry.attempts_max: it must be"),
         ("retry.base_ms = 0\n".to_owned(), "c.toml:4: backends.disk.retry.base_ms: it must be"),

@@ -1,15 +1,17 @@
 //! Cutting large files where their content says so, so that a change in one place leaves the other pieces as they were.
 //!
-//! `FastCDC` of 2020 with the gear table seeded from the vault. The crate's own stream cutter copies its whole buffer for each
-//! chunk and reads no further while a chunk is in use; this one cuts inside a buffer of two maximal chunks.
+//! `FastCDC` of 2020 with the gear table seeded from the vault. The crate's own stream cutter reads no further while a chunk is in
+//! use. This one cuts inside one buffer that it keeps, and copies each chunk out of it. Rejected: chunks that share the buffer,
+//! which save the copy, but hold on to four times their bytes and make a fresh buffer, page by page, for nearly every chunk.
 
 use std::io::{self, Read};
 
-use bytes::{Bytes, BytesMut};
-use fastcdc::v2020::FastCDC;
+use bytes::Bytes;
+use fastcdc::v2020::{FastCDC, Normalization};
 use n2s_domain::limits::{BLOB_BYTES_MAX, CHUNK_BYTES_AVG, CHUNK_BYTES_MIN};
 
-use fastcdc::v2020::Normalization;
+/// Room for the longest chunk and as much again, so that what is left is moved to the front only now and then.
+const BUFFER_BYTES: usize = 2 * BLOB_BYTES_MAX;
 
 /// A piece of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +27,10 @@ pub struct Chunk {
 pub struct Chunker<R> {
     reader: R,
     seed: u64,
-    buffer: BytesMut,
+    buffer: Vec<u8>,
+    /// What of the buffer is read and not yet cut.
+    start: usize,
+    end: usize,
     offset: u64,
     ended: bool,
 }
@@ -33,23 +38,25 @@ pub struct Chunker<R> {
 impl<R: Read> Chunker<R> {
     /// `seed` is the vault's: see [`crate::Vault::chunk_seed`].
     pub fn new(reader: R, seed: u64) -> Self {
-        Self { reader, seed, buffer: BytesMut::new(), offset: 0, ended: false }
+        Self { reader, seed, buffer: vec![0; BUFFER_BYTES], start: 0, end: 0, offset: 0, ended: false }
     }
 
     /// Reads until a maximal chunk is in the buffer, or the end.
     fn fill(&mut self) -> io::Result<()> {
-        while !self.ended && self.buffer.len() < BLOB_BYTES_MAX {
-            let old = self.buffer.len();
-            let more = (BLOB_BYTES_MAX - old).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_AVG);
-            self.buffer.resize(old + more, 0);
-            let read = loop {
-                match self.reader.read(&mut self.buffer[old..]) {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    other => break other,
+        if self.buffer.len() - self.start < BLOB_BYTES_MAX {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        while !self.ended && self.end - self.start < BLOB_BYTES_MAX {
+            let room = self.buffer.len().min(self.end + CHUNK_BYTES_AVG);
+            match self.reader.read(&mut self.buffer[self.end..room]) {
+                Ok(read) => {
+                    self.end += read;
+                    self.ended = read == 0;
                 }
-            };
-            self.buffer.truncate(old + read.as_ref().copied().unwrap_or(0));
-            self.ended = read? == 0;
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
@@ -61,13 +68,13 @@ impl<R: Read> Iterator for Chunker<R> {
     fn next(&mut self) -> Option<io::Result<Chunk>> {
         if let Err(error) = self.fill() {
             self.ended = true;
-            self.buffer.clear();
+            self.end = self.start;
             return Some(Err(error));
         }
-        if self.buffer.is_empty() {
+        if self.start == self.end {
             return None;
         }
-        let window = &self.buffer[..self.buffer.len().min(BLOB_BYTES_MAX)];
+        let window = &self.buffer[self.start..self.end.min(self.start + BLOB_BYTES_MAX)];
         let cutter = FastCDC::with_level_and_seed(
             window,
             CHUNK_BYTES_MIN,
@@ -77,9 +84,9 @@ impl<R: Read> Iterator for Chunker<R> {
             self.seed,
         );
         let (_, cut) = cutter.cut(0, window.len());
-        let bytes = self.buffer.split_to(cut).freeze();
-        let chunk = Chunk { offset: self.offset, bytes };
-        self.offset += chunk.bytes.len() as u64;
+        let chunk = Chunk { offset: self.offset, bytes: Bytes::copy_from_slice(&window[..cut]) };
+        self.start += cut;
+        self.offset += cut as u64;
         Some(Ok(chunk))
     }
 }

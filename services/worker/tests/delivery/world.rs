@@ -128,6 +128,7 @@ impl World {
             storage: self.stores[i].clone(),
             retry,
             concurrency: (4, 64),
+            batch: 1,
         };
         WorkerDeps {
             catalog: self.catalog.clone(),

@@ -44,6 +44,11 @@ impl SqliteCatalog {
         }
     }
 
+    pub(super) async fn window(&self, backend: BackendId) -> Result<u64, Fail> {
+        let held = sqlx::query("SELECT count(*) AS held FROM jobs WHERE backend_id = ? AND state <> 0");
+        count(&held.bind(backend.0).fetch_one(self.readers()).await?, "held")
+    }
+
     pub(super) async fn queue(
         &self,
         backend: BackendId,

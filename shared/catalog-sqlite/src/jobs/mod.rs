@@ -70,6 +70,10 @@ impl Jobs for SqliteCatalog {
         self.take_over().await.at("take over jobs")
     }
 
+    async fn in_window(&self, backend: BackendId) -> Result<u64, CatalogError> {
+        self.window(backend).await.at("count queued jobs")
+    }
+
     async fn depths(&self) -> Result<Vec<(BackendId, Depth)>, CatalogError> {
         self.live().await.at("count live jobs")
     }

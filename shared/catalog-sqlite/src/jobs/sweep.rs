@@ -23,13 +23,13 @@ impl SqliteCatalog {
         let clamped = clamp(&mut tx, now).await?;
         let requeued = sqlx::query(
             "UPDATE jobs SET state = 0, due_at = ?1 WHERE id IN (
-                SELECT id FROM jobs WHERE state <> 0 AND deadline <= ?1 AND state = 1 LIMIT ?2)",
+                SELECT id FROM jobs WHERE backend_id IN (SELECT id FROM backends) AND state <> 0 AND deadline <= ?1 AND state = 1 LIMIT ?2)",
         );
         let requeued = requeued.bind(now).bind(i64::from(limit)).execute(&mut *tx).await?.rows_affected();
         let failed = fail_lost(&mut tx, now).await?;
         let lost = sqlx::query(
             "UPDATE jobs SET state = 0, due_at = ?1, lost_count = lost_count + 1 WHERE id IN (
-                SELECT id FROM jobs WHERE state <> 0 AND deadline <= ?1 AND state = 2 LIMIT ?2)",
+                SELECT id FROM jobs WHERE backend_id IN (SELECT id FROM backends) AND state <> 0 AND deadline <= ?1 AND state = 2 LIMIT ?2)",
         );
         let lost = lost.bind(now).bind(i64::from(limit)).execute(&mut *tx).await?.rows_affected();
         tx.commit().await?;
@@ -83,7 +83,8 @@ async fn clamp(tx: &mut Tx<'_>, now: i64) -> Result<u64, Fail> {
 async fn fail_lost(tx: &mut Tx<'_>, now: i64) -> Result<u64, Fail> {
     const TEXT: &str = "workers that held this object alone kept disappearing";
     let rows = sqlx::query(
-        "DELETE FROM jobs WHERE state = 2 AND deadline <= ?1 AND lost_count + 1 >= ?2
+        "DELETE FROM jobs WHERE backend_id IN (SELECT id FROM backends) AND state <> 0 AND deadline <= ?1 AND state = 2
+         AND lost_count + 1 >= ?2
          RETURNING blob_id, backend_id, changeset_id",
     );
     let rows =

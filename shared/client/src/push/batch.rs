@@ -13,6 +13,7 @@ use super::large;
 use super::options::{Problem, Progress};
 use super::read::{self, Outcome};
 use super::stat_cache::Seen;
+use crate::cpu::on_a_core;
 use crate::seam::{Lease, Offered, Producer, SendBlob};
 use crate::tree::{Root, Stat};
 
@@ -33,7 +34,7 @@ pub(super) struct Shared {
 
 /// Files read in one batch, their bytes, and paths of any kind.
 const READS_MAX: usize = 256;
-const BYTES_MAX: u64 = 8 * 1024 * 1024;
+const BYTES_MAX: u64 = 4 * 1024 * 1024;
 const STEPS_MAX: usize = 2_048;
 
 /// Consecutive steps of the merge.
@@ -86,7 +87,9 @@ impl Batch {
 struct SmallFile {
     path: RelPath,
     stat: Stat,
+    /// Taken away once they are sealed.
     bytes: Vec<u8>,
+    size: u64,
     hash: ContentHash,
     known: Option<Box<FileEntry>>,
 }
@@ -103,9 +106,9 @@ pub(super) async fn process(shared: Arc<Shared>, batch: Batch) -> Result<Done, P
     let mut done = Done::default();
     let _share = shared.budget.take(batch.bytes).await;
     let number = batch.number;
-    let (looked, problems) = look(&shared, batch.steps).await;
+    let (mut looked, problems) = look(&shared, batch.steps).await;
     done.problems = problems;
-    send_small(&shared, &looked, &mut done).await?;
+    send_small(&shared, &mut looked, &mut done).await?;
     let mut changes = Vec::new();
     for looked in looked {
         match looked {
@@ -159,7 +162,7 @@ fn record(seen: Seen, known: Option<Box<FileEntry>>, done: &mut Done, changes: &
 }
 
 fn entry_of(shared: &Shared, file: &SmallFile) -> Seen {
-    let size = file.bytes.len() as u64;
+    let size = file.size;
     let piece = ChunkRef { hash: file.hash, offset: 0, size: u32::try_from(size).unwrap_or(u32::MAX) };
     let chunks = if size == 0 { Vec::new() } else { vec![piece] };
     let content = Content::File { size, hash: file.hash, chunks };
@@ -190,8 +193,8 @@ fn look_at(shared: &Shared, step: Step, problems: &mut Vec<Problem>) -> Option<L
                     "it changed each time it was read; what is stored may be of no single moment".to_owned(),
                 );
             }
-            let hash = content_hash(&bytes);
-            Some(Looked::Small(SmallFile { path, stat, bytes, hash, known }))
+            let (size, hash) = (bytes.len() as u64, content_hash(&bytes));
+            Some(Looked::Small(SmallFile { path, stat, bytes, size, hash, known }))
         }
         Ok(Outcome::Large { file, stat }) => Some(Looked::Large { path, file, stat }),
         // As if the walk had come a moment later.
@@ -217,15 +220,13 @@ fn gone(path: RelPath, _stat: &Stat, known: Option<Box<FileEntry>>) -> Option<Lo
 }
 
 /// Offers the contents of small files, seals those that are missing, and sends them.
-async fn send_small(shared: &Arc<Shared>, looked: &[Looked], done: &mut Done) -> Result<(), PushError> {
+async fn send_small(shared: &Arc<Shared>, looked: &mut [Looked], done: &mut Done) -> Result<(), PushError> {
     let small = |looked: &'_ Looked| match looked {
-        Looked::Small(file) if !file.bytes.is_empty() => Some(file.hash),
+        Looked::Small(file) if file.size > 0 => Some(file.hash),
         _ => None,
     };
-    done.read_bytes += looked
-        .iter()
-        .map(|l| if let Looked::Small(file) = l { file.bytes.len() as u64 } else { 0 })
-        .sum::<u64>();
+    done.read_bytes +=
+        looked.iter().map(|l| if let Looked::Small(file) = l { file.size } else { 0 }).sum::<u64>();
     let contents: BTreeSet<ContentHash> = looked.iter().filter_map(small).collect();
     if contents.is_empty() {
         return Ok(());
@@ -239,19 +240,18 @@ async fn send_small(shared: &Arc<Shared>, looked: &[Looked], done: &mut Done) ->
     }
     let mut wanted: BTreeMap<ContentHash, (Metadata, Vec<u8>)> = BTreeMap::new();
     for looked in looked {
-        if let Looked::Small(file) = looked
-            && missing.contains(&file.hash)
-        {
-            wanted
-                .entry(file.hash)
-                .or_insert_with(|| (metadata(shared, &file.path, &file.stat, 0), file.bytes.clone()));
+        if let Looked::Small(file) = looked {
+            let bytes = std::mem::take(&mut file.bytes);
+            if missing.contains(&file.hash) {
+                let place = || (metadata(shared, &file.path, &file.stat, 0), bytes);
+                wanted.entry(file.hash).or_insert_with(place);
+            }
         }
     }
     let sealer = shared.sealer.clone();
     let seal =
         move || wanted.into_values().map(|(metadata, bytes)| seal(&sealer, &metadata, &bytes)).collect();
-    let blobs: Result<Vec<SendBlob>, PushError> =
-        tokio::task::spawn_blocking(seal).await.expect("sealing does not panic");
+    let blobs: Result<Vec<SendBlob>, PushError> = on_a_core(seal).await;
     send(shared, blobs?, done).await
 }
 

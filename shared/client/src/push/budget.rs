@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Plaintext in memory, in KiB: sealed copies about double it.
-const BUDGET_KIB: u32 = 64 * 1024;
+const BUDGET_KIB: u32 = 32 * 1024;
 
 /// A share of the budget, given back when dropped.
 pub(super) type Share = OwnedSemaphorePermit;

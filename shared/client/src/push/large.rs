@@ -15,6 +15,7 @@ use super::error::PushError;
 use super::options::Problem;
 use super::read;
 use super::stat_cache::Seen;
+use crate::cpu::on_a_core;
 use crate::seam::Offered;
 use crate::tree::Stat;
 
@@ -86,15 +87,13 @@ async fn send_piece(
 ) -> Result<(ChunkRef, u64), PushError> {
     let size = u32::try_from(chunk.bytes.len()).unwrap_or(u32::MAX);
     let (bytes, offset) = (chunk.bytes.clone(), chunk.offset);
-    let hash =
-        tokio::task::spawn_blocking(move || content_hash(&bytes)).await.expect("hashing does not panic");
+    let hash = on_a_core(move || content_hash(&bytes)).await;
     let piece = ChunkRef { hash, offset, size };
     if shared.producer.offer(&shared.lease, &[hash]).await? != [Offered::Missing] {
         return Ok((piece, 0));
     }
     let (sealer, metadata) = (shared.sealer.clone(), metadata(&shared, &path, &stat, offset));
-    let sealing = tokio::task::spawn_blocking(move || seal(&sealer, &metadata, &chunk.bytes));
-    let blob = sealing.await.expect("sealing does not panic")?;
+    let blob = on_a_core(move || seal(&sealer, &metadata, &chunk.bytes)).await?;
     let mut done = Done::default();
     send_blobs(&shared, vec![blob], &mut done).await?;
     Ok((piece, done.sent_bytes))

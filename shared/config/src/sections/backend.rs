@@ -37,12 +37,25 @@ section! {
         path: PathBuf = PathBuf::new(),
         /// How long one call to the store may take before the store counts as unavailable.
         timeout_secs: u64 = 60,
-        /// Fewest operations at once; between the two bounds n2s adapts by itself.
-        concurrency_min: u32 = 16,
-        /// Most operations at once.
-        concurrency_max: u32 = 256,
+        /// Fewest objects under way at once; between the two bounds n2s adapts by itself. For a directory 256 unless set.
+        concurrency_min: Option<u32> = None,
+        /// Most objects under way at once. For a directory 2048 unless set.
+        concurrency_max: Option<u32> = None,
         /// The section below.
         retry: RetryConfig = RetryConfig::default(),
+    }
+}
+
+impl BackendConfig {
+    /// The bounds of concurrency, with what suits the kind where nothing is set.
+    pub fn concurrency(&self) -> (u32, u32) {
+        let (min, max) = match self.kind {
+            // Objects go to a directory by the batch.
+            BackendKind::Local => (256, 2048),
+        };
+        let min =
+            self.concurrency_min.unwrap_or_else(|| self.concurrency_max.map_or(min, |max| max.min(min)));
+        (min, self.concurrency_max.unwrap_or_else(|| max.max(min)))
     }
 }
 
