@@ -196,6 +196,8 @@ pub struct Files {
     /// Show on which stores each file is
     #[arg(long)]
     pub stores: bool,
+    /// Only this path and what lies below it
+    pub path: Option<PathBuf>,
 }
 
 /// `search`.

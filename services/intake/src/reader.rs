@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use n2s_catalog as cat;
 use n2s_client::seam::{Fetched, FileBlob, FileRow, Page, Reader, SeamError, Selector, VersionRef};
-use n2s_domain::{BackendName, BlobId, DatasetName, FileEntry, ProjectName, RelPath};
+use n2s_domain::{BackendName, BlobId, DatasetName, FileEntry, PathSpan, ProjectName, RelPath};
 
 use crate::Intake;
 use crate::error::catalog;
@@ -51,8 +51,13 @@ impl Reader for Intake {
         })
     }
 
-    async fn tree(&self, version: &VersionRef, page: &Page<RelPath>) -> Result<Vec<FileRow>, SeamError> {
-        let rows = self.catalog.tree(&version_of(version), &page_of(page)).await.map_err(catalog)?;
+    async fn tree(
+        &self,
+        version: &VersionRef,
+        within: &PathSpan,
+        page: &Page<RelPath>,
+    ) -> Result<Vec<FileRow>, SeamError> {
+        let rows = self.catalog.tree(&version_of(version), within, &page_of(page)).await.map_err(catalog)?;
         let blob = |blob: cat::library::FileBlob| FileBlob {
             id: blob.id.0,
             content_hash: blob.content_hash,
@@ -66,16 +71,25 @@ impl Reader for Intake {
         Ok(rows.into_iter().map(row).collect())
     }
 
-    async fn entries(&self, version: &VersionRef, page: &Page<RelPath>) -> Result<Vec<FileEntry>, SeamError> {
-        self.catalog.entries(&version_of(version), &page_of(page)).await.map_err(catalog)
+    async fn entries(
+        &self,
+        version: &VersionRef,
+        within: &PathSpan,
+        page: &Page<RelPath>,
+    ) -> Result<Vec<FileEntry>, SeamError> {
+        self.catalog.entries(&version_of(version), within, &page_of(page)).await.map_err(catalog)
     }
 
     async fn directories_last_first(
         &self,
         version: &VersionRef,
+        within: &PathSpan,
         page: &Page<RelPath>,
     ) -> Result<Vec<FileEntry>, SeamError> {
-        self.catalog.directories_last_first(&version_of(version), &page_of(page)).await.map_err(catalog)
+        self.catalog
+            .directories_last_first(&version_of(version), within, &page_of(page))
+            .await
+            .map_err(catalog)
     }
 
     async fn fetch(&self, blobs: &[FileBlob], from: Option<&BackendName>) -> Vec<Result<Fetched, SeamError>> {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use n2s_domain::{
     BackendId, BackendName, BlobId, ChangesetId, ChangesetStatus, ContentHash, DatasetName, FailureKind,
-    FileEntry, PlacementStatus, ProjectName, RelPath, SealedHash, Timestamp, VaultId, Version,
+    FileEntry, PathSpan, PlacementStatus, ProjectName, RelPath, SealedHash, Timestamp, VaultId, Version,
 };
 use std::collections::BTreeMap;
 
@@ -247,20 +247,27 @@ pub trait Library {
         selector: &Selector,
     ) -> Result<VersionRef, CatalogError>;
 
-    /// A page of a version's tree in path order, with blobs and where they can be read.
-    async fn tree(&self, version: &VersionRef, page: &Page<RelPath>) -> Result<Vec<FileRow>, CatalogError>;
+    /// A page of what of a version's tree lies in `within`, in path order, with blobs and where they can be read.
+    async fn tree(
+        &self,
+        version: &VersionRef,
+        within: &PathSpan,
+        page: &Page<RelPath>,
+    ) -> Result<Vec<FileRow>, CatalogError>;
 
-    /// A page of a version's tree in path order, entries only: cheaper than [`Library::tree`].
+    /// The same, entries only: cheaper than [`Library::tree`].
     async fn entries(
         &self,
         version: &VersionRef,
+        within: &PathSpan,
         page: &Page<RelPath>,
     ) -> Result<Vec<FileEntry>, CatalogError>;
 
-    /// A page of a version's directories in descending path order, deepest first below each.
+    /// A page of the directories in `within`, in descending path order, deepest first below each.
     async fn directories_last_first(
         &self,
         version: &VersionRef,
+        within: &PathSpan,
         page: &Page<RelPath>,
     ) -> Result<Vec<FileEntry>, CatalogError>;
 

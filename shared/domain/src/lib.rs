@@ -16,6 +16,7 @@ pub mod name;
 pub mod path;
 pub mod placement;
 pub mod random;
+pub mod span;
 pub mod time;
 
 pub use changeset::ChangesetStatus;
@@ -27,4 +28,5 @@ pub use name::{BackendName, DatasetName, ProjectName};
 pub use path::RelPath;
 pub use placement::PlacementStatus;
 pub use random::{Entropy, SeededEntropy, SystemEntropy};
+pub use span::PathSpan;
 pub use time::{Clock, FileTime, SystemClock, TestClock, Timestamp};

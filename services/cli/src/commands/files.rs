@@ -1,13 +1,16 @@
 //! `n2s files` and `n2s search`.
 
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use n2s_assembly::Node;
 use n2s_catalog::{ChangesetFilter, FileRow, Page, Selector};
-use n2s_domain::{Content, Version};
+use n2s_domain::{Content, PathSpan, RelPath, Version};
 use serde_json::{Value, json};
 
 use crate::args::{Files, Search};
+use crate::exit::Usage;
 use crate::output::{Output, bytes, table};
 
 const PAGE: u32 = 2_000;
@@ -26,19 +29,40 @@ pub async fn files(node: &Node, args: Files, output: &Output) -> anyhow::Result<
             .find(|(row, _)| row.id == id)
             .map_or_else(String::new, |(row, _)| row.name.to_string())
     };
-    let mut after = None;
-    loop {
-        // Page by page, one JSON line per path: a tree of 50 million files is listed in bounded memory.
-        let page = node.catalog.tree(&version, &Page { after, limit: PAGE }).await?;
-        for row in &page {
-            let stores = args.stores.then(|| stores_of(row).into_iter().map(name).collect::<Vec<_>>());
-            output.answer(&line(row, stores.as_deref()), &record(row, stores.as_deref()));
-        }
-        after = page.last().map(|row| row.entry.path.clone());
-        if page.len() < PAGE as usize {
-            return Ok(ExitCode::SUCCESS);
+    let mut found = false;
+    for span in spans(args.path.as_deref())? {
+        let mut after = None;
+        loop {
+            // Page by page, one JSON line per path: a tree of 50 million files is listed in bounded memory.
+            let page = node.catalog.tree(&version, &span, &Page { after, limit: PAGE }).await?;
+            for row in &page {
+                let stores = args.stores.then(|| stores_of(row).into_iter().map(name).collect::<Vec<_>>());
+                output.answer(&line(row, stores.as_deref()), &record(row, stores.as_deref()));
+            }
+            found |= !page.is_empty();
+            after = page.last().map(|row| row.entry.path.clone());
+            if page.len() < PAGE as usize {
+                break;
+            }
         }
     }
+    if let (false, Some(path)) = (found, &args.path) {
+        anyhow::bail!(
+            "version {} has no path {}; `n2s search` finds paths by a part of their name",
+            version.version,
+            path.display()
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A path and what lies below it, or everything.
+fn spans(path: Option<&Path>) -> anyhow::Result<Vec<PathSpan>> {
+    let Some(path) = path else { return Ok(vec![PathSpan::Everything]) };
+    let bytes = path.as_os_str().as_bytes();
+    let path =
+        RelPath::new(bytes.strip_suffix(b"/").unwrap_or(bytes)).map_err(|error| Usage(error.to_string()))?;
+    Ok(vec![PathSpan::At(path.clone()), PathSpan::Below(path)])
 }
 
 /// Stores that hold every piece of the file.

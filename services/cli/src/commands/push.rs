@@ -114,15 +114,16 @@ fn source(args: &Push) -> anyhow::Result<(PathBuf, Source)> {
     Ok((root, if args.delta { Source::Paths(paths) } else { Source::Below(paths) }))
 }
 
-/// A path below the root; relative ones are meant from the root if they are not there from here.
+/// A path below the root: as seen from here, or else from the root.
 fn relative(root: &Path, path: &Path) -> anyhow::Result<RelPath> {
-    let below = if path.is_absolute() || path.symlink_metadata().is_ok() {
-        let (root, path) = (std::path::absolute(root)?, std::path::absolute(path)?);
-        let below = path.strip_prefix(&root).map(Path::to_path_buf);
-        below
-            .map_err(|_| Usage(format!("{} does not lie below --root {}", path.display(), root.display())))?
-    } else {
-        path.to_path_buf()
+    let (from, at) = (std::path::absolute(root)?, std::path::absolute(path)?);
+    let below = match at.strip_prefix(&from) {
+        Ok(below) => below,
+        Err(_) if path.is_relative() && path.symlink_metadata().is_err() => path,
+        Err(_) => {
+            let (path, root) = (path.display(), root.display());
+            return Err(Usage(format!("{path} does not lie below --root {root}")).into());
+        }
     };
     let bytes: Vec<u8> =
         below.as_os_str().as_bytes().strip_suffix(b"/").unwrap_or(below.as_os_str().as_bytes()).to_vec();

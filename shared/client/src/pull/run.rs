@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use n2s_domain::{Content, ContentHash, FileEntry, FileMeta, RelPath};
+use n2s_domain::{Content, ContentHash, FileEntry, FileMeta, PathSpan, RelPath};
 
 use super::options::{PullDeps, PullError, PullOptions, PullReport};
 use super::restore::{Done, Shared, restore};
@@ -75,22 +75,25 @@ async fn count_only(
     selection: &Selection,
     report: &mut PullReport,
 ) -> Result<(), PullError> {
-    let mut after = None;
-    loop {
-        let page = deps.reader.entries(version, &Page { after, limit: PAGE }).await?;
-        for entry in page.iter().filter(|entry| selection.wants(&entry.path)) {
-            match entry.content {
-                Content::Directory => report.dirs += 1,
-                Content::Symlink { .. } => report.links += 1,
-                Content::File { .. } => report.files += 1,
+    for span in selection.spans() {
+        let mut after = None;
+        loop {
+            let page = deps.reader.entries(version, span, &Page { after, limit: PAGE }).await?;
+            for entry in page.iter().filter(|entry| selection.wants(&entry.path)) {
+                match entry.content {
+                    Content::Directory => report.dirs += 1,
+                    Content::Symlink { .. } => report.links += 1,
+                    Content::File { .. } => report.files += 1,
+                }
+                report.bytes += entry.size();
             }
-            report.bytes += entry.size();
-        }
-        after = page.last().map(|entry| entry.path.clone());
-        if page.len() < PAGE as usize {
-            return Ok(());
+            after = page.last().map(|entry| entry.path.clone());
+            if page.len() < PAGE as usize {
+                break;
+            }
         }
     }
+    Ok(())
 }
 
 async fn write(
@@ -111,15 +114,17 @@ async fn write(
         progress: Arc::clone(&deps.progress),
     });
     let mut groups = Groups::default();
-    let mut after = None;
-    loop {
-        let page = deps.reader.tree(version, &Page { after, limit: PAGE }).await?;
-        after = page.last().map(|row| row.entry.path.clone());
-        let full = page.len() == PAGE as usize;
-        let wanted = page.into_iter().filter(|row| selection.wants(&row.entry.path)).collect();
-        write_page(&shared, wanted, &mut groups, report).await;
-        if !full {
-            break;
+    for span in selection.spans() {
+        let mut after = None;
+        loop {
+            let page = deps.reader.tree(version, span, &Page { after, limit: PAGE }).await?;
+            after = page.last().map(|row| row.entry.path.clone());
+            let full = page.len() == PAGE as usize;
+            let wanted = page.into_iter().filter(|row| selection.wants(&row.entry.path)).collect();
+            write_page(&shared, wanted, &mut groups, report).await;
+            if !full {
+                break;
+            }
         }
     }
     finish_dirs(&shared, version, selection, report).await?;
@@ -237,17 +242,21 @@ async fn finish_dirs(
     selection: &Selection,
     report: &mut PullReport,
 ) -> Result<(), PullError> {
-    let mut after = None;
-    loop {
-        let page = shared.reader.directories_last_first(version, &Page { after, limit: PAGE }).await?;
-        for dir in page.iter().filter(|dir| selection.wants(&dir.path) && !dir.path.is_root()) {
-            note(report, dir.path.clone(), shared.target.finish_dir(&dir.path, &dir.meta));
-        }
-        after = page.last().map(|dir| dir.path.clone());
-        if page.len() < PAGE as usize {
-            return Ok(());
+    for span in selection.spans().iter().rev() {
+        let mut after = None;
+        loop {
+            let page =
+                shared.reader.directories_last_first(version, span, &Page { after, limit: PAGE }).await?;
+            for dir in page.iter().filter(|dir| selection.wants(&dir.path) && !dir.path.is_root()) {
+                note(report, dir.path.clone(), shared.target.finish_dir(&dir.path, &dir.meta));
+            }
+            after = page.last().map(|dir| dir.path.clone());
+            if page.len() < PAGE as usize {
+                break;
+            }
         }
     }
+    Ok(())
 }
 
 async fn finish_root(
@@ -259,7 +268,10 @@ async fn finish_root(
     if !selection.is_all() {
         return Ok(());
     }
-    let first = shared.reader.entries(version, &Page { after: None, limit: 1 }).await?;
+    let first = shared
+        .reader
+        .entries(version, &PathSpan::At(RelPath::root()), &Page { after: None, limit: 1 })
+        .await?;
     for root in first.iter().filter(|entry| entry.path.is_root()) {
         note(report, root.path.clone(), shared.target.finish_dir(&root.path, &root.meta));
     }

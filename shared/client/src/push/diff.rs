@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use n2s_domain::{Content, EntryChange, FileEntry, RelPath};
 
+use super::scope::Scope;
 use super::stat_cache::Seen;
 use crate::tree::{Kind, Stat, Walked};
 
@@ -22,24 +23,6 @@ pub(super) enum Step {
     Carried(Seen),
     /// Something to tell the user.
     Problem { path: RelPath, what: String, serious: bool },
-}
-
-/// Which known paths count as gone when the walk does not meet them.
-#[derive(Clone, Debug)]
-pub(super) enum Scope {
-    /// All.
-    Everything,
-    /// Those at or below one of these.
-    Below(Vec<RelPath>),
-}
-
-impl Scope {
-    fn holds(&self, path: &RelPath) -> bool {
-        match self {
-            Self::Everything => true,
-            Self::Below(named) => named.iter().any(|named| path.is_within(named)),
-        }
-    }
 }
 
 /// How to compare.

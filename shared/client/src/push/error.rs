@@ -47,6 +47,9 @@ pub enum PushError {
     /// The vault cannot seal.
     #[error("the vault holds no epoch to seal with; start one with `n2s keys rotate`")]
     NoEpoch,
+    /// The stat cache cannot be read.
+    #[error("the cache of what the last push saw cannot be read")]
+    Cache(#[source] std::io::Error),
     /// A disk of this machine failed.
     #[error("{doing} failed")]
     Io {

@@ -14,6 +14,7 @@ mod manifest;
 mod options;
 mod read;
 mod run;
+mod scope;
 mod stat_cache;
 
 pub use error::PushError;

@@ -6,21 +6,22 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
-use n2s_domain::ChangesetId;
+use n2s_domain::PathSpan;
 use n2s_envelope::Metadata;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::base::Base;
+use super::base::{Base, Cached, Changes, Rows};
 use super::batch::{Batch, Done, Shared, process};
 use super::budget::Budget;
-use super::diff::{Merge, Rules, Scope, Step};
+use super::diff::{Merge, Rules, Step};
 use super::error::PushError;
 use super::manifest::{self, Facts};
 use super::options::{PROBLEMS_NAMED_MAX, PushDeps, PushOptions, PushReport, Source};
+use super::scope::Scope;
 use super::stat_cache::{CacheKey, CacheReader, CacheWriter};
-use crate::seam::{OpenRequest, Opened, Selector};
+use crate::seam::{OpenRequest, Opened, SeamError, Selector, TakeOver};
 use crate::tree::{Excludes, Root, WalkOptions, Walked, walk, walk_named};
 
 /// Walked entries handed over at a time.
@@ -28,8 +29,38 @@ const HANDED: usize = 256;
 /// Between two renewals of the lease.
 const RENEW_EVERY: Duration = Duration::from_secs(30);
 
-/// Pushes. On an error after opening, the push stays open and the next one resumes it; a refused mass removal is undone.
+/// Tries of one push that found out, at its end, that it must read some files again.
+const TRIES: u32 = 3;
+
+/// Pushes. On an error after opening, the push stays open and the next one resumes it; a refused mass removal is undone. What
+/// only needs files to be read again, a blob that lost its last source meanwhile or a cache that is damaged, is resumed here.
 pub async fn push(deps: &PushDeps, options: &PushOptions) -> Result<PushReport, PushError> {
+    let mut options = options.clone();
+    let mut tries = 1;
+    loop {
+        match push_once(deps, &options).await {
+            Err(PushError::Seam(SeamError::Unsourced(lost))) if tries < TRIES => {
+                tracing::info!(
+                    blobs = lost.len(),
+                    "blobs lost their last source during the push; sending them again"
+                );
+            }
+            Err(PushError::Cache(error)) if tries < TRIES => {
+                tracing::warn!(%error, "the stat cache is damaged; reading every file");
+                if let Some(dir) = &options.cache_dir {
+                    // If it stays, the next try says so.
+                    let _ = std::fs::remove_file(cache_path(dir, deps, &options));
+                }
+            }
+            ended => return ended,
+        }
+        // Its own push is still open.
+        options.take_over = TakeOver::OwnEvenIfLive;
+        tries += 1;
+    }
+}
+
+async fn push_once(deps: &PushDeps, options: &PushOptions) -> Result<PushReport, PushError> {
     let source = |source| PushError::Source { path: options.root.clone(), source };
     let root = Root::open(&options.root).map_err(source)?;
     let walk_options = WalkOptions {
@@ -51,20 +82,18 @@ pub async fn push(deps: &PushDeps, options: &PushOptions) -> Result<PushReport, 
         budget: Budget::new(),
     });
     let _renewing = AbortOnDropHandle::new(tokio::spawn(renew(Arc::clone(&shared))));
-    let cache = options.cache_dir.as_ref().map(|dir| cache_path(dir, deps, options));
-    let mut run = Run::new(&shared, &opened, cache.as_ref())?;
-    let base = base(deps, options, &opened, catalog, cache.as_ref()).await?;
-    let rules = Rules {
-        scope: scope(&shared.root, &options.source),
-        checksum: options.checksum,
-        resend: sorted(&opened),
-    };
+    let cache_path = options.cache_dir.as_ref().map(|dir| cache_path(dir, deps, options));
+    let mut run = Run::new(&shared, &opened, cache_path.as_ref().filter(|_| is_tree(options)))?;
+    let cache = cache(deps, options, &opened, cache_path.as_ref()).await?;
+    let (scope, spans) = Scope::of(&shared.root, &options.source);
+    let base = base(deps, options, &opened, spans, cache).await?;
+    let rules = Rules { scope, checksum: options.checksum, resend: sorted(&opened) };
     run.merge(base, Merge::new(rules), walker(options, walk_options)).await?;
     refuse_mass_removal(&shared, options, &opened).await?;
     let facts = Facts { catalog, opened: &opened, snapshot: options.snapshot.clone(), now: deps.clock.now() };
     let commit = manifest::make(&shared, &facts, run.batches).await?;
     deps.producer.commit(&opened.lease, commit).await?;
-    run.finish(&CacheKey { catalog, changeset: opened.lease.changeset });
+    run.finish(&CacheKey { catalog, changeset: opened.lease.changeset, version: opened.version });
     Ok(run.report)
 }
 
@@ -106,52 +135,62 @@ async fn base(
     deps: &PushDeps,
     options: &PushOptions,
     opened: &Opened,
-    catalog: uuid::Uuid,
-    cache: Option<&PathBuf>,
+    spans: Vec<PathSpan>,
+    cache: Option<CacheReader>,
 ) -> Result<Base, PushError> {
-    let version = |selector: Selector| async move {
-        let version = deps.reader.version(&options.project, &options.dataset, &selector).await?;
-        Ok(Base::rows(Arc::clone(&deps.reader), version))
+    if opened.parent.is_none() && opened.resumed.is_none_or(|batch| batch == 0) {
+        return Ok(Base::Empty);
+    }
+    match (&options.source, cache) {
+        (Source::Tree, Some(cache)) => {
+            let since = cache.key().version;
+            let changes = Changes::since(Arc::clone(&deps.producer), opened.lease, since);
+            Ok(Base::Cached(Box::new(Cached::new(cache, changes))))
+        }
+        (_, cache) => {
+            let selector = Selector::Open(opened.lease.changeset);
+            let version = deps.reader.version(&options.project, &options.dataset, &selector).await?;
+            Ok(Base::Rows(Box::new(Rows::new(Arc::clone(&deps.reader), version, spans, cache))))
+        }
+    }
+}
+
+/// The stat cache, if it describes a version of this very line. Paths that were named one by one are read anyway.
+async fn cache(
+    deps: &PushDeps,
+    options: &PushOptions,
+    opened: &Opened,
+    path: Option<&PathBuf>,
+) -> Result<Option<CacheReader>, PushError> {
+    let wanted = path.filter(|_| !matches!(options.source, Source::Paths(_)));
+    let (Some(cache), Some(parent)) = (wanted.and_then(|path| CacheReader::open(path)), opened.parent) else {
+        return Ok(None);
     };
-    if opened.resumed.is_some_and(|batch| batch > 0) {
-        return version(Selector::Open(opened.lease.changeset)).await;
+    let key = cache.key();
+    if key.catalog != deps.producer.catalog_id().await? {
+        return Ok(None);
     }
-    let Some(parent) = opened.parent else { return Ok(Base::Empty) };
-    let key = |changeset: ChangesetId| CacheKey { catalog, changeset };
-    match cache.and_then(|path| CacheReader::open(path, &key(parent.changeset))) {
-        Some(cache) => Ok(Base::Cache(cache)),
-        None => version(Selector::Version(parent.version)).await,
+    if key.changeset == parent.changeset {
+        return Ok(Some(cache));
     }
+    // A catalog that was put back from a backup gives numbers out again.
+    let selector = Selector::Changeset(key.changeset);
+    let version = deps.reader.version(&options.project, &options.dataset, &selector).await;
+    Ok(version
+        .ok()
+        .filter(|found| found.version == key.version && key.version < parent.version)
+        .map(|_| cache))
+}
+
+/// Only a push of the whole tree sees what a cache must hold.
+fn is_tree(options: &PushOptions) -> bool {
+    matches!(options.source, Source::Tree)
 }
 
 fn sorted(opened: &Opened) -> Vec<n2s_domain::ContentHash> {
     let mut resend = opened.resend.clone();
     resend.sort_unstable();
     resend
-}
-
-fn scope(root: &Root, source: &Source) -> Scope {
-    match source {
-        Source::Tree => Scope::Everything,
-        Source::Below(paths) => Scope::Below(paths.clone()),
-        Source::Paths(paths) => {
-            let gone = |path: &&n2s_domain::RelPath| {
-                let mut there = false;
-                let met = walk_named(
-                    root,
-                    std::slice::from_ref(*path),
-                    false,
-                    &WalkOptions::default(),
-                    |walked| {
-                        there |= matches!(&walked, Walked::Entry { path: met, .. } | Walked::Skipped { path: met, .. } if met == *path);
-                        true
-                    },
-                );
-                met.is_ok() && !there
-            };
-            Scope::Below(paths.iter().filter(gone).cloned().collect())
-        }
-    }
 }
 
 type Handed = Result<Vec<Walked>, std::io::Error>;

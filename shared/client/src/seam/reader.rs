@@ -5,8 +5,8 @@ use std::fmt;
 use async_trait::async_trait;
 use bytes::Bytes;
 use n2s_domain::{
-    BackendName, ChangesetId, ContentHash, DatasetName, FileEntry, ProjectName, RelPath, SealedHash, VaultId,
-    Version,
+    BackendName, ChangesetId, ContentHash, DatasetName, FileEntry, PathSpan, ProjectName, RelPath,
+    SealedHash, VaultId, Version,
 };
 
 use super::SeamError;
@@ -96,16 +96,27 @@ pub trait Reader: fmt::Debug + Send + Sync + 'static {
         selector: &Selector,
     ) -> Result<VersionRef, SeamError>;
 
-    /// A page of a version's tree in path order, with blobs.
-    async fn tree(&self, version: &VersionRef, page: &Page<RelPath>) -> Result<Vec<FileRow>, SeamError>;
+    /// A page of what of a version's tree lies in `within`, in path order, with blobs.
+    async fn tree(
+        &self,
+        version: &VersionRef,
+        within: &PathSpan,
+        page: &Page<RelPath>,
+    ) -> Result<Vec<FileRow>, SeamError>;
 
-    /// A page of a version's tree in path order, entries only.
-    async fn entries(&self, version: &VersionRef, page: &Page<RelPath>) -> Result<Vec<FileEntry>, SeamError>;
+    /// The same, entries only.
+    async fn entries(
+        &self,
+        version: &VersionRef,
+        within: &PathSpan,
+        page: &Page<RelPath>,
+    ) -> Result<Vec<FileEntry>, SeamError>;
 
-    /// A page of a version's directories in descending path order.
+    /// A page of the directories in `within`, in descending path order.
     async fn directories_last_first(
         &self,
         version: &VersionRef,
+        within: &PathSpan,
         page: &Page<RelPath>,
     ) -> Result<Vec<FileEntry>, SeamError>;
 
