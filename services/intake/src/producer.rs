@@ -210,7 +210,8 @@ impl Producer for Intake {
 
     async fn version_counts(&self, lease: &Lease) -> Result<VersionCounts, SeamError> {
         let counts = self.catalog.version_counts(&lease_of(lease)).await.map_err(catalog)?;
-        Ok(VersionCounts { files: counts.files, bytes: counts.bytes, changed: counts.changed })
+        let cat::VersionCounts { files, bytes, changed, removed } = counts;
+        Ok(VersionCounts { files, bytes, changed, removed })
     }
 
     async fn manifest_changes(

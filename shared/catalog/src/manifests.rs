@@ -80,6 +80,8 @@ pub struct VersionCounts {
     pub bytes: u64,
     /// List lines a delta from the parent needs.
     pub changed: u64,
+    /// Paths of the parent that are gone.
+    pub removed: u64,
 }
 
 /// Reading and adding what manifests are made of.

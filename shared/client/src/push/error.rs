@@ -29,14 +29,14 @@ pub enum PushError {
     Pattern(#[from] InvalidPattern),
     /// The dataset would lose most of its paths.
     #[error(
-        "this push would leave {left} of the dataset's {before} paths; if that is meant, run it again with \
+        "this push would remove {removed} of the dataset's {before} paths; if that is meant, run it again with \
          --allow-mass-removal (nothing has been changed)"
     )]
     MassRemoval {
         /// Paths before.
         before: u64,
-        /// Paths after.
-        left: u64,
+        /// Paths that would be gone, renamed ones included.
+        removed: u64,
     },
     /// Sealing failed.
     #[error("sealing failed")]

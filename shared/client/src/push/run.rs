@@ -380,10 +380,10 @@ async fn refuse_mass_removal(
     let Some(parent) = opened.parent.filter(|_| !options.allow_mass_removal) else { return Ok(()) };
     let counts = shared.producer.version_counts(&shared.lease).await?;
     // The root itself is always there.
-    let (before, left) = (parent.file_count.saturating_sub(1), counts.files.saturating_sub(1));
-    if before.saturating_sub(left) * 2 <= before {
+    let before = parent.file_count.saturating_sub(1);
+    if counts.removed * 2 <= before {
         return Ok(());
     }
     shared.producer.abandon(&shared.lease).await?;
-    Err(PushError::MassRemoval { before, left })
+    Err(PushError::MassRemoval { before, removed: counts.removed })
 }

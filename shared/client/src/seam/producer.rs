@@ -195,6 +195,8 @@ pub struct VersionCounts {
     pub bytes: u64,
     /// List lines a delta from the parent needs.
     pub changed: u64,
+    /// Paths of the parent that are gone.
+    pub removed: u64,
 }
 
 /// What commit says.
