@@ -4,20 +4,22 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use n2s_assembly::Home;
-use n2s_client::pull::{PullDeps, PullOptions, PullReport, SilentPull, pull};
+use n2s_client::pull::{PullDeps, PullOptions, PullReport, pull};
 use n2s_client::seam::Selector;
 use n2s_domain::Version;
 use serde_json::json;
 
 use crate::args::{Pull, Which};
 use crate::output::{Output, bytes};
+use crate::progress::PullWatch;
 
 pub async fn run(home: Home, args: Pull, output: &Output) -> anyhow::Result<ExitCode> {
     let node = super::open(home).await?;
+    let watch = Arc::new(PullWatch::new(output));
     let deps = PullDeps {
         reader: Arc::clone(&node.intake) as _,
         vault: Arc::clone(&node.vault),
-        progress: Arc::new(SilentPull),
+        progress: Arc::clone(&watch) as _,
     };
     let options = PullOptions {
         project: args.dataset.project,
@@ -30,8 +32,9 @@ pub async fn run(home: Home, args: Pull, output: &Output) -> anyhow::Result<Exit
         verify: args.verify,
         from: args.from,
     };
-    let report = pull(&deps, &options).await?;
-    Ok(tell(&report, args.dry_run, output))
+    let pulled = pull(&deps, &options).await;
+    watch.end();
+    Ok(tell(&pulled?, args.dry_run, output))
 }
 
 pub fn selector(which: Which) -> Selector {

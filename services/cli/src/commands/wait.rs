@@ -52,7 +52,7 @@ pub async fn wait_for(node: &Node, changeset: ChangesetId, watch: &Watch) -> any
             return Ok(Waited { status: record.status, stuck: Some(stuck) });
         }
         let waiting: u64 = record.stores.iter().map(|store| store.waiting).sum();
-        watch.waiting(format!("{waiting} objects on their way to the stores"));
+        watch.waiting(waiting, &reasons);
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }

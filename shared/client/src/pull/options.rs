@@ -45,7 +45,9 @@ pub struct PullDeps {
 
 /// What a pull tells while it runs.
 pub trait PullProgress: fmt::Debug + Send + Sync + 'static {
-    /// A file of so many bytes is in place.
+    /// What there is to restore: paths, and the bytes of their files.
+    fn total(&self, paths: u64, bytes: u64);
+    /// A file of so many bytes is in place, or was there already.
     fn restored(&self, bytes: u64);
 }
 
@@ -54,6 +56,7 @@ pub trait PullProgress: fmt::Debug + Send + Sync + 'static {
 pub struct SilentPull;
 
 impl PullProgress for SilentPull {
+    fn total(&self, _: u64, _: u64) {}
     fn restored(&self, _: u64) {}
 }
 

@@ -44,6 +44,9 @@ pub(super) async fn restore(shared: Arc<Shared>, rows: Vec<FileRow>) -> Done {
     let mut done = Done::default();
     let (kept, rows): (Vec<_>, Vec<_>) = check_present(&shared, rows).await;
     done.kept = kept.len() as u64;
+    for row in &kept {
+        shared.progress.restored(row.entry.size());
+    }
     let (small, large): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.blobs.len() <= 1);
     let blobs: Vec<FileBlob> = small.iter().flat_map(|row| row.blobs.clone()).collect();
     let mut fetched = shared.reader.fetch(&blobs, shared.from.as_ref()).await.into_iter();

@@ -57,6 +57,11 @@ pub async fn pull(deps: &PullDeps, options: &PullOptions) -> Result<PullReport, 
         }
     }
     if !options.dry_run {
+        if selection.is_all() {
+            deps.progress.total(version.file_count, version.total_size);
+        } else {
+            deps.progress.total(report.files, report.bytes);
+        }
         (report.files, report.dirs, report.links, report.bytes) = (0, 0, 0, 0);
         write(deps, options, &version, &selection, &mut report).await?;
     }

@@ -43,6 +43,8 @@ pub(super) struct Batch {
     steps: Vec<Step>,
     reads: usize,
     bytes: u64,
+    /// Bytes of every file, those that are not read included.
+    sizes: u64,
     /// Its number, if it has anything to record.
     pub(super) number: Option<u64>,
 }
@@ -62,9 +64,14 @@ pub(super) struct Done {
 
 impl Batch {
     pub(super) fn push(&mut self, step: Step) {
-        if let Step::Read { stat, .. } = &step {
-            self.reads += 1;
-            self.bytes = self.bytes.saturating_add(stat.size);
+        match &step {
+            Step::Read { stat, .. } => {
+                self.reads += 1;
+                self.bytes = self.bytes.saturating_add(stat.size);
+                self.sizes = self.sizes.saturating_add(stat.size);
+            }
+            Step::Unchanged(seen) => self.sizes = self.sizes.saturating_add(seen.entry.size()),
+            _ => {}
         }
         self.steps.push(step);
     }
@@ -105,7 +112,7 @@ enum Looked {
 pub(super) async fn process(shared: Arc<Shared>, batch: Batch) -> Result<Done, PushError> {
     let mut done = Done::default();
     let _share = shared.budget.take(batch.bytes).await;
-    let number = batch.number;
+    let (number, paths, sizes) = (batch.number, batch.steps.len() as u64, batch.sizes);
     let (mut looked, problems) = look(&shared, batch.steps).await;
     done.problems = problems;
     send_small(&shared, &mut looked, &mut done).await?;
@@ -126,6 +133,7 @@ pub(super) async fn process(shared: Arc<Shared>, batch: Batch) -> Result<Done, P
     if let Some(number) = number {
         shared.producer.entries(&shared.lease, number, &changes).await?;
     }
+    shared.progress.passed(paths, sizes);
     Ok(done)
 }
 

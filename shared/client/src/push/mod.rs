@@ -11,6 +11,7 @@ mod diff;
 mod error;
 mod large;
 mod manifest;
+mod measure;
 mod options;
 mod read;
 mod run;

@@ -81,6 +81,14 @@ pub trait Progress: fmt::Debug + Send + Sync + 'static {
     fn read(&self, bytes: u64);
     /// Sealed bytes sent.
     fn sent(&self, bytes: u64);
+    /// Paths that are done with, and the bytes of the files among them, read or not.
+    fn passed(&self, paths: u64, bytes: u64);
+    /// Whether to measure the source, once the push has run for a moment, for [`Self::total`].
+    fn wants_total(&self) -> bool {
+        false
+    }
+    /// What the source holds.
+    fn total(&self, _paths: u64, _bytes: u64) {}
 }
 
 /// Nobody watches.
@@ -91,6 +99,7 @@ impl Progress for SilentProgress {
     fn seen(&self, _: u64) {}
     fn read(&self, _: u64) {}
     fn sent(&self, _: u64) {}
+    fn passed(&self, _: u64, _: u64) {}
 }
 
 /// Something that is not in the changeset, or not as it should be.

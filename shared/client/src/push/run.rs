@@ -18,6 +18,7 @@ use super::budget::Budget;
 use super::diff::{Merge, Rules, Step};
 use super::error::PushError;
 use super::manifest::{self, Facts};
+use super::measure;
 use super::options::{PROBLEMS_NAMED_MAX, PushDeps, PushOptions, PushReport, Source};
 use super::scope::Scope;
 use super::stat_cache::{CacheKey, CacheReader, CacheWriter};
@@ -83,6 +84,7 @@ async fn push_once(deps: &PushDeps, options: &PushOptions) -> Result<PushReport,
     });
     let _renewing = AbortOnDropHandle::new(tokio::spawn(renew(Arc::clone(&shared))));
     let cache_path = options.cache_dir.as_ref().map(|dir| cache_path(dir, deps, options));
+    let _measuring = measure::start(options, &walk_options, &deps.progress);
     let mut run = Run::new(&shared, &opened, cache_path.as_ref().filter(|_| is_tree(options)))?;
     let cache = cache(deps, options, &opened, cache_path.as_ref()).await?;
     let (scope, spans) = Scope::of(&shared.root, &options.source);
