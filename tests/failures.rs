@@ -195,3 +195,21 @@ fn what_cannot_be_read_is_kept_and_reported() {
         fs::set_permissions(world.path(path), fs::Permissions::from_mode(0o700)).unwrap();
     }
 }
+
+#[test]
+fn above_its_mark_staging_keeps_nothing_that_a_store_has() {
+    let world = two_stores();
+    let mut config = fs::read_to_string(world.path("home/config.toml")).unwrap();
+    config.push_str("\n[staging]\nhigh_water_mib = 0\n");
+    fs::write(world.path("home/config.toml"), config).unwrap();
+    world.push(&[]).code(0);
+    fs::rename(world.path("two"), world.path("away")).unwrap();
+    world.write("src/later", "only on one for now");
+    world.push(&[]).code(1).says(&["two"]);
+    world.settled_after_a_kill();
+    fs::rename(world.path("away"), world.path("two")).unwrap();
+    world.n2s(&["backends", "resume", "two"]).code(0);
+    world.push(&[]).code(0);
+    assert_eq!(blobs(&world, "one").len(), blobs(&world, "two").len());
+    world.settled();
+}

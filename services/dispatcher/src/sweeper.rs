@@ -38,6 +38,8 @@ pub struct SweeperSettings {
     pub orphans_every: Duration,
     /// How long staging keeps what nothing needs.
     pub staging_grace: Duration,
+    /// Sealed bytes above which blobs leave staging with one copy.
+    pub staging_high_water: u64,
     /// When an open push that nobody continued is undone.
     pub push_idle_max: Duration,
 }
@@ -48,6 +50,7 @@ impl Default for SweeperSettings {
             every: Duration::from_secs(2),
             orphans_every: Duration::from_hours(1),
             staging_grace: limits::STAGING_GRACE,
+            staging_high_water: 32 << 30,
             push_idle_max: limits::PUSH_IDLE_MAX,
         }
     }
@@ -108,6 +111,7 @@ impl Sweeper {
         Self::noting("idle pushes", idle.map(drop));
         Self::noting("undo", self.undo(shutdown).await);
         Self::noting("staging", self.free_unneeded(shutdown).await);
+        Self::noting("full staging", self.relieve(shutdown).await);
     }
 
     async fn sweep_jobs(&self, shutdown: &CancellationToken) -> Result<(), CatalogError> {
@@ -142,6 +146,23 @@ impl Sweeper {
             let freed = self.deps.catalog.free_unneeded(self.settings.staging_grace, ROWS_MAX).await?;
             self.delete(&freed).await;
             if freed.len() < ROWS_MAX as usize {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Above the mark one copy suffices.
+    async fn relieve(&self, shutdown: &CancellationToken) -> Result<(), CatalogError> {
+        while !shutdown.is_cancelled() {
+            let (blobs, bytes) = self.deps.catalog.staged_total().await?;
+            if blobs == 0 || bytes <= self.settings.staging_high_water {
+                break;
+            }
+            let freed = self.deps.catalog.free_early(ROWS_MAX).await?;
+            self.delete(&freed).await;
+            if freed.is_empty() {
+                tracing::warn!(bytes, blobs, "staging is above its mark, and no store has what it holds");
                 break;
             }
         }

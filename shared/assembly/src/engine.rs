@@ -76,7 +76,9 @@ async fn run(
         held = lock(node.home.engine_lock()).unwrap_or(None);
     }
     tell.send_replace(EngineRole::Runs);
-    let sweeper = Sweeper::new(sweeper_deps(&node), SweeperSettings::default());
+    let staging_high_water = node.config.staging.high_water_mib.saturating_mul(1 << 20);
+    let settings = SweeperSettings { staging_high_water, ..SweeperSettings::default() };
+    let sweeper = Sweeper::new(sweeper_deps(&node), settings);
     if let Err(error) = sweeper.take_over().await {
         tracing::error!(error = %n2s_telemetry::report(&error), "the engine could not take over its jobs");
         return;

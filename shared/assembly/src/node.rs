@@ -77,7 +77,8 @@ impl Node {
         drop(making);
         let stores = stores(&catalog, &config).await?;
         let catalog: Arc<dyn Catalog> = Arc::new(catalog);
-        let staging = Staging::new(Arc::new(LocalStore::new("staging", home.root())));
+        let staging_root = config.staging.path.clone().unwrap_or_else(|| home.root().to_owned());
+        let staging = Staging::new(Arc::new(LocalStore::new("staging", staging_root)));
         let bell = Bell::new();
         let intake = intake(&catalog, &staging, &stores, &bell, (&clock, &entropy));
         Ok(Self {

@@ -5,8 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use n2s_catalog::{CatalogError, StagedKey, StagingBook};
 use n2s_domain::BlobId;
+use sqlx::sqlite::SqliteRow;
 
-use crate::connect::{SqliteCatalog, begin};
+use crate::connect::{SqliteCatalog, Tx, begin};
 use crate::decode::{col, count, json, sealed};
 use crate::error::{At as _, Fail};
 
@@ -18,6 +19,10 @@ impl StagingBook for SqliteCatalog {
 
     async fn free_unneeded(&self, grace: Duration, limit: u32) -> Result<Vec<StagedKey>, CatalogError> {
         self.free(grace, limit).await.at("free staging")
+    }
+
+    async fn free_early(&self, limit: u32) -> Result<Vec<StagedKey>, CatalogError> {
+        self.relieve(limit).await.at("relieve staging")
     }
 
     async fn staging_lost(&self, keys: &[StagedKey]) -> Result<(), CatalogError> {
@@ -61,17 +66,24 @@ impl SqliteCatalog {
              LIMIT ?2",
         );
         let rows = rows.bind(before).bind(i64::from(limit)).fetch_all(&mut *tx).await?;
-        let ids = rows.iter().map(|row| col(row, "id")).collect::<Result<Vec<i64>, _>>()?;
-        sqlx::query("UPDATE blobs SET staging_id = NULL, staged_at = NULL WHERE id IN (SELECT value FROM json_each(?))")
-            .bind(json(&ids))
-            .execute(&mut *tx)
-            .await?;
+        let freed = strike_out(&mut tx, &rows).await?;
         tx.commit().await?;
-        rows.iter()
-            .map(|row| {
-                Ok(StagedKey { sealed_hash: sealed(row, "sealed_hash")?, id: col(row, "staging_id")? })
-            })
-            .collect()
+        Ok(freed)
+    }
+
+    async fn relieve(&self, limit: u32) -> Result<Vec<StagedKey>, Fail> {
+        let mut writer = self.writer().await;
+        let mut tx = begin(&mut writer).await?;
+        let rows = sqlx::query(
+            "SELECT l.id, l.sealed_hash, l.staging_id FROM blobs l
+             WHERE l.staging_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM pins p WHERE p.blob_id = l.id)
+               AND EXISTS (SELECT 1 FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'completed')
+             LIMIT ?",
+        );
+        let rows = rows.bind(i64::from(limit)).fetch_all(&mut *tx).await?;
+        let freed = strike_out(&mut tx, &rows).await?;
+        tx.commit().await?;
+        Ok(freed)
     }
 
     async fn strike_lost(&self, keys: &[StagedKey]) -> Result<(), Fail> {
@@ -113,4 +125,17 @@ impl SqliteCatalog {
         let row = row.fetch_one(self.readers()).await?;
         Ok((count(&row, "blobs")?, count(&row, "bytes")?))
     }
+}
+
+/// Rows of blobs out of staging; the keys of their objects.
+async fn strike_out(tx: &mut Tx<'_>, rows: &[SqliteRow]) -> Result<Vec<StagedKey>, Fail> {
+    let ids = rows.iter().map(|row| col(row, "id")).collect::<Result<Vec<i64>, _>>()?;
+    sqlx::query(
+        "UPDATE blobs SET staging_id = NULL, staged_at = NULL WHERE id IN (SELECT value FROM json_each(?))",
+    )
+    .bind(json(&ids))
+    .execute(&mut **tx)
+    .await?;
+    let key = |row| Ok(StagedKey { sealed_hash: sealed(row, "sealed_hash")?, id: col(row, "staging_id")? });
+    rows.iter().map(key).collect()
 }

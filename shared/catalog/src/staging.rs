@@ -28,6 +28,10 @@ pub trait StagingBook {
     /// Strikes out staged blobs that no pin, unfinished placement or live row has needed for `grace`; the caller deletes them.
     async fn free_unneeded(&self, grace: Duration, limit: u32) -> Result<Vec<StagedKey>, CatalogError>;
 
+    /// Strikes out staged blobs that nobody has pinned and that at least one store has: staging is too full to wait for the
+    /// others, which read them from there. The caller deletes them.
+    async fn free_early(&self, limit: u32) -> Result<Vec<StagedKey>, CatalogError>;
+
     /// Strikes out objects found missing or damaged. A blob that thereby loses its last source becomes unsourced.
     async fn staging_lost(&self, keys: &[StagedKey]) -> Result<(), CatalogError>;
 

@@ -17,6 +17,7 @@ pub(crate) fn contradictions(config: &Config, tree: &Tree) -> Vec<Problem> {
         found.backend(&format!("backends.{name}"), backend);
     }
     found.nested_stores(config);
+    found.staging(config);
     found.problems
 }
 
@@ -64,6 +65,13 @@ impl Found<'_> {
         self.refuse_if(retry.base_ms == 0, &key("retry.base_ms"), "it must be at least 1");
         let crossed = retry.cap_secs.saturating_mul(1_000) < retry.base_ms;
         self.refuse_if(crossed, &key("retry.cap_secs"), "it must be at least as long as base_ms");
+    }
+
+    fn staging(&mut self, config: &Config) {
+        let relative = config.staging.path.as_ref().is_some_and(|path| path.is_relative());
+        let what =
+            "it is relative, so it would be another place in every directory; write it in full, from '/'";
+        self.refuse_if(relative, "staging.path", what);
     }
 
     /// Two stores in one place would be one copy that counts twice.

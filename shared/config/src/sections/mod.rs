@@ -2,6 +2,8 @@
 
 mod backend;
 mod push;
+mod staging;
 
 pub use backend::{BackendConfig, BackendKind, RetryConfig};
 pub use push::PushConfig;
+pub use staging::StagingConfig;
