@@ -125,7 +125,7 @@ CREATE TABLE changeset_backends (
     waiting       INTEGER NOT NULL DEFAULT 0, -- folded from completion_deltas
     failed        INTEGER NOT NULL DEFAULT 0, -- folded from completion_deltas
     manifest      TEXT NOT NULL DEFAULT 'waiting'
-                  CHECK (manifest IN ('waiting', 'blocked', 'pending', 'completed', 'failed')),
+                  CHECK (manifest IN ('syncing', 'waiting', 'blocked', 'pending', 'completed', 'failed')),
     attempted_at  INTEGER,
     completed_at  INTEGER,
     retry_count   INTEGER NOT NULL DEFAULT 0,

@@ -289,6 +289,17 @@ pub enum Backends {
         /// Which
         name: BackendName,
     },
+    /// Bring datasets to a store they were not on: their latest versions now, later ones as they are pushed
+    Sync {
+        /// Which
+        name: BackendName,
+        /// Only datasets of this project
+        #[arg(long)]
+        project: Option<ProjectName>,
+        /// Only this dataset
+        #[arg(long, requires = "project")]
+        dataset: Option<DatasetName>,
+    },
 }
 
 /// `keys`.

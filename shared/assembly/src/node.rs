@@ -97,6 +97,13 @@ impl Node {
     }
 }
 
+impl Node {
+    /// To be rung after rows were written that the engine should look at.
+    pub fn bell(&self) -> &Bell {
+        &self.bell
+    }
+}
+
 fn load(home: &Home) -> Result<Option<Config>, AssemblyError> {
     if home.config().exists() { Ok(Some(Config::load(&home.config())?)) } else { Ok(None) }
 }

@@ -191,6 +191,7 @@ async fn fire(tx: &mut Tx<'_>, changeset: i64, now: i64) -> Result<Option<Settle
     for row in &rows {
         let (waiting, failed): (i64, i64) = (col(row, "waiting")?, col(row, "failed")?);
         let progress = match col::<&str>(row, "manifest")? {
+            "syncing" => StoreProgress::Waiting,
             _ if waiting > 0 => StoreProgress::Waiting,
             "completed" => StoreProgress::Whole,
             "failed" | "blocked" => StoreProgress::Broken,

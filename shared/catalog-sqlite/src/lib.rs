@@ -13,6 +13,7 @@ mod operate;
 mod placing;
 mod pushes;
 mod staging;
+mod syncing;
 mod vaults;
 
 pub use connect::SqliteCatalog;

@@ -10,6 +10,7 @@ pub mod manifests;
 pub mod operate;
 pub mod pushes;
 pub mod staging;
+pub mod syncing;
 pub mod vaults;
 
 use std::fmt;
@@ -33,6 +34,7 @@ pub use pushes::{
     Pushes, StagedBlob, StagedObject, TakeOver,
 };
 pub use staging::{StagedKey, StagingBook};
+pub use syncing::{SyncStep, Syncing};
 pub use vaults::{VaultObjects, Vaults};
 
 /// The catalog: what every process agrees on. One method is one intention is one transaction; everything is bulk.
@@ -50,6 +52,7 @@ pub trait Catalog:
     + StagingBook
     + Library
     + Operate
+    + Syncing
     + Audit
     + Send
     + Sync

@@ -20,7 +20,7 @@ pub async fn run(home: Home, args: Backends, output: &Output) -> anyhow::Result<
             let path = std::path::absolute(path)?;
             add_local_backend(&home, &name, &path)?;
             let text = format!(
-                "added {name} at {}; datasets pushed for the first time from now on go there, too",
+                "added {name} at {}; datasets pushed for the first time from now on go there, too; `n2s backends sync {name}` brings those that are there already",
                 path.display()
             );
             output.answer(&text, &json!({ "backend": name, "path": path }));
@@ -35,11 +35,14 @@ pub async fn run(home: Home, args: Backends, output: &Output) -> anyhow::Result<
             node.catalog.resume(find(&node, &name).await?.id, true).await?;
             output.answer(&format!("resumed {name}"), &json!({ "backend": name, "state": "active" }));
         }
+        Backends::Sync { name, project, dataset } => {
+            return super::sync::run(home, &name, project.as_ref(), dataset.as_ref(), output).await;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn find(node: &Node, name: &BackendName) -> anyhow::Result<BackendRecord> {
+pub async fn find(node: &Node, name: &BackendName) -> anyhow::Result<BackendRecord> {
     let rows = node.catalog.backends().await?;
     let names: Vec<_> = rows.iter().map(|(row, _)| row.name.to_string()).collect();
     let found = rows.into_iter().map(|(row, _)| row).find(|row| row.name == *name);

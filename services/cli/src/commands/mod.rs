@@ -7,6 +7,7 @@ mod keys;
 mod pull;
 mod push;
 mod status;
+mod sync;
 mod up;
 mod wait;
 
