@@ -9,7 +9,9 @@
 //!
 //! The root is never created here. A root that is missing is a disk that is not mounted; see [`LocalStore::create_root`].
 
+mod diagnose;
 mod read;
+mod url;
 mod write;
 
 use std::io;
@@ -71,7 +73,7 @@ impl Inner {
     }
 
     fn error(&self, op: &'static str, key: Option<&ObjectKey>, error: io::Error) -> StorageError {
-        let (kind, advice) = self.diagnose(&error);
+        let (kind, advice) = diagnose::diagnose(&self.root, op, &error);
         let source = match advice {
             Some(advice) => anyhow::Error::new(error).context(advice),
             None => anyhow::Error::new(error),
@@ -83,33 +85,6 @@ impl Inner {
             key: key.cloned(),
             retry_after: None,
             source,
-        }
-    }
-
-    fn diagnose(&self, error: &io::Error) -> (FailureKind, Option<String>) {
-        use io::ErrorKind as E;
-        let root = self.root.display();
-        match error.kind() {
-            _ if !self.root.is_dir() => {
-                let advice = format!(
-                    "the directory {root} is not there; mount its disk, or make it if this store is new"
-                );
-                (FailureKind::Misconfigured, Some(advice))
-            }
-            E::NotFound => (FailureKind::NotFound, None),
-            E::PermissionDenied => (
-                FailureKind::Denied,
-                Some(format!("n2s may not write below {root}; change its owner or mode")),
-            ),
-            E::ReadOnlyFilesystem => {
-                (FailureKind::Denied, Some(format!("the file system of {root} is mounted read-only")))
-            }
-            E::StorageFull | E::QuotaExceeded => (
-                FailureKind::Unavailable,
-                Some(format!("the disk that holds {root} is full; free space on it")),
-            ),
-            E::InvalidData => (FailureKind::Corrupt, None),
-            _ => (FailureKind::Unavailable, None),
         }
     }
 }
@@ -148,8 +123,10 @@ impl Storage for LocalStore {
         let keys = keys.to_vec();
         let delete = |inner: &Inner, key: &ObjectKey| match std::fs::remove_file(inner.path(key)) {
             Ok(()) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && inner.root.is_dir() => Ok(()),
-            Err(error) => Err(inner.error("delete", Some(key), error)),
+            Err(error) => match inner.error("delete", Some(key), error) {
+                absent if absent.kind == FailureKind::NotFound => Ok(()),
+                other => Err(other),
+            },
         };
         self.blocking(move |inner| keys.iter().map(|key| delete(inner, key)).collect()).await
     }
@@ -183,10 +160,14 @@ impl Storage for LocalStore {
     }
 
     fn url(&self, key: &ObjectKey) -> Option<String> {
-        Some(format!("file://{}", self.0.path(key).display()))
+        std::path::absolute(self.0.path(key)).ok().map(|path| url::of(&path))
     }
 
     fn local_path(&self, key: &ObjectKey) -> Option<PathBuf> {
         Some(self.0.path(key))
+    }
+
+    async fn sweep(&self, before: Timestamp) -> Result<usize, StorageError> {
+        self.sweep_temps(before).await
     }
 }
