@@ -21,10 +21,16 @@ fn put(content: &[u8]) -> Put {
 
 /// Leaves what a killed process with our number would have left: in a container that number is the same every time.
 fn leave_temps(root: &Path) {
-    std::fs::create_dir(root.join("tmp")).unwrap();
+    std::fs::create_dir_all(root.join("tmp/0")).unwrap();
     for number in 0..2_000 {
-        std::fs::write(root.join("tmp").join(format!("{}-{number}", std::process::id())), b"torn").unwrap();
+        let name = format!("{}-{number}", std::process::id());
+        std::fs::write(root.join("tmp/0").join(name), b"torn").unwrap();
     }
+}
+
+fn temps(root: &Path) -> usize {
+    let dirs = std::fs::read_dir(root.join("tmp")).unwrap().map(|dir| dir.unwrap().path());
+    dirs.map(|dir| std::fs::read_dir(dir).unwrap().count()).sum()
 }
 
 #[tokio::test]
@@ -38,7 +44,7 @@ async fn temporaries_of_a_killed_process_are_neither_used_nor_in_the_way_and_can
     let earlier = n2s_domain::Timestamp::from_micros(now.as_micros() - 3_600_000_000);
     assert_eq!(store.sweep_temps(earlier).await.unwrap(), 0, "it swept what may still be written");
     assert_eq!(store.sweep_temps(now.after(Duration::from_mins(1))).await.unwrap(), 2_000);
-    assert_eq!(std::fs::read_dir(dir.path().join("tmp")).unwrap().count(), 0);
+    assert_eq!(temps(dir.path()), 0);
     assert_eq!(store.get(put(b"x").key).await.unwrap(), "x");
 }
 
@@ -55,7 +61,7 @@ async fn two_contents_of_one_name_are_never_both_acknowledged() {
     assert_eq!(&store.get(key).await.unwrap(), winners[0].body.bytes());
     let kinds = answers.iter().filter_map(|answer| answer.as_ref().err()).map(|error| error.kind);
     assert!(kinds.into_iter().all(|kind| kind == FailureKind::Corrupt));
-    assert_eq!(std::fs::read_dir(dir.path().join("tmp")).unwrap().count(), 0);
+    assert_eq!(temps(dir.path()), 0);
 }
 
 #[tokio::test]

@@ -10,7 +10,11 @@
 //! The root is never created here. A root that is missing is a disk that is not mounted; see [`LocalStore::create_root`].
 
 mod diagnose;
+mod disk;
+mod durable;
+mod place;
 mod read;
+mod temps;
 mod url;
 mod write;
 
@@ -27,9 +31,6 @@ use n2s_storage::{
     Body, Get, Listed, ObjectKey, Put, Stat, Storage, StorageError, StorageExt as _, Stored, layout,
 };
 
-/// Below the root: where objects are written before they have their names.
-const TEMP_DIR: &str = "tmp";
-
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct LocalStore(Arc<Inner>);
@@ -38,12 +39,19 @@ pub struct LocalStore(Arc<Inner>);
 struct Inner {
     name: Arc<str>,
     root: PathBuf,
+    temps: temps::Temps,
+    disk: Box<dyn disk::Disk>,
 }
 
 impl LocalStore {
     /// A store at `root`, which need not be there yet: each operation finds out.
     pub fn new(name: &str, root: impl Into<PathBuf>) -> Self {
-        Self(Arc::new(Inner { name: name.into(), root: root.into() }))
+        Self::on(name, root.into(), Box::new(disk::Kernel))
+    }
+
+    fn on(name: &str, root: PathBuf, disk: Box<dyn disk::Disk>) -> Self {
+        let temps = temps::Temps::new(&root);
+        Self(Arc::new(Inner { name: name.into(), root, temps, disk }))
     }
 
     /// Makes a root directory, private to its owner, for a store that is being added. One that is there is left as it is.
@@ -56,7 +64,10 @@ impl LocalStore {
     /// well past the longest write.
     pub async fn sweep_temps(&self, before: Timestamp) -> Result<usize, StorageError> {
         let sweep = move |inner: &Inner| {
-            write::sweep(inner, before).map_err(|error| inner.error("sweep", None, error))
+            // A store that cannot be reached has no temporaries to be seen, which is not the same as having none.
+            let swept = inner.disk.open_dir(&inner.root);
+            let swept = swept.and_then(|_| inner.temps.sweep(&*inner.disk, before));
+            swept.map_err(|error| inner.error("sweep", None, error))
         };
         self.blocking(sweep).await
     }
@@ -121,7 +132,7 @@ impl Storage for LocalStore {
 
     async fn delete(&self, keys: &[ObjectKey]) -> Vec<Result<(), StorageError>> {
         let keys = keys.to_vec();
-        let delete = |inner: &Inner, key: &ObjectKey| match std::fs::remove_file(inner.path(key)) {
+        let delete = |inner: &Inner, key: &ObjectKey| match inner.disk.remove(&inner.path(key)) {
             Ok(()) => Ok(()),
             Err(error) => match inner.error("delete", Some(key), error) {
                 absent if absent.kind == FailureKind::NotFound => Ok(()),

@@ -70,7 +70,7 @@ impl Lister {
                 other => other?,
             };
             if found.is_dir() {
-                if key.as_str() != super::TEMP_DIR {
+                if key.as_str() != super::temps::TEMP_DIR {
                     self.open.push(key.as_str().to_owned());
                 }
             } else if found.is_file() {
