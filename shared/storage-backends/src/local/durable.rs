@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use n2s_storage::Put;
 
 use super::Inner;
 use super::disk::Disk;
-use super::place::make_dirs;
+use super::place::with_dirs;
 
 /// From this many files on, one `syncfs` is quicker than an `fsync` each.
 const SYNCFS_FROM: usize = 6;
@@ -50,15 +50,15 @@ impl Dirs {
     /// Opens, and makes, every directory from each object's own up to the root: another put may have made one of them and not be
     /// done yet. Where one cannot be opened, the file system, which is open already, stands for all of them; whether its object
     /// can be placed is for that object to find out.
-    pub(super) fn open<'p>(inner: &Inner, mut puts: impl Iterator<Item = &'p Put>) -> Self {
+    pub(super) fn open(inner: &Inner, puts: &[Put]) -> Self {
         let mut dirs = BTreeMap::new();
-        let opened = puts.try_for_each(|put| {
+        let opened = puts.iter().try_for_each(|put| {
             for dir in above(inner, put) {
                 if dirs.len() >= SYNCFS_FROM {
                     return None;
                 }
                 if let Entry::Vacant(new) = dirs.entry(dir) {
-                    let file = open(inner, put, new.key()).ok()?;
+                    let file = with_dirs(inner, put, || inner.disk.open_dir(new.key())).ok()?;
                     new.insert(file);
                 }
             }
@@ -72,16 +72,6 @@ impl Dirs {
             Self::Many => volume.sync(),
             Self::Each(dirs) => dirs.iter().try_for_each(|dir| inner.disk.sync(dir)),
         }
-    }
-}
-
-fn open(inner: &Inner, put: &Put, dir: &Path) -> io::Result<File> {
-    match inner.disk.open_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            make_dirs(inner, put)?;
-            inner.disk.open_dir(dir)
-        }
-        other => other,
     }
 }
 

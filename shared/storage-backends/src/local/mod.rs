@@ -12,6 +12,7 @@
 mod diagnose;
 mod disk;
 mod durable;
+mod link;
 mod place;
 mod read;
 mod temps;

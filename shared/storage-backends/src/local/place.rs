@@ -8,18 +8,11 @@ use n2s_storage::Put;
 use super::Inner;
 
 /// Moves a temporary to its name, making the directories on the way.
-pub(super) fn place(inner: &Inner, temp: &Path, put: &Put) -> io::Result<()> {
+pub(super) fn place(inner: &Inner, temp: &Path, put: &Put, overwrite: bool) -> io::Result<()> {
     let target = inner.path(&put.key);
-    let rename = || inner.disk.rename(temp, &target, put.overwrite);
-    let placed = match rename() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            make_dirs(inner, put)?;
-            rename()
-        }
-        other => other,
-    };
+    let placed = with_dirs(inner, put, || inner.disk.rename(temp, &target, overwrite));
     match placed {
-        Err(error) if !put.overwrite && error.kind() == io::ErrorKind::AlreadyExists => {
+        Err(error) if !overwrite && error.kind() == io::ErrorKind::AlreadyExists => {
             // Somebody else stored under this name since we looked.
             same(&target, put)?;
             inner.disk.remove(temp)
@@ -28,8 +21,19 @@ pub(super) fn place(inner: &Inner, temp: &Path, put: &Put) -> io::Result<()> {
     }
 }
 
+/// Does `step`, which needs the directories of an object, and makes these where they are not there yet.
+pub(super) fn with_dirs<T>(inner: &Inner, put: &Put, step: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    match step() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make_dirs(inner, put)?;
+            step()
+        }
+        other => other,
+    }
+}
+
 /// Makes the directories of an object, one level at a time, so that a missing root stays missing.
-pub(super) fn make_dirs(inner: &Inner, put: &Put) -> io::Result<()> {
+fn make_dirs(inner: &Inner, put: &Put) -> io::Result<()> {
     let mut dir = inner.root.clone();
     for component in Path::new(put.key.as_str()).parent().unwrap_or(Path::new("")) {
         dir.push(component);

@@ -1,19 +1,19 @@
 //! Writing a batch: temporaries, disk, renames, disk.
 //!
-//! What is to be synced is opened before it is written, directories before anything is renamed into them, and stays open until
+//! What is to be synced is opened before it is written, directories before anything is named in them, and stays open until
 //! then: the kernel tells of a failed write-back once, to those who had the file (or, for `syncfs`, the file system) open; who
 //! opens it afterwards may be told all is well.
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use n2s_storage::{Body, Put, StorageError, Stored};
+use n2s_storage::{Put, StorageError, Stored};
 
 use super::Inner;
 use super::disk;
 use super::durable::{Dirs, Volume};
+use super::link::{self, Linked};
 use super::place::{place, same};
 use super::temps::Lane;
 
@@ -27,15 +27,13 @@ enum Stage {
     /// The very bytes are in place; nothing is left but to make sure that its directories are on the disk.
     Present,
     /// In a temporary file.
-    Written { temp: PathBuf, wait: Wait },
+    Written { temp: PathBuf, wait: Wait, overwrite: bool },
     /// Failed.
     Failed(io::Error),
 }
 
 /// What a temporary's bytes still wait for.
 enum Wait {
-    /// Nothing: they are a link to what staging had synced.
-    Done,
     /// For a sync of this file.
     File(File),
     /// For a sync of the file system.
@@ -56,17 +54,14 @@ pub(super) fn store(inner: &Inner, puts: &[Put]) -> Vec<Result<Stored, StorageEr
 }
 
 fn go_through(inner: &Inner, puts: &[Put], volume: &Volume<'_>) -> Vec<Stage> {
+    let dirs = Dirs::open(inner, puts);
     let mut stages = write_all(inner, puts, volume.is_shared());
     if let Err(error) = sync_files(inner, volume, &stages) {
-        let waits =
-            |stage: &Stage| matches!(stage, Stage::Written { wait, .. } if !matches!(wait, Wait::Done));
-        fail(inner, &mut stages, waits, &error);
+        fail(inner, &mut stages, |stage| matches!(stage, Stage::Written { .. }), &error);
     }
-    let sound = puts.iter().zip(&stages).filter(|(_, stage)| !matches!(stage, Stage::Failed(_)));
-    let dirs = Dirs::open(inner, sound.map(|(put, _)| put));
     for (put, stage) in puts.iter().zip(&mut stages) {
-        if let Stage::Written { temp, .. } = stage {
-            *stage = match place(inner, temp, put) {
+        if let Stage::Written { temp, overwrite, .. } = stage {
+            *stage = match place(inner, temp, put, *overwrite) {
                 Ok(()) => Stage::Present,
                 Err(error) => {
                     // The temporary is ours; the error that matters is the first.
@@ -117,37 +112,30 @@ fn write_all(inner: &Inner, puts: &[Put], together: bool) -> Vec<Stage> {
 
 fn write_one(inner: &Inner, lane: &Lane<'_>, put: &Put, together: bool) -> io::Result<Stage> {
     let target = inner.path(&put.key);
-    if !put.overwrite {
+    let mut overwrite = put.overwrite;
+    if !overwrite {
         // The rename would tell, too, but only after the bytes are written: this is cheap, and what a batch that is sent again costs.
         match std::fs::metadata(&target) {
-            Ok(_) => return same(&target, put).map(|()| Stage::Present),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Ok(found) => {
+                same(&target, put)?;
+                if !link::is_shared(&found, &put.body) {
+                    return Ok(Stage::Present);
+                }
+                overwrite = true;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                match link::link_alone(inner, put, &target)? {
+                    Linked::Alone => return Ok(Stage::Present),
+                    Linked::Shared => overwrite = true,
+                    Linked::No => {}
+                }
+            }
             Err(error) => return Err(error),
         }
     }
-    if let Body::File { path, .. } = &put.body
-        && let Some(temp) = link_alone(inner, lane, path)
-    {
-        return Ok(Stage::Written { temp, wait: Wait::Done });
-    }
     let (file, temp) = write_file(inner, lane, put.body.bytes())?;
-    Ok(Stage::Written { temp, wait: if together { Wait::Volume } else { Wait::File(file) } })
-}
-
-/// Links `source` to a temporary if that makes this store the only one to share its inode.
-fn link_alone(inner: &Inner, lane: &Lane<'_>, source: &Path) -> Option<PathBuf> {
-    let links = |path: &Path| std::fs::metadata(path).map_or(0, |found| found.nlink());
-    if links(source) != 1 {
-        return None;
-    }
-    let disk = &*inner.disk;
-    let ((), temp) = lane.make(disk, |temp| disk.link(source, temp)).ok()?;
-    // Another store may have linked it at the same moment: then neither keeps the link.
-    if links(&temp) == 2 {
-        return Some(temp);
-    }
-    let _ = disk.remove(&temp);
-    None
+    let wait = if together { Wait::Volume } else { Wait::File(file) };
+    Ok(Stage::Written { temp, wait, overwrite })
 }
 
 fn write_file(inner: &Inner, lane: &Lane<'_>, bytes: &[u8]) -> io::Result<(File, PathBuf)> {
