@@ -23,7 +23,7 @@ pub(super) trait Disk: fmt::Debug + Send + Sync {
     fn open_dir(&self, path: &Path) -> io::Result<File>;
     /// Gives `source` a second name.
     fn link(&self, source: &Path, target: &Path) -> io::Result<()>;
-    /// Renames, taking nobody's place unless told to.
+    /// Gives a temporary its name, taking nobody's place unless told to.
     fn rename(&self, from: &Path, to: &Path, overwrite: bool) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
@@ -61,18 +61,22 @@ impl Disk for Kernel {
         std::fs::hard_link(source, target)
     }
 
-    /// File systems that know no rename that takes nobody's place (NFS, some FUSE ones) get a link instead, which takes nobody's
-    /// place either.
+    /// A link and the removal of the old name take nobody's place and are quicker than a rename between directories, of which a
+    /// file system does one at a time. File systems without links get the rename. A death in between leaves a temporary.
     fn rename(&self, from: &Path, to: &Path, overwrite: bool) -> io::Result<()> {
         if overwrite {
             return std::fs::rename(from, to);
         }
-        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-                std::fs::hard_link(from, to)?;
-                std::fs::remove_file(from)
+        match std::fs::hard_link(from, to) {
+            // The object is in place, whatever becomes of its old name; a sweep finds that.
+            Ok(()) => {
+                let _ = std::fs::remove_file(from);
+                Ok(())
             }
-            other => Ok(other?),
+            Err(error) if has_no_links(&error) => {
+                Ok(renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
+            }
+            other => other,
         }
     }
 
@@ -87,6 +91,13 @@ impl Disk for Kernel {
     fn sync_volume(&self, volume: &File) -> io::Result<()> {
         Ok(syncfs(volume)?)
     }
+}
+
+/// What FAT, and some of FUSE, answer to a link.
+fn has_no_links(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let code = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(code, Some(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS))
 }
 
 /// Writes all of `bytes`, however little the disk takes at a time.

@@ -1,8 +1,9 @@
 //! Temporaries: where objects are written before they have their names.
 //!
 //! Each writer has a directory of its own below `tmp/`. Creating and renaming hold the lock of a directory, so that writers who
-//! share one spend their time waiting for it. Rejected: writing beside the target, which saves the directories but leaves what a
-//! killed process wrote among the objects, where a sweep must look through all of them.
+//! share one spend their time waiting for it. Rejected: writing beside the target, which measured no quicker and leaves what a killed
+//! process wrote among the objects, where a sweep must look through all of them; and files without a name (`O_TMPFILE`), which stay
+//! open until they are synced, several batches of 200 at once, where a process may by default open 1,024.
 
 use std::fs::Metadata;
 use std::io;
