@@ -35,6 +35,8 @@ fn below(root: &Path, op: &str, error: &io::Error) -> (FailureKind, Option<Strin
     use io::ErrorKind as E;
     let root = root.display();
     match error.kind() {
+        // A put looks for nothing: somebody removed what it had just made, as a sweep does whose clock has jumped ahead.
+        E::NotFound if op == "store" => (FailureKind::Unavailable, None),
         E::NotFound => (FailureKind::NotFound, None),
         E::PermissionDenied => {
             let done = if matches!(op, "retrieve" | "stat" | "list") { "read" } else { "write" };

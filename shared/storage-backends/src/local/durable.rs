@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 use n2s_storage::Put;
 
@@ -18,6 +19,7 @@ const SYNCFS_FROM: usize = 6;
 /// The file system of the store, opened before the first write of a batch.
 pub(super) struct Volume<'a> {
     disk: &'a dyn Disk,
+    root: &'a Path,
     file: File,
     shared: bool,
 }
@@ -25,7 +27,7 @@ pub(super) struct Volume<'a> {
 impl<'a> Volume<'a> {
     pub(super) fn open(inner: &'a Inner, puts: usize) -> io::Result<Self> {
         let file = inner.disk.open_dir(&inner.root)?;
-        Ok(Self { disk: &*inner.disk, file, shared: puts >= SYNCFS_FROM })
+        Ok(Self { disk: &*inner.disk, root: &inner.root, file, shared: puts >= SYNCFS_FROM })
     }
 
     /// Whether the batch is synced as a whole.
@@ -34,6 +36,10 @@ impl<'a> Volume<'a> {
     }
 
     pub(super) fn sync(&self) -> io::Result<()> {
+        if !is_still(self.root, &self.file)? {
+            let text = "the store's directory was replaced while it was written to";
+            return Err(io::Error::other(text));
+        }
         self.disk.sync_volume(&self.file)
     }
 }
@@ -43,7 +49,7 @@ pub(super) enum Dirs {
     /// So many that the whole file system is synced.
     Many,
     /// These.
-    Each(Vec<File>),
+    Each(BTreeMap<PathBuf, File>),
 }
 
 impl Dirs {
@@ -64,15 +70,26 @@ impl Dirs {
             }
             Some(())
         });
-        opened.map_or(Self::Many, |()| Self::Each(dirs.into_values().collect()))
+        opened.map_or(Self::Many, |()| Self::Each(dirs))
     }
 
     pub(super) fn sync(&self, inner: &Inner, volume: &Volume<'_>) -> io::Result<()> {
-        match self {
-            Self::Many => volume.sync(),
-            Self::Each(dirs) => dirs.iter().try_for_each(|dir| inner.disk.sync(dir)),
+        let Self::Each(dirs) = self else { return volume.sync() };
+        for (path, dir) in dirs {
+            // Removed meanwhile, and made anew for the object: what is open here is not what it lies in.
+            if !is_still(path, dir)? {
+                return volume.sync();
+            }
+            inner.disk.sync(dir)?;
         }
+        Ok(())
     }
+}
+
+/// Whether `path` still leads to what was opened there.
+fn is_still(path: &Path, opened: &File) -> io::Result<bool> {
+    let (now, then) = (std::fs::metadata(path)?, opened.metadata()?);
+    Ok((now.dev(), now.ino()) == (then.dev(), then.ino()))
 }
 
 /// An object's directories, its own first, the root last.

@@ -12,6 +12,8 @@
 mod diagnose;
 mod disk;
 mod durable;
+#[cfg(test)]
+mod faults;
 mod link;
 mod place;
 mod read;
