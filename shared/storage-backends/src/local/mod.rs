@@ -33,6 +33,11 @@ use n2s_domain::{FailureKind, SealedHash, Timestamp};
 use n2s_storage::{
     Body, Get, Listed, ObjectKey, Put, Stat, Storage, StorageError, StorageExt as _, Stored, layout,
 };
+use tokio::sync::Semaphore;
+
+/// Operations of one store at a time. A thread that waits for a disk cannot be stopped: a disk that has died must not take all
+/// the threads the process has for waiting, and with them every other store.
+const OPERATIONS: usize = 32;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -44,6 +49,8 @@ struct Inner {
     root: PathBuf,
     temps: temps::Temps,
     disk: Box<dyn disk::Disk>,
+    /// A permit is held by the thread that works, and outlives a caller who has given up.
+    turns: Arc<Semaphore>,
 }
 
 impl LocalStore {
@@ -54,7 +61,8 @@ impl LocalStore {
 
     fn on(name: &str, root: PathBuf, disk: Box<dyn disk::Disk>) -> Self {
         let temps = temps::Temps::new(&root);
-        Self(Arc::new(Inner { name: name.into(), root, temps, disk }))
+        let turns = Arc::new(Semaphore::new(OPERATIONS));
+        Self(Arc::new(Inner { name: name.into(), root, temps, disk, turns }))
     }
 
     /// Makes a root directory, private to its owner, for a store that is being added. One that is there is left as it is.
@@ -77,7 +85,12 @@ impl LocalStore {
 
     async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Inner) -> T + Send + 'static) -> T {
         let inner = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || work(&inner)).await.expect("the file system code does not panic")
+        let turn = Arc::clone(&inner.turns).acquire_owned().await.expect("nobody closes it");
+        let work = move || {
+            let _turn = turn;
+            work(&inner)
+        };
+        tokio::task::spawn_blocking(work).await.expect("the file system code does not panic")
     }
 }
 
