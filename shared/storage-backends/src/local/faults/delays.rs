@@ -63,7 +63,7 @@ async fn a_put_that_succeeds_after_its_deadline_does_no_harm() {
 
 #[test]
 fn a_disk_that_hangs_leaves_threads_for_the_others() {
-    let threads = OPERATIONS + 8;
+    let threads = 40;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.max_blocking_threads(threads).worker_threads(2).enable_all();
     runtime.build().unwrap().block_on(async {
