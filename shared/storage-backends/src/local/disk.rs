@@ -29,6 +29,8 @@ pub(super) trait Disk: fmt::Debug + Send + Sync {
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Waits until a file or directory is on the disk.
     fn sync(&self, file: &File) -> io::Result<()>;
+    /// Whether a sync of all of a file system can be relied on.
+    fn syncs_volumes(&self, volume: &File) -> io::Result<bool>;
     /// Waits until all of a file system is on the disk.
     fn sync_volume(&self, volume: &File) -> io::Result<()>;
 }
@@ -86,6 +88,10 @@ impl Disk for Kernel {
 
     fn sync(&self, file: &File) -> io::Result<()> {
         file.sync_all()
+    }
+
+    fn syncs_volumes(&self, volume: &File) -> io::Result<bool> {
+        super::trust::of(volume)
     }
 
     fn sync_volume(&self, volume: &File) -> io::Result<()> {

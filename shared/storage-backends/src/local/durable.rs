@@ -21,24 +21,36 @@ pub(super) struct Volume<'a> {
     disk: &'a dyn Disk,
     root: &'a Path,
     file: File,
-    shared: bool,
+    trusted: bool,
 }
 
 impl<'a> Volume<'a> {
-    pub(super) fn open(inner: &'a Inner, puts: usize) -> io::Result<Self> {
+    pub(super) fn open(inner: &'a Inner) -> io::Result<Self> {
         let file = inner.disk.open_dir(&inner.root)?;
-        Ok(Self { disk: &*inner.disk, root: &inner.root, file, shared: puts >= SYNCFS_FROM })
+        let trusted = inner.disk.syncs_volumes(&file)?;
+        Ok(Self { disk: &*inner.disk, root: &inner.root, file, trusted })
     }
 
-    /// Whether the batch is synced as a whole.
-    pub(super) fn is_shared(&self) -> bool {
-        self.shared
+    /// How many objects may share their syncs.
+    pub(super) fn batch_max(&self) -> usize {
+        // Without a sync of the whole, the files and directories of a batch would all stay open, and could be thousands.
+        if self.trusted { usize::MAX } else { 1 }
+    }
+
+    /// Whether so many objects are synced as a whole.
+    pub(super) fn syncs_together(&self, puts: usize) -> bool {
+        self.trusted && puts >= SYNCFS_FROM
     }
 
     pub(super) fn sync(&self) -> io::Result<()> {
         if !is_still(self.root, &self.file)? {
             let text = "the store's directory was replaced while it was written to";
             return Err(io::Error::other(text));
+        }
+        if !self.trusted {
+            return Err(io::Error::other(
+                "a directory changed meanwhile, and its file system cannot be synced",
+            ));
         }
         self.disk.sync_volume(&self.file)
     }

@@ -5,7 +5,8 @@
 //!
 //! Staged bytes that lie on the same file system are linked instead of written again, but only into one store: two stores that
 //! shared an inode would be damaged together, and would not be two copies. Rejected: linking into every store, which makes
-//! the second local copy free and worthless.
+//! the second local copy free and worthless. For the same reason nothing is reflinked (or copied by `copy_file_range`, which reflinks
+//! where it can): clones share their extents on the disk, and no count tells how many stores hold one already.
 //!
 //! The root is never created here. A root that is missing is a disk that is not mounted; see [`LocalStore::create_root`].
 
@@ -18,6 +19,7 @@ mod link;
 mod place;
 mod read;
 mod temps;
+mod trust;
 mod url;
 mod write;
 

@@ -42,8 +42,11 @@ enum Wait {
 
 /// Stores a batch; see the module above.
 pub(super) fn store(inner: &Inner, puts: &[Put]) -> Vec<Result<Stored, StorageError>> {
-    let stages = match Volume::open(inner, puts.len()) {
-        Ok(volume) => go_through(inner, puts, &volume),
+    let stages: Vec<_> = match Volume::open(inner) {
+        Ok(volume) => {
+            let share = volume.batch_max().min(puts.len()).max(1);
+            puts.chunks(share).flat_map(|puts| go_through(inner, puts, &volume)).collect()
+        }
         Err(error) => puts.iter().map(|_| Stage::Failed(copy(&error))).collect(),
     };
     let answer = |(put, stage): (&Put, Stage)| match stage {
@@ -55,7 +58,7 @@ pub(super) fn store(inner: &Inner, puts: &[Put]) -> Vec<Result<Stored, StorageEr
 
 fn go_through(inner: &Inner, puts: &[Put], volume: &Volume<'_>) -> Vec<Stage> {
     let dirs = Dirs::open(inner, puts);
-    let mut stages = write_all(inner, puts, volume.is_shared());
+    let mut stages = write_all(inner, puts, volume.syncs_together(puts.len()));
     if let Err(error) = sync_files(inner, volume, &stages) {
         fail(inner, &mut stages, |stage| matches!(stage, Stage::Written { .. }), &error);
     }

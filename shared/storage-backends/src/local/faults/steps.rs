@@ -186,3 +186,31 @@ async fn a_root_that_is_replaced_acknowledges_nothing() {
         all_there(&store, &puts).await;
     }
 }
+
+#[tokio::test]
+async fn where_the_whole_cannot_be_synced_everything_is_synced_by_itself() {
+    for puts in batches() {
+        let (store, disk, _dir) = open();
+        let synced = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&synced);
+        disk.script(move |step, path| {
+            assert_ne!(step, Step::SyncVolume);
+            if step == Step::Sync {
+                seen.lock().unwrap().push(path.to_owned());
+            }
+            (step == Step::Trust).then_some(Fault::Error(Errno::OPNOTSUPP))
+        });
+        assert!(store.store(puts.clone()).await.iter().all(Result::is_ok));
+        all_there(&store, &puts).await;
+        let synced = synced.lock().unwrap();
+        let files = synced.iter().filter(|path| path.starts_with(store.0.root.join("tmp")));
+        assert_eq!(files.count(), puts.len());
+        for put in &puts {
+            let path = store.0.path(&put.key);
+            let above = path.ancestors().skip(1).take_while(|dir| dir.starts_with(&store.0.root));
+            for dir in above {
+                assert!(synced.iter().any(|path| path == dir), "{} was not synced", dir.display());
+            }
+        }
+    }
+}
