@@ -106,6 +106,10 @@ fn has_no_links(error: &io::Error) -> bool {
     matches!(code, Some(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS))
 }
 
+fn rename_without_links(from: &Path, to: &Path) -> io::Result<()> {
+    Ok(renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
+}
+
 /// Writes all of `bytes`, however little the disk takes at a time.
 pub(super) fn write_all(disk: &dyn Disk, file: &mut File, bytes: &[u8]) -> io::Result<()> {
     struct Through<'a>(&'a dyn Disk, &'a mut File);
@@ -119,4 +123,36 @@ pub(super) fn write_all(disk: &dyn Disk, file: &mut File, bytes: &[u8]) -> io::R
         }
     }
     Through(disk, file).write_all(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{read, write};
+
+    use super::*;
+
+    #[test]
+    fn neither_way_of_naming_takes_anybodys_place() {
+        for rename in [|from: &Path, to: &Path| Kernel.rename(from, to, false), rename_without_links] {
+            let dir = tempfile::tempdir().unwrap();
+            let [first, second, name] = ["first", "second", "name"].map(|name| dir.path().join(name));
+            write(&first, "first").unwrap();
+            write(&second, "second").unwrap();
+            rename(&first, &name).unwrap();
+            assert_eq!(rename(&second, &name).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!(read(&name).unwrap(), b"first");
+            assert_eq!((first.exists(), second.exists()), (false, true));
+        }
+    }
+
+    #[test]
+    fn file_systems_without_links_are_known_by_their_answer() {
+        use rustix::io::Errno;
+        for errno in [Errno::PERM, Errno::OPNOTSUPP, Errno::NOSYS] {
+            assert!(has_no_links(&errno.into()), "{errno:?}");
+        }
+        for errno in [Errno::EXIST, Errno::NOENT, Errno::ACCESS, Errno::IO, Errno::NOSPC] {
+            assert!(!has_no_links(&errno.into()), "{errno:?}");
+        }
+    }
 }
