@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use n2s_domain::{Clock as _, FailureKind, SealedHash, SystemClock};
-use n2s_storage::{Body, Put, Staging, StagingKey, Storage as _, StorageExt as _, layout};
+use n2s_storage::{Body, Put, Staging, StagingKey, Storage as _, StorageExt as _, Verified, layout};
 use n2s_storage_backends::LocalStore;
 
 fn put(content: &[u8]) -> Put {
@@ -21,10 +21,16 @@ fn put(content: &[u8]) -> Put {
 
 /// Leaves what a killed process with our number would have left: in a container that number is the same every time.
 fn leave_temps(root: &Path) {
-    std::fs::create_dir(root.join("tmp")).unwrap();
+    std::fs::create_dir_all(root.join("tmp/0")).unwrap();
     for number in 0..2_000 {
-        std::fs::write(root.join("tmp").join(format!("{}-{number}", std::process::id())), b"torn").unwrap();
+        let name = format!("{}-{number}", std::process::id());
+        std::fs::write(root.join("tmp/0").join(name), b"torn").unwrap();
     }
+}
+
+fn temps(root: &Path) -> usize {
+    let dirs = std::fs::read_dir(root.join("tmp")).unwrap().map(|dir| dir.unwrap().path());
+    dirs.map(|dir| std::fs::read_dir(dir).unwrap().count()).sum()
 }
 
 #[tokio::test]
@@ -37,8 +43,10 @@ async fn temporaries_of_a_killed_process_are_neither_used_nor_in_the_way_and_can
     let now = SystemClock.now();
     let earlier = n2s_domain::Timestamp::from_micros(now.as_micros() - 3_600_000_000);
     assert_eq!(store.sweep_temps(earlier).await.unwrap(), 0, "it swept what may still be written");
-    assert_eq!(store.sweep_temps(now.after(Duration::from_mins(1))).await.unwrap(), 2_000);
-    assert_eq!(std::fs::read_dir(dir.path().join("tmp")).unwrap().count(), 0);
+    // As the sweeper has it: as staging, behind what wraps it.
+    let staging = Staging::new(Arc::new(Verified(Arc::new(store.clone()))));
+    assert_eq!(staging.sweep(now.after(Duration::from_mins(1))).await.unwrap(), 2_000);
+    assert_eq!(temps(dir.path()), 0);
     assert_eq!(store.get(put(b"x").key).await.unwrap(), "x");
 }
 
@@ -55,7 +63,7 @@ async fn two_contents_of_one_name_are_never_both_acknowledged() {
     assert_eq!(&store.get(key).await.unwrap(), winners[0].body.bytes());
     let kinds = answers.iter().filter_map(|answer| answer.as_ref().err()).map(|error| error.kind);
     assert!(kinds.into_iter().all(|kind| kind == FailureKind::Corrupt));
-    assert_eq!(std::fs::read_dir(dir.path().join("tmp")).unwrap().count(), 0);
+    assert_eq!(temps(dir.path()), 0);
 }
 
 #[tokio::test]

@@ -5,6 +5,9 @@ pub mod conformance;
 mod error;
 mod key;
 pub mod layout;
+mod limited;
+mod meter;
+mod metered;
 mod staging;
 mod storage;
 #[cfg(feature = "testing")]
@@ -14,6 +17,9 @@ mod verified;
 
 pub use error::StorageError;
 pub use key::{InvalidKey, ObjectKey};
+pub use limited::{Limited, Limits};
+pub use meter::{DURATION_BOUNDS_MS, Meter, MeterSnapshot, Operation, OperationCounts};
+pub use metered::Metered;
 pub use staging::{Staged, Staging, StagingKey};
 pub use storage::{Body, Get, Listed, Put, Stat, Storage, StorageExt, Stored};
 pub use timed_out::TimedOut;

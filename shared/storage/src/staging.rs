@@ -98,6 +98,11 @@ impl Staging {
         self.0.delete(&keys).await
     }
 
+    /// Removes what writers that died have left half-written; see [`Storage::sweep`].
+    pub async fn sweep(&self, before: Timestamp) -> Result<usize, StorageError> {
+        self.0.sweep(before).await
+    }
+
     /// Every object in staging.
     pub fn list(&self) -> BoxStream<'_, Result<Staged, StorageError>> {
         let staged = |listed: Result<crate::Listed, StorageError>| async move {

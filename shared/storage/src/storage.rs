@@ -113,6 +113,13 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
 
     /// The local file that is the object, if it is one. Staging offers it to stores on the same file system: see [`Body::File`].
     fn local_path(&self, key: &ObjectKey) -> Option<PathBuf>;
+
+    /// Removes what writers that died have left half-written and that did not change since `before`; says how many. Objects are
+    /// never touched. Choose `before` well past the longest write. A store whose servers clean up by themselves has nothing to do.
+    async fn sweep(&self, before: Timestamp) -> Result<usize, StorageError> {
+        let _ = before;
+        Ok(0)
+    }
 }
 
 /// The comfortable singular; nobody implements it.

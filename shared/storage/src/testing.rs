@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use n2s_domain::FailureKind;
+use n2s_domain::{FailureKind, Timestamp};
 
 use crate::error::StorageError;
 use crate::key::ObjectKey;
@@ -142,6 +142,10 @@ impl Storage for Faulty {
 
     fn local_path(&self, key: &ObjectKey) -> Option<PathBuf> {
         self.inner.local_path(key)
+    }
+
+    async fn sweep(&self, before: Timestamp) -> Result<usize, StorageError> {
+        self.inner.sweep(before).await
     }
 }
 

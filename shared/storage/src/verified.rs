@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use n2s_domain::FailureKind;
+use n2s_domain::{FailureKind, Timestamp};
 
 use crate::error::StorageError;
 use crate::key::ObjectKey;
@@ -73,5 +73,9 @@ impl Storage for Verified {
 
     fn local_path(&self, key: &ObjectKey) -> Option<PathBuf> {
         self.0.local_path(key)
+    }
+
+    async fn sweep(&self, before: Timestamp) -> Result<usize, StorageError> {
+        self.0.sweep(before).await
     }
 }

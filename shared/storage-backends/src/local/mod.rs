@@ -5,11 +5,22 @@
 //!
 //! Staged bytes that lie on the same file system are linked instead of written again, but only into one store: two stores that
 //! shared an inode would be damaged together, and would not be two copies. Rejected: linking into every store, which makes
-//! the second local copy free and worthless.
+//! the second local copy free and worthless. For the same reason nothing is reflinked (or copied by `copy_file_range`, which reflinks
+//! where it can): clones share their extents on the disk, and no count tells how many stores hold one already.
 //!
 //! The root is never created here. A root that is missing is a disk that is not mounted; see [`LocalStore::create_root`].
 
+mod diagnose;
+mod disk;
+mod durable;
+#[cfg(test)]
+mod faults;
+mod link;
+mod place;
 mod read;
+mod temps;
+mod trust;
+mod url;
 mod write;
 
 use std::io;
@@ -24,9 +35,11 @@ use n2s_domain::{FailureKind, SealedHash, Timestamp};
 use n2s_storage::{
     Body, Get, Listed, ObjectKey, Put, Stat, Storage, StorageError, StorageExt as _, Stored, layout,
 };
+use tokio::sync::Semaphore;
 
-/// Below the root: where objects are written before they have their names.
-const TEMP_DIR: &str = "tmp";
+/// Operations of one store at a time. A thread that waits for a disk cannot be stopped: a disk that has died must not take all
+/// the threads the process has for waiting, and with them every other store.
+const OPERATIONS: usize = 32;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -36,12 +49,22 @@ pub struct LocalStore(Arc<Inner>);
 struct Inner {
     name: Arc<str>,
     root: PathBuf,
+    temps: temps::Temps,
+    disk: Box<dyn disk::Disk>,
+    /// A permit is held by the thread that works, and outlives a caller who has given up.
+    turns: Arc<Semaphore>,
 }
 
 impl LocalStore {
     /// A store at `root`, which need not be there yet: each operation finds out.
     pub fn new(name: &str, root: impl Into<PathBuf>) -> Self {
-        Self(Arc::new(Inner { name: name.into(), root: root.into() }))
+        Self::on(name, root.into(), Box::new(disk::Kernel))
+    }
+
+    fn on(name: &str, root: PathBuf, disk: Box<dyn disk::Disk>) -> Self {
+        let temps = temps::Temps::new(&root);
+        let turns = Arc::new(Semaphore::new(OPERATIONS));
+        Self(Arc::new(Inner { name: name.into(), root, temps, disk, turns }))
     }
 
     /// Makes a root directory, private to its owner, for a store that is being added. One that is there is left as it is.
@@ -54,14 +77,22 @@ impl LocalStore {
     /// well past the longest write.
     pub async fn sweep_temps(&self, before: Timestamp) -> Result<usize, StorageError> {
         let sweep = move |inner: &Inner| {
-            write::sweep(inner, before).map_err(|error| inner.error("sweep", None, error))
+            // A store that cannot be reached has no temporaries to be seen, which is not the same as having none.
+            let swept = inner.disk.open_dir(&inner.root);
+            let swept = swept.and_then(|_| inner.temps.sweep(&*inner.disk, before));
+            swept.map_err(|error| inner.error("sweep", None, error))
         };
         self.blocking(sweep).await
     }
 
     async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Inner) -> T + Send + 'static) -> T {
         let inner = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || work(&inner)).await.expect("the file system code does not panic")
+        let turn = Arc::clone(&inner.turns).acquire_owned().await.expect("nobody closes it");
+        let work = move || {
+            let _turn = turn;
+            work(&inner)
+        };
+        tokio::task::spawn_blocking(work).await.expect("the file system code does not panic")
     }
 }
 
@@ -71,7 +102,7 @@ impl Inner {
     }
 
     fn error(&self, op: &'static str, key: Option<&ObjectKey>, error: io::Error) -> StorageError {
-        let (kind, advice) = self.diagnose(&error);
+        let (kind, advice) = diagnose::diagnose(&self.root, op, &error);
         let source = match advice {
             Some(advice) => anyhow::Error::new(error).context(advice),
             None => anyhow::Error::new(error),
@@ -83,33 +114,6 @@ impl Inner {
             key: key.cloned(),
             retry_after: None,
             source,
-        }
-    }
-
-    fn diagnose(&self, error: &io::Error) -> (FailureKind, Option<String>) {
-        use io::ErrorKind as E;
-        let root = self.root.display();
-        match error.kind() {
-            _ if !self.root.is_dir() => {
-                let advice = format!(
-                    "the directory {root} is not there; mount its disk, or make it if this store is new"
-                );
-                (FailureKind::Misconfigured, Some(advice))
-            }
-            E::NotFound => (FailureKind::NotFound, None),
-            E::PermissionDenied => (
-                FailureKind::Denied,
-                Some(format!("n2s may not write below {root}; change its owner or mode")),
-            ),
-            E::ReadOnlyFilesystem => {
-                (FailureKind::Denied, Some(format!("the file system of {root} is mounted read-only")))
-            }
-            E::StorageFull | E::QuotaExceeded => (
-                FailureKind::Unavailable,
-                Some(format!("the disk that holds {root} is full; free space on it")),
-            ),
-            E::InvalidData => (FailureKind::Corrupt, None),
-            _ => (FailureKind::Unavailable, None),
         }
     }
 }
@@ -146,10 +150,12 @@ impl Storage for LocalStore {
 
     async fn delete(&self, keys: &[ObjectKey]) -> Vec<Result<(), StorageError>> {
         let keys = keys.to_vec();
-        let delete = |inner: &Inner, key: &ObjectKey| match std::fs::remove_file(inner.path(key)) {
+        let delete = |inner: &Inner, key: &ObjectKey| match inner.disk.remove(&inner.path(key)) {
             Ok(()) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && inner.root.is_dir() => Ok(()),
-            Err(error) => Err(inner.error("delete", Some(key), error)),
+            Err(error) => match inner.error("delete", Some(key), error) {
+                absent if absent.kind == FailureKind::NotFound => Ok(()),
+                other => Err(other),
+            },
         };
         self.blocking(move |inner| keys.iter().map(|key| delete(inner, key)).collect()).await
     }
@@ -183,10 +189,14 @@ impl Storage for LocalStore {
     }
 
     fn url(&self, key: &ObjectKey) -> Option<String> {
-        Some(format!("file://{}", self.0.path(key).display()))
+        std::path::absolute(self.0.path(key)).ok().map(|path| url::of(&path))
     }
 
     fn local_path(&self, key: &ObjectKey) -> Option<PathBuf> {
         Some(self.0.path(key))
+    }
+
+    async fn sweep(&self, before: Timestamp) -> Result<usize, StorageError> {
+        self.sweep_temps(before).await
     }
 }

@@ -49,7 +49,7 @@ impl Lister {
     }
 
     fn list(&mut self, dir: &str) -> io::Result<Vec<Listed>> {
-        let entries = match std::fs::read_dir(self.root.join(dir)) {
+        let entries = match self.open(dir) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound && self.root.is_dir() => {
                 return Ok(Vec::new());
@@ -59,25 +59,39 @@ impl Lister {
         let mut listed = Vec::new();
         for entry in entries {
             let entry = entry?;
-            // Names that n2s cannot have written are somebody else's.
+            // Names that n2s cannot have written are somebody else's; `lost+found` is one.
             let Ok(name) = entry.file_name().into_string() else { continue };
             let name = if dir.is_empty() { name } else { format!("{dir}/{name}") };
+            let Ok(key) = ObjectKey::new(name) else { continue };
+            // Of the entry itself: what a link points to is not ours, and may be the tree above.
             let found = match entry.metadata() {
                 // Deleted since the directory was read.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 other => other?,
             };
             if found.is_dir() {
-                if name != super::TEMP_DIR {
-                    self.open.push(name);
+                if key.as_str() != super::temps::TEMP_DIR {
+                    self.open.push(key.as_str().to_owned());
                 }
-            } else if let Ok(key) = ObjectKey::new(name) {
-                let age = found.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-                let modified =
-                    age.map(|age| Timestamp::from_micros(i64::try_from(age.as_micros()).unwrap_or(0)));
-                listed.push(Listed { key, size: found.len(), modified });
+            } else if found.is_file() {
+                listed.push(Listed { key, size: found.len(), modified: modified(&found) });
             }
         }
         Ok(listed)
     }
+
+    /// Opens a directory that is one, and not a link to one.
+    fn open(&self, dir: &str) -> io::Result<std::fs::ReadDir> {
+        let path = self.root.join(dir);
+        if !dir.is_empty() && path.symlink_metadata()?.is_symlink() {
+            let text = format!("{} is a symbolic link, which is not followed", path.display());
+            return Err(io::Error::new(io::ErrorKind::NotADirectory, text));
+        }
+        std::fs::read_dir(path)
+    }
+}
+
+fn modified(found: &std::fs::Metadata) -> Option<Timestamp> {
+    let age = found.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+    Some(Timestamp::from_micros(i64::try_from(age.as_micros()).ok()?))
 }
