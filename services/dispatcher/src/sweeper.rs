@@ -172,6 +172,9 @@ impl Sweeper {
     /// Deletes objects older than the grace period that no row names: a crash came between the row and the object.
     pub async fn delete_orphans(&self) -> Result<(), CatalogError> {
         let now = self.deps.clock.now();
+        if let Err(error) = self.deps.staging.sweep(now.before(self.settings.staging_grace)).await {
+            tracing::warn!(error = error.report(), "staging was not swept of half-written objects");
+        }
         let mut pages = self.deps.staging.list().ready_chunks(limits::BATCH_ITEMS_MAX);
         while let Some(page) = pages.next().await {
             let mut old = Vec::new();

@@ -3,11 +3,12 @@
 //! A probe looks for the marker first, then overwrites and reads back the probe object: in this order, because an
 //! unmounted disk would take the probe gladly.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use n2s_catalog::{BackendRecord, BackendState, CatalogError};
-use n2s_domain::FailureKind;
 use n2s_domain::judge::Probe;
+use n2s_domain::{FailureKind, limits};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -19,11 +20,14 @@ use crate::store::{Shared, Store};
 /// How often the prober looks whether it is needed, and tells the catalog what happened.
 const LOOK: Duration = Duration::from_millis(100);
 const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// Between two looks for what writers that died left on the store.
+const SWEEP_EVERY: Duration = Duration::from_hours(1);
 
 /// Probes a store whenever that is due, and reports its health, until `stop`.
 pub(crate) async fn watch(shared: &Shared, store: &Store, stop: &CancellationToken) {
     let mut probe_at = None;
     let mut reported_at: Option<Instant> = None;
+    let mut swept_at: Option<Instant> = None;
     match shared.record(store).await {
         Ok(record) => inherit(shared, store, &record),
         Err(error) => {
@@ -42,9 +46,26 @@ pub(crate) async fn watch(shared: &Shared, store: &Store, stop: &CancellationTok
             tell(shared, store).await;
             reported_at = Some(Instant::now());
         }
+        if swept_at.is_none_or(|at| at.elapsed() >= SWEEP_EVERY) {
+            sweep(shared, store);
+            swept_at = Some(Instant::now());
+        }
         stop.run_until_cancelled(tokio::time::sleep(LOOK)).await;
     }
     tell(shared, store).await;
+}
+
+/// Beside everything else: a store that hangs is no reason to stop probing it.
+fn sweep(shared: &Shared, store: &Store) {
+    let before = shared.now().before(limits::STAGING_GRACE);
+    let (storage, name) = (Arc::clone(&store.deps.storage), store.deps.name.clone());
+    tokio::spawn(async move {
+        match storage.sweep(before).await {
+            Ok(0) => {}
+            Ok(swept) => tracing::info!(backend.name = %name, swept, "removed what dead writers left"),
+            Err(error) => tracing::debug!(backend.name = %name, error = error.report(), "not swept"),
+        }
+    });
 }
 
 /// What an earlier process found holds until a probe of ours says otherwise, which is made at once.
