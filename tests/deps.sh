@@ -1,15 +1,27 @@
 #!/usr/bin/env bash
-# Installs what the tests need, without starting anything. As root with apt; otherwise says exactly what is missing.
+# Installs what the tests need, without starting anything: packages as root with apt, Python libraries into .venv at the top of
+# the repository. Quick when everything is there. Otherwise says exactly what is missing.
 set -euo pipefail
+cd "$(dirname "$0")/.."
 
 missing=()
 command -v python3 >/dev/null || missing+=(python3)
+python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 command -v unshare >/dev/null || missing+=(util-linux)
 command -v cc >/dev/null || missing+=(gcc libc6-dev)
-[ ${#missing[@]} -eq 0 ] && exit 0
-if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    apt-get update -qq && apt-get install -y -qq "${missing[@]}"
-else
-    echo "These are missing: ${missing[*]}. Install them, on Debian with: sudo apt-get install ${missing[*]}" >&2
-    exit 1
+if [ ${#missing[@]} -gt 0 ]; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}"
+    else
+        echo "These are missing: ${missing[*]}. Install them, on Debian with: sudo apt-get install ${missing[*]}" >&2
+        exit 1
+    fi
+fi
+
+if ! cmp -s tests/requirements.txt .venv/requirements.txt; then
+    rm -rf .venv
+    python3 -m venv .venv
+    .venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+    # Last, so that an installation that was cut short is begun anew.
+    cp tests/requirements.txt .venv/requirements.txt
 fi

@@ -35,6 +35,8 @@ const REQUIRED: &[&str] = &[
     "C-backend-gone",
     "C-backend-empty",
     "C-read-only-home",
+    "C-syncing",
+    "C-full-staging",
     "C-two-pushes",
     "C-wrong-vault",
     "C-truncated-vault",

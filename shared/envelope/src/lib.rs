@@ -3,6 +3,8 @@
 pub mod chunk;
 mod compress;
 mod error;
+#[cfg(test)]
+mod examples;
 mod hash;
 mod keys;
 pub mod manifest;

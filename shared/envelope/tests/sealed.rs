@@ -65,6 +65,14 @@ fn hostile_lines_are_refused() {
         let read: Vec<_> = read_lines::<ListLine>(line.as_bytes()).collect();
         assert!(read.len() == 1 && read[0].is_err(), "{path} was accepted");
     }
+    let empty = |hash: &str| {
+        let entry = serde_json::json!({ "mode": 0, "uid": 0, "gid": 0, "mtime": [0, 0], "kind": "f", "size": 0, "hash": hash });
+        serde_json::from_value::<ListLine>(serde_json::json!({ "path": "a", "entry": entry }))
+            .unwrap()
+            .into_change()
+    };
+    assert!(empty(&n2s_envelope::content_hash(b"").to_hex()).is_some());
+    assert!(empty(&n2s_envelope::content_hash(b"x").to_hex()).is_none(), "nothing hashes to something else");
     let cut = serde_json::json!({ "path": "a", "removed": true }).to_string();
     assert!(
         read_lines::<ListLine>(cut.as_bytes()).any(|line| line.is_err()),

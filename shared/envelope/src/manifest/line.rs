@@ -5,6 +5,8 @@ use n2s_domain::path::{escape, unescape};
 use n2s_domain::{
     ChunkRef, Content, ContentHash, EntryChange, Epoch, FileEntry, FileMeta, FileTime, RelPath, SealedHash,
 };
+
+use crate::hash::content_hash;
 use serde::{Deserialize, Serialize};
 
 /// A line of the list.
@@ -102,10 +104,13 @@ impl ListLine {
 
 /// The chunks in full; `None` unless they cover the file exactly.
 fn chunks_of(size: u64, hash: ContentHash, chunks: &[(ContentHash, u64, u32)]) -> Option<Vec<ChunkRef>> {
+    if size == 0 {
+        return (chunks.is_empty() && hash == content_hash(b"")).then(Vec::new);
+    }
     if chunks.is_empty() && size > BLOB_BYTES_MAX as u64 {
         return None;
     }
-    if chunks.is_empty() && size > 0 {
+    if chunks.is_empty() {
         return Some(vec![ChunkRef { hash, offset: 0, size: u32::try_from(size).ok()? }]);
     }
     let mut end = 0;

@@ -36,7 +36,7 @@ impl Vault {
         Ok(epoch)
     }
 
-    fn wrap(&self, epoch: Epoch, secret: &Secret, nonce: [u8; 24]) -> Vec<u8> {
+    pub(crate) fn wrap(&self, epoch: Epoch, secret: &Secret, nonce: [u8; 24]) -> Vec<u8> {
         let mut object = Vec::with_capacity(OBJECT_BYTES);
         object.extend_from_slice(MAGIC);
         object.extend_from_slice(&[1, 1]);
