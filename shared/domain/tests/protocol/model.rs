@@ -174,7 +174,7 @@ impl Rules {
                 world.set_back = true;
             }
             H::Dispatch | H::Publish(_) | H::Refuse(_) | H::DispatcherDies => {
-                self.dispatcher(world, happening)?
+                self.dispatcher(world, happening)?;
             }
             H::Lose(ticket) => drop(world.messages.remove(&ticket)),
             H::BrokerWiped => world.messages.clear(),
