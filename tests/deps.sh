@@ -18,7 +18,8 @@ if [ ${#missing[@]} -gt 0 ]; then
     fi
 fi
 
-if ! cmp -s tests/requirements.txt .venv/requirements.txt; then
+# The interpreter is looked at too: an upgrade of Python leaves a link to nowhere.
+if ! cmp -s tests/requirements.txt .venv/requirements.txt || ! .venv/bin/python3 -c 'import nacl, blake3, zstandard' 2>/dev/null; then
     rm -rf .venv
     python3 -m venv .venv
     .venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt

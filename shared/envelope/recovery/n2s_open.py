@@ -97,14 +97,18 @@ class Vault:
         epoch, secret = unseal(b"N2SK", wrapping, data)
         if len(secret) != 32:
             raise Unreadable("a key object has another length")
-        self.secrets[epoch] = secret
+        if self.secrets.setdefault(epoch, secret) != secret:
+            raise Unreadable(f"another secret is known for epoch {epoch}")
 
     def add_store(self, store):
-        """Takes every key object that a store holds."""
+        """Takes every key object that a store holds. One that is damaged costs the objects of its own epoch, no others."""
         keys = os.path.join(store, "keys")
-        for name in sorted(os.listdir(keys), key=int):
-            with open(os.path.join(keys, name), "rb") as file:
-                self.add_key(file.read())
+        for name in sorted(os.listdir(keys)):
+            try:
+                with open(os.path.join(keys, name), "rb") as file:
+                    self.add_key(file.read())
+            except (Unreadable, OSError) as error:
+                print(f"n2s_open: left out the key {keys}/{name}: {error}", file=sys.stderr)
 
     def open(self, data):
         """Metadata and payload of a sealed object, both verified."""

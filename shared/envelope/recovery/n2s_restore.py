@@ -42,12 +42,19 @@ class Store:
         return json.loads(self.vault.open(body)[1])
 
     def blob(self, sealed, content):
-        while sealed in self.replaced:
-            sealed = self.replaced[sealed]
-        metadata, payload = self.vault.open(read_object(os.path.join(self.root, "blobs", sealed[:2], sealed[2:])))
-        if metadata["content_hash"] != content:
-            raise Unreadable("the object holds another content than was asked for")
-        return payload
+        """The payload, from the sealing that is named or from one that took its place; replacements may run in a circle."""
+        tried, failure = set(), None
+        while sealed and sealed not in tried:
+            tried.add(sealed)
+            try:
+                metadata, payload = self.vault.open(read_object(os.path.join(self.root, "blobs", sealed[:2], sealed[2:])))
+                if metadata["content_hash"] != content:
+                    raise Unreadable("the object holds another content than was asked for")
+                return payload
+            except (Unreadable, OSError) as error:
+                failure = failure or error
+                sealed = self.replaced.get(sealed)
+        raise failure
 
     def lines(self, body, kind):
         """JSON lines of a list, base first, so that later ones win."""
@@ -154,15 +161,19 @@ def restore(store, args):
         raise Unreadable(f"the store has nothing of {args.project}/{args.dataset}")
     complete = [int(v) for v in os.listdir(archive)
                 if v.isdigit() and os.path.exists(os.path.join(archive, v, "manifest-header.json"))]
-    version = args.version or max(complete)
+    version = args.version or max(complete, default=0)
     if version not in complete:
-        raise Unreadable(f"version {version} is not whole on this store; it has {sorted(complete)}")
-    # Later versions know which lost sealings were replaced.
+        raise Unreadable(f"version {version or 'any'} is not whole on this store; it has {sorted(complete)}")
     expected = {"project": args.project, "dataset": args.dataset}
-    for later in sorted(v for v in complete if v >= version):
-        body = store.manifest(archive, later, expected)
-        store.replaced |= {pair["old"]: pair["new"] for pair in body.get("replaced", [])}
     body = store.manifest(archive, version, expected)
+    store.replaced = {pair["old"]: pair["new"] for pair in body.get("replaced", [])}
+    # Later versions know which lost sealings were replaced since; this one comes back without them, too.
+    for later in sorted(v for v in complete if v > version):
+        try:
+            pairs = store.manifest(archive, later, expected).get("replaced", [])
+            store.replaced |= {pair["old"]: pair["new"] for pair in pairs}
+        except (Unreadable, OSError) as error:
+            print(f"n2s_restore: went on without version {later}: {error}", file=sys.stderr)
     store.sealed = {line["content_hash"]: line["sealed_hash"] for line in store.lines(body, "map")}
     tree = {}
     for line in store.lines(body, "list"):

@@ -94,6 +94,7 @@ impl<R: Read> Iterator for Chunker<R> {
 #[cfg(test)]
 mod tests {
     use n2s_domain::{Entropy as _, SeededEntropy};
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -141,5 +142,27 @@ mod tests {
             cut(&vec![0; 40 * 1024 * 1024], 3).iter().map(|chunk| chunk.bytes.len()).collect();
         assert_eq!(sizes.iter().sum::<usize>(), 40 * 1024 * 1024);
         assert!(sizes.iter().all(|size| *size <= BLOB_BYTES_MAX));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(12))]
+        #[test]
+        fn cuts_join_within_their_bounds_and_follow_the_seed(
+            length in 0usize..20 << 20, content: u64, seed: u64, other: u64
+        ) {
+            let mut bytes = vec![0; length];
+            SeededEntropy::new(content).fill(&mut bytes);
+            let chunks = cut(&bytes, seed);
+            for (index, chunk) in chunks.iter().enumerate() {
+                prop_assert!(!chunk.bytes.is_empty() && chunk.bytes.len() <= BLOB_BYTES_MAX);
+                prop_assert!(index + 1 == chunks.len() || chunk.bytes.len() >= CHUNK_BYTES_MIN);
+                prop_assert_eq!(chunk.offset, chunks[..index].iter().map(|chunk| chunk.bytes.len() as u64).sum::<u64>());
+            }
+            prop_assert!(chunks.iter().map(|chunk| &chunk.bytes[..]).collect::<Vec<_>>().concat() == bytes);
+            prop_assert!(cut(&bytes, seed) == chunks, "the same seed cuts alike");
+            if chunks.len() > 2 && seed != other {
+                prop_assert!(cut(&bytes, other) != chunks, "another seed cuts elsewhere");
+            }
+        }
     }
 }

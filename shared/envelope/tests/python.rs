@@ -194,3 +194,32 @@ fn rust_opens_what_python_sealed_and_both_seal_alike() {
     let (rust, python) = (world.seal(&random), world.seal_in_python(&random, "none", 0));
     assert!(rust.bytes == python, "the same plaintext gives the same bytes");
 }
+
+#[test]
+fn the_script_opens_what_python_padded_and_compressed() {
+    let world = World::new(1);
+    for payload in payloads() {
+        for (compression, padding) in [("none", 77), ("zstd", 4096)] {
+            let output = world.open(&world.seal_in_python(&payload, compression, padding), &[]);
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            assert!(output.stdout == payload);
+        }
+    }
+}
+
+#[test]
+fn python_cuts_where_rust_does() {
+    let seed = World::new(1).vault.chunk_seed();
+    let mut bytes = vec![0; 8 * 1024 * 1024 + 1];
+    SeededEntropy::new(5).fill(&mut bytes);
+    let chunks: Vec<_> =
+        n2s_envelope::Chunker::new(&bytes[..], seed).map(|chunk| chunk.unwrap().bytes.len()).collect();
+    assert!(chunks.len() > 1, "{chunks:?}");
+    let hex = data_encoding::HEXLOWER.encode(&seed.to_le_bytes());
+    let mut command = python("tests/n2s_cut.py");
+    command.arg(hex).arg(chunks.len().to_string());
+    let output = run(command, &bytes);
+    let said = String::from_utf8_lossy(&output.stdout);
+    let lengths: Vec<usize> = said.lines().map(|line| line.parse().unwrap()).collect();
+    assert_eq!(lengths, chunks, "{}", String::from_utf8_lossy(&output.stderr));
+}
