@@ -75,9 +75,7 @@ impl Disk for Kernel {
                 let _ = std::fs::remove_file(from);
                 Ok(())
             }
-            Err(error) if has_no_links(&error) => {
-                Ok(renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
-            }
+            Err(error) if has_no_links(&error) => rename_without_links(from, to),
             other => other,
         }
     }
