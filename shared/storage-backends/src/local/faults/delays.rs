@@ -46,13 +46,19 @@ async fn a_put_that_succeeds_after_its_deadline_does_no_harm() {
     for puts in batches() {
         let (store, disk, _dir) = open();
         let (gate, closed) = mpsc::channel();
-        let mut closed = Some(closed);
+        let (hanging, hangs) = tokio::sync::oneshot::channel();
+        let mut first = Some((closed, hanging));
         disk.script(move |step, _| {
-            if matches!(step, Step::Sync | Step::SyncVolume) { closed.take().map(Fault::Wait) } else { None }
+            let (closed, hanging) =
+                if matches!(step, Step::Sync | Step::SyncVolume) { first.take()? } else { return None };
+            hanging.send(()).unwrap();
+            Some(Fault::Wait(closed))
         });
         let timed = TimedOut::new(Arc::new(store.clone()), Duration::from_millis(10));
         let answers = timed.store(puts.clone()).await;
         assert_eq!(kinds(&answers), vec![Some(FailureKind::Unavailable); puts.len()]);
+        // The deadline may pass before the disk has hung: then the next attempt would hang instead.
+        hangs.await.unwrap();
         // The next attempt arrives first; then the late one finds its names taken.
         assert!(store.store(puts.clone()).await.iter().all(Result::is_ok));
         drop(gate);
