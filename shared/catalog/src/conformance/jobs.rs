@@ -143,7 +143,7 @@ pub async fn heartbeats_end_at_the_maximum(w: &World) {
     w.catalog.heartbeat(&[claim], 20 * MINUTE).await.unwrap();
     w.advance(10 * MINUTE).await;
     assert_eq!(w.catalog.sweep_jobs(9).await.unwrap().lost, 0);
-    assert_eq!(w.catalog.heartbeat(&[claim], 9 * HOUR).await.unwrap(), [claim]);
+    assert_eq!(w.catalog.heartbeat(&[claim], 5 * HOUR).await.unwrap(), [claim]);
     w.advance(30 * MINUTE).await;
     assert_eq!(w.catalog.sweep_jobs(9).await.unwrap().lost, 1);
     assert_eq!(w.catalog.heartbeat(&[claim], HOUR).await.unwrap(), []);
