@@ -41,6 +41,8 @@ const RECOUNTS: &[&str] = &[
     "SELECT 'pending placements without a job' AS counter, 0 AS kept, (SELECT count(*) FROM blob_backends s
         WHERE s.status = 'pending' AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.blob_id = s.blob_id AND j.backend_id = s.backend_id))
         AS counted",
+    "SELECT 'waiters of completed placements' AS counter, 0 AS kept, (SELECT count(*) FROM placement_waiters w
+        JOIN blob_backends s USING (blob_id, backend_id) WHERE s.status = 'completed') AS counted",
 ];
 
 #[async_trait]

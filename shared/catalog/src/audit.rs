@@ -18,6 +18,7 @@ pub struct Drift {
 /// The audit.
 #[async_trait]
 pub trait Audit {
-    /// Recounts everything in one snapshot, deltas included. Must find nothing; scans all rows, so not for every day.
+    /// Recounts everything in one snapshot, deltas included, and what should not be there: pending
+    /// placements without a job, waiters of completed ones. Must find nothing; scans all rows, so not for every day.
     async fn audit(&self) -> Result<Vec<Drift>, CatalogError>;
 }

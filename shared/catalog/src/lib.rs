@@ -3,6 +3,8 @@
 pub mod audit;
 pub mod backends;
 pub mod completion;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod error;
 pub mod jobs;
 pub mod library;

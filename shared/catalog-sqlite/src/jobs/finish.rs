@@ -26,15 +26,19 @@ impl SqliteCatalog {
         let now = self.now();
         let mut writer = self.writer().await;
         let mut tx = begin(&mut writer).await?;
-        let jobs = held(&mut tx, outcomes).await?;
+        let mut jobs = held(&mut tx, outcomes).await?;
         let (mut stored, mut failed, mut retried) = (Vec::new(), Vec::new(), Vec::new());
+        let mut accepted = Vec::with_capacity(outcomes.len());
         for finish in outcomes {
-            let Some(job) = jobs.get(&finish.claim.job.0) else { continue };
+            // Taken out: a batch may hold an outcome twice, or a fenced one beside the one that counts.
+            let held = jobs.remove(&(finish.claim.job.0, int(finish.claim.epoch)));
+            accepted.push(held.is_some());
+            let Some(job) = held else { continue };
             match &finish.outcome {
-                Outcome::Stored { location } => stored.push((*job, location.clone())),
-                Outcome::Failed { kind, message } => failed.push((*job, *kind, message.clone())),
+                Outcome::Stored { location } => stored.push((job, location.clone())),
+                Outcome::Failed { kind, message } => failed.push((job, *kind, message.clone())),
                 Outcome::Retry { after, charged, error } => {
-                    retried.push((*job, (*after, *charged, error.clone())));
+                    retried.push((job, (*after, *charged, error.clone())));
                 }
             }
         }
@@ -51,22 +55,22 @@ impl SqliteCatalog {
             .await?;
         let freed = free(&mut tx, &stored).await?;
         tx.commit().await?;
-        let accepted = outcomes.iter().map(|finish| jobs.contains_key(&finish.claim.job.0)).collect();
         Ok(FinishReport { accepted, freed })
     }
 }
 
-async fn held(tx: &mut Tx<'_>, outcomes: &[Finish]) -> Result<BTreeMap<i64, JobOf>, Fail> {
+/// The jobs whose claims still hold, by job and epoch.
+async fn held(tx: &mut Tx<'_>, outcomes: &[Finish]) -> Result<BTreeMap<(i64, i64), JobOf>, Fail> {
     let list: Vec<_> = outcomes.iter().map(|finish| (finish.claim.job.0, int(finish.claim.epoch))).collect();
     let rows = sqlx::query(
-        "SELECT j.id, j.backend_id, j.changeset_id, j.blob_id FROM json_each(?) o
+        "SELECT j.id, j.epoch, j.backend_id, j.changeset_id, j.blob_id FROM json_each(?) o
          CROSS JOIN jobs j ON j.id = o.value ->> 0 AND j.epoch = o.value ->> 1 AND j.state = 2",
     );
     let job = |row| {
         let id = col(row, "id")?;
         let (backend, changeset, blob) =
             (col(row, "backend_id")?, col(row, "changeset_id")?, col(row, "blob_id")?);
-        Ok((id, JobOf { id, backend, changeset, blob }))
+        Ok(((id, col(row, "epoch")?), JobOf { id, backend, changeset, blob }))
     };
     rows.bind(decode::json(&list)).fetch_all(&mut **tx).await?.iter().map(job).collect()
 }

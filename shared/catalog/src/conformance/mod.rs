@@ -1,0 +1,73 @@
+//! What every catalog must keep, one case per promise, one file per noun.
+//!
+//! An implementation's tests call [`crate::catalog_conformance!`] with a future of a [`Bench`]. Every case gets an empty
+//! catalog with two stores and one vault, and ends with an audit that must find nothing.
+//!
+//! Time is moved through the bench, never waited for, and no case asserts an instant: a server's clock goes on by itself, so
+//! cases say only "well before" and "well after". Races run on two handles of the same database, because two tasks on one
+//! handle may be kept apart by the handle itself. Rejected: a story of all methods in one test, which stops at its first failure
+//! and says little about which promise broke.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "these are tests, compiled as a library so that every catalog can run them"
+)]
+
+pub mod audit;
+pub mod backends;
+pub mod completion;
+pub mod jobs;
+pub mod library;
+pub mod manifests;
+pub mod operate;
+pub mod pushes;
+pub mod races;
+pub mod staging;
+pub mod vaults;
+mod world;
+
+pub use world::{Bench, Rng, World};
+
+/// Instantiates every case: `catalog_conformance!(open())`, where `open()` is a future of a [`Bench`] over an empty catalog.
+#[macro_export]
+macro_rules! catalog_conformance {
+    ($open:expr) => {
+        $crate::catalog_conformance!($open;
+            vaults: objects_come_back_as_registered, one_database_has_one_id;
+            backends: rows_come_in_the_order_configured, an_operators_pause_outranks_a_probes, health_is_remembered,
+                initialised_once_with_its_keys, a_paused_store_has_nothing_due;
+            pushes: versions_are_reserved_and_never_reused, a_live_push_is_not_given_away, a_lapsed_push_is_resumed_by_its_client,
+                the_dead_are_replaced_at_once, abandoned_by_another_it_is_undone_first, a_push_is_refused_what_was_fixed,
+                offers_pin_what_exists, the_first_sealing_is_kept, entries_need_a_source, batches_repeat_without_effect,
+                commit_counts_batches_and_repeats, what_lost_its_source_is_sent_again, an_inherited_loss_is_asked_for_at_open,
+                undo_in_small_steps_restores_the_head, an_undone_push_leaves_other_waiters, idle_pushes_are_given_up,
+                completed_between_offer_and_entries, an_abandoned_push_takes_its_promise_along;
+            manifests: groups_are_inherited_and_replaced, changes_and_blobs_are_read_back, segments_are_waited_for;
+            jobs: a_ticket_is_claimed_once, an_outcome_counts_once, a_fenced_outcome_is_discarded, a_refused_message_is_due_again,
+                a_lost_message_is_due_again, only_the_objects_failures_are_charged, lapses_alone_fail_a_job,
+                heartbeats_end_at_the_maximum, a_take_over_blames_nobody, a_backoff_is_waited_out, states_are_the_domains;
+            completion: settles_once_when_all_is_placed, finished_before_commit_counts, failed_and_degraded,
+                a_retry_begins_a_generation, waiters_are_shared, a_rearmed_placement_reopens_who_waited, a_child_waits_for_its_parent,
+                a_failed_manifest_is_retried;
+            library: versions_equal_a_naive_model, selectors_find_versions, pages_join_up, searches_ignore_case_and_form;
+            operate: failures_are_listed_and_filtered, a_retry_has_a_fresh_budget;
+            staging: kept_while_anything_needs_it, freed_at_the_largest_min_copies, pins_hold_and_let_go, unneeded_after_its_grace,
+                orphans_are_found, early_only_what_a_store_has;
+            audit: random_sequences_agree_with_a_model;
+            races: tickets_are_claimed_once, outcomes_are_accepted_once, one_dataset_is_opened_once, no_waiter_is_lost,
+                folds_settle_once, the_first_sealing_wins, nothing_pinned_is_freed;
+        );
+    };
+    ($open:expr; $($noun:ident: $($case:ident),+;)+) => {
+        $(mod $noun {
+            use super::*;
+
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                let world = $crate::conformance::World::new($open.await).await;
+                $crate::conformance::$noun::$case(&world).await;
+                world.audit().await;
+            })+
+        })+
+    };
+}
