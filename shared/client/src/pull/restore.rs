@@ -16,6 +16,7 @@ use crate::seam::{FileBlob, FileRow, Reader, SeamError};
 const PIECES: usize = 4;
 /// A run of zeros this long becomes a hole.
 const HOLE_BYTES: usize = 64 * 1024;
+static ZEROS: [u8; HOLE_BYTES] = [0; HOLE_BYTES];
 
 /// What every file of a pull shares.
 #[derive(Debug)]
@@ -219,7 +220,7 @@ async fn write_pieces(
 fn write_at(draft: &Draft, payload: &[u8], offset: u64) -> io::Result<()> {
     let mut at = 0;
     for piece in payload.chunks(HOLE_BYTES) {
-        if piece.len() < HOLE_BYTES || piece.iter().any(|byte| *byte != 0) {
+        if piece != &ZEROS[..piece.len()] || piece.len() < HOLE_BYTES {
             draft.file.write_all_at(piece, offset + at)?;
         }
         at += piece.len() as u64;
