@@ -73,6 +73,30 @@ fn a_full_disk_under_the_catalog_fails_the_push_and_nothing_else() {
 }
 
 #[test]
+fn a_full_disk_under_a_store_keeps_the_version_waiting() {
+    let world = one_version();
+    let script = format!(
+        "mkdir disk; mount -t tmpfs -o size=2m none disk; cp -a home/store/. disk/; mount --bind disk home/store; timeout 30 {PUSH}"
+    );
+    let ended = mounted(&world, &script).code(1);
+    assert!(format!("{}{}", ended.out, ended.err).contains("full"), "{ended:?}");
+    world.n2s(&["backends", "resume", "store"]);
+    completes_with_room(&world);
+}
+
+#[test]
+fn a_read_only_home_can_be_read_or_says_what_to_do() {
+    let world = one_version();
+    let before = files(&world.path("home"));
+    for command in ["pull --project p --dataset d --target out", "files --project p --dataset d", "status"] {
+        let script = format!("mount --bind home home; mount -o remount,bind,ro home; $N2S {command}");
+        let ended = mounted(&world, &script);
+        assert!(ended.code == 0 || ended.err.contains("read-only"), "{command}: {ended:?}");
+    }
+    assert_eq!(files(&world.path("home")), before);
+}
+
+#[test]
 fn a_push_to_a_read_only_home_changes_nothing() {
     let world = one_version();
     let before = files(&world.path("home"));
