@@ -147,23 +147,6 @@ fn a_missing_store_does_not_keep_the_other_waiting() {
 }
 
 #[test]
-fn a_vault_that_is_gone_or_open_to_others_stops_everything() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let world = two_stores();
-    world.push(&[]).code(0);
-    let vault = world.path("home/vault");
-    fs::set_permissions(&vault, fs::Permissions::from_mode(0o644)).unwrap();
-    world.push(&[]).code(2).says(&["chmod 600"]);
-    fs::set_permissions(&vault, fs::Permissions::from_mode(0o600)).unwrap();
-    let whole = fs::read(&vault).unwrap();
-    fs::write(&vault, &whole[..whole.len() - 9]).unwrap();
-    world.push(&[]).code(2).says(&["damaged", "backup"]);
-    fs::remove_file(&vault).unwrap();
-    world.push(&[]).code(2).says(&["missing", "backup"]);
-    assert!(!vault.exists(), "a new vault was made over an old archive");
-}
-
-#[test]
 fn what_cannot_be_read_is_kept_and_reported() {
     use std::os::unix::fs::PermissionsExt as _;
     let world = two_stores();

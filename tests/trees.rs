@@ -1,4 +1,4 @@
-//! Any Unix tree comes back exactly as it was, compared with `find` and `diff`.
+//! Any Unix tree comes back exactly as it was, compared with `find`, `diff` and `list_tree.py`, which n2s has no part in.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -9,13 +9,14 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 
-use n2s_tests::{World, assert_same};
+use n2s_tests::{World, assert_listed_same, assert_same};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Timespec, Timestamps};
 
 fn round_trip(world: &World) {
     world.push(&[]).code(0);
     world.pull("out", &["--verify"]).code(0);
     assert_same(&world.path("src"), &world.path("out"));
+    assert_listed_same(&world.path("src"), &world.path("out"));
     world.settled();
 }
 
@@ -25,67 +26,126 @@ fn set_mtime(path: &Path, secs: i64, nanos: i64) {
     rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
 }
 
-#[test]
-fn names_of_any_bytes() {
+/// Makes one file of each name, brings them there and back, and looks for each.
+fn named(names: &[&[u8]]) {
     let world = World::new();
-    let long = "n".repeat(255);
-    for name in [
-        &b"not utf-8 \xff\xfe"[..],
-        "caf\u{e9}".as_bytes(),
-        "cafe\u{301}".as_bytes(),
-        b"line\nbreak",
-        b"back\\slash",
-        long.as_bytes(),
-        b" ",
-        b"-rf",
-        b"\x01",
-    ] {
+    for name in names {
         fs::write(world.path("src").join(OsStr::from_bytes(name)), name).unwrap();
     }
     round_trip(&world);
-    assert_eq!(fs::read_dir(world.path("out")).unwrap().count(), 9, "NFC and NFD twins are two files");
+    for name in names {
+        assert_eq!(fs::read(world.path("out").join(OsStr::from_bytes(name))).unwrap(), *name);
+    }
+    assert_eq!(fs::read_dir(world.path("out")).unwrap().count(), names.len());
 }
 
 #[test]
-fn paths_longer_than_the_kernel_takes() {
+fn names_that_are_not_utf_8() {
+    named(&[b"not utf-8 \xff\xfe", b"\xc3", b"\x80\x80", b"ok"]);
+}
+
+#[test]
+fn nfc_and_nfd_twins_are_two_files() {
+    named(&["caf\u{e9}".as_bytes(), "cafe\u{301}".as_bytes()]);
+}
+
+#[test]
+fn names_of_255_bytes() {
+    named(&[&[b'n'; 255], &[b'm'; 255], &[0xff; 255]]);
+}
+
+#[test]
+fn names_with_newlines() {
+    named(&[b"line\nbreak", b"\n", b"line\rbreak", b"end\n"]);
+}
+
+#[test]
+fn names_that_tools_trip_over() {
+    named(&[b"back\\slash", b" ", b"-rf", b"\x01", b"...", b"*", b"'\""]);
+}
+
+#[test]
+fn random_paths_of_4000_bytes() {
     let world = World::new();
-    let mut dir: OwnedFd = File::open(world.path("src")).unwrap().into();
-    for level in 0..24 {
-        let name = format!("{level:03}{}", "x".repeat(200));
-        rustix::fs::mkdirat(&dir, &name, Mode::RWXU).unwrap();
-        dir = rustix::fs::openat(&dir, &name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[0]
+    };
+    for _ in 0..3 {
+        let mut dir: OwnedFd = File::open(world.path("src")).unwrap().into();
+        for _ in 0..20 {
+            let name: Vec<u8> =
+                std::iter::repeat_with(&mut random).filter(|b| !b"\0/".contains(b)).take(199).collect();
+            rustix::fs::mkdirat(&dir, &name[..], Mode::RWXU).unwrap();
+            dir = rustix::fs::openat(&dir, &name[..], OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())
+                .unwrap();
+        }
+        let flags = OFlags::CREATE | OFlags::WRONLY;
+        let file = rustix::fs::openat(dir.as_fd(), "leaf", flags, Mode::RUSR | Mode::WUSR).unwrap();
+        rustix::io::write(&file, b"deep").unwrap();
     }
-    let file =
-        rustix::fs::openat(dir.as_fd(), "leaf", OFlags::CREATE | OFlags::WRONLY, Mode::RUSR | Mode::WUSR)
-            .unwrap();
-    rustix::io::write(&file, b"deep").unwrap();
-    drop((file, dir));
     world.push(&[]).code(0);
     world.pull("out", &["--verify"]).code(0);
-    // `diff` cannot name such paths, `find` can: it walks by changing directories.
-    assert_eq!(n2s_tests::listing(&world.path("src")), n2s_tests::listing(&world.path("out")));
+    // `diff` cannot name such paths; the lister walks by descriptors.
+    assert_listed_same(&world.path("src"), &world.path("out"));
+    let listed = n2s_tests::listed(&world.path("out"));
+    assert_eq!(listed.matches("\"file\"").count(), 3, "the lister saw no leaves");
+}
+
+/// Makes symbolic links, brings them there and back, and reads each.
+fn linked(links: &[(&[u8], &[u8])]) {
+    let world = World::new();
+    for (name, to) in links {
+        symlink(OsStr::from_bytes(to), world.path("src").join(OsStr::from_bytes(name))).unwrap();
+    }
+    round_trip(&world);
+    for (name, to) in links {
+        let found = fs::read_link(world.path("out").join(OsStr::from_bytes(name))).unwrap();
+        assert_eq!(found.as_os_str().as_bytes(), *to);
+    }
 }
 
 #[test]
-fn links_of_both_kinds() {
+fn dangling_symbolic_links() {
+    linked(&[(b"dangling", b"nowhere"), (b"up", b"../../../nowhere"), (b"bytes", b"\xff/\xfe\n")]);
+}
+
+#[test]
+fn absolute_symbolic_links() {
+    linked(&[(b"file", b"/etc/passwd"), (b"dir", b"/"), (b"none", b"/no/such/thing")]);
+}
+
+#[test]
+fn symbolic_links_that_loop() {
+    linked(&[(b"self", b"self"), (b"a", b"b"), (b"b", b"a"), (b"here", b".")]);
+}
+
+#[test]
+fn a_whole_group_of_hard_links_stays_linked() {
     let world = World::new();
     world.write("src/file", "content");
-    for (name, to) in [
-        ("dangling", "nowhere"),
-        ("absolute", "/etc/passwd"),
-        ("loop", "loop"),
-        ("up", "../../.."),
-        ("dir-link", "sub"),
-    ] {
-        symlink(to, world.path("src").join(name)).unwrap();
-    }
-    symlink(OsStr::from_bytes(b"\xff/\xfe"), world.path("src/bytes")).unwrap();
     fs::create_dir(world.path("src/sub")).unwrap();
-    fs::hard_link(world.path("src/file"), world.path("src/sub/same")).unwrap();
-    set_mtime(&world.path("src/dangling"), 1_000_000_000, 5);
+    for name in ["src/sub/same", "src/third"] {
+        fs::hard_link(world.path("src/file"), world.path(name)).unwrap();
+    }
+    world.write("src/apart", "content");
     round_trip(&world);
     let inode = |name: &str| fs::metadata(world.path("out").join(name)).unwrap().ino();
-    assert_eq!(inode("file"), inode("sub/same"));
+    assert!(inode("file") == inode("sub/same") && inode("file") == inode("third"));
+    assert_ne!(inode("file"), inode("apart"), "equal contents are not a hard link");
+}
+
+#[test]
+fn hard_linked_symbolic_links_stay_linked() {
+    let world = World::new();
+    symlink("nowhere", world.path("src/a")).unwrap();
+    fs::hard_link(world.path("src/a"), world.path("src/b")).unwrap();
+    round_trip(&world);
+    let inode = |name: &str| fs::symlink_metadata(world.path("out").join(name)).unwrap().ino();
+    assert_eq!(inode("a"), inode("b"));
 }
 
 #[test]
@@ -100,43 +160,94 @@ fn one_name_of_a_hard_linked_file_is_pulled_by_itself() {
 }
 
 #[test]
-fn empty_things_modes_and_owners() {
+fn empty_files() {
+    named_empty(|path| fs::write(path, "").unwrap());
+}
+
+#[test]
+fn empty_directories() {
+    named_empty(|path| fs::create_dir_all(path.join("er")).unwrap());
+}
+
+fn named_empty(make: impl Fn(&Path)) {
     let world = World::new();
-    fs::create_dir_all(world.path("src/empty/er")).unwrap();
-    world.write("src/zero", "");
-    for mode in [0o000, 0o444, 0o755, 0o4755, 0o2711, 0o1777] {
-        let name = format!("src/mode-{mode:o}");
-        world.write(&name, "m");
-        fs::set_permissions(world.path(&name), fs::Permissions::from_mode(mode)).unwrap();
+    make(&world.path("src/empty"));
+    round_trip(&world);
+    assert!(world.path("out/empty").exists());
+}
+
+#[test]
+fn modes_of_files_and_directories() {
+    let world = World::new();
+    let mode = |path: &str, mode| {
+        fs::set_permissions(world.path(path), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    for bits in [0o000, 0o444, 0o755, 0o4755, 0o2711, 0o1777] {
+        // Nobody but root can read a file of mode 0; what cannot be read has its own test.
+        if bits != 0 || rustix::process::geteuid().is_root() {
+            world.write(&format!("src/file-{bits:o}"), "m");
+            mode(&format!("src/file-{bits:o}"), bits);
+        }
     }
-    fs::create_dir(world.path("src/sticky")).unwrap();
-    fs::set_permissions(world.path("src/sticky"), fs::Permissions::from_mode(0o1770)).unwrap();
+    for bits in [0o700, 0o1770, 0o2755, 0o555] {
+        fs::create_dir(world.path(&format!("src/dir-{bits:o}"))).unwrap();
+        mode(&format!("src/dir-{bits:o}"), bits);
+    }
+    round_trip(&world);
+}
+
+#[test]
+fn owners_of_files_directories_and_links() {
+    let world = World::new();
+    world.write("src/file", "x");
+    world.write("src/setuid", "x");
+    fs::create_dir(world.path("src/dir")).unwrap();
+    symlink("file", world.path("src/link")).unwrap();
+    // Without root there is one owner only, which must come back all the same.
     if rustix::process::geteuid().is_root() {
-        std::os::unix::fs::chown(world.path("src/zero"), Some(1234), Some(4321)).unwrap();
-        round_trip(&world);
-    } else {
-        // Others' files cannot be made or read without root; what can be is compared.
-        fs::remove_file(world.path("src/mode-0")).unwrap();
-        round_trip(&world);
+        for (id, name) in [(1234, "src/file"), (1235, "src/dir"), (1236, "src/link"), (1237, "src/setuid")] {
+            std::os::unix::fs::lchown(world.path(name), Some(id), Some(id + 1000)).unwrap();
+        }
+    }
+    fs::set_permissions(world.path("src/setuid"), fs::Permissions::from_mode(0o6755)).unwrap();
+    round_trip(&world);
+}
+
+/// Times that a signed count of seconds, a float or a rounding would get wrong.
+const TIMES: [(i64, i64); 5] =
+    [(-1, 999_999_999), (-86_400, 7), (0, 0), (1_700_000_000, 123_456_789), (4_000_000_000, 1)];
+
+fn timed(make: impl Fn(&Path)) {
+    let world = World::new();
+    for (at, (secs, nanos)) in TIMES.into_iter().enumerate() {
+        let path = world.path(&format!("src/{at}"));
+        make(&path);
+        set_mtime(&path, secs, nanos);
+    }
+    set_mtime(&world.path("src"), 1_000, 9);
+    round_trip(&world);
+    for (at, (secs, nanos)) in TIMES.into_iter().enumerate() {
+        let found = fs::symlink_metadata(world.path(&format!("out/{at}"))).unwrap();
+        assert_eq!((found.mtime(), found.mtime_nsec()), (secs, nanos));
     }
 }
 
 #[test]
-fn times_to_the_nanosecond_and_before_1970() {
-    let world = World::new();
-    for (name, secs, nanos) in [
-        ("old", -1, 999_999_999),
-        ("epoch", 0, 0),
-        ("new", 1_700_000_000, 123_456_789),
-        ("far", 4_000_000_000, 1),
-    ] {
-        world.write(&format!("src/{name}"), name);
-        set_mtime(&world.path(&format!("src/{name}")), secs, nanos);
-    }
-    fs::create_dir(world.path("src/dir")).unwrap();
-    set_mtime(&world.path("src/dir"), -86_400, 7);
-    set_mtime(&world.path("src"), 1_000, 9);
-    round_trip(&world);
+fn times_of_files() {
+    timed(|path| fs::write(path, "x").unwrap());
+}
+
+#[test]
+fn times_of_directories() {
+    timed(|path| {
+        fs::create_dir(path).unwrap();
+        fs::write(path.join("inside"), "x").unwrap();
+    });
+}
+
+#[test]
+fn times_of_symbolic_links() {
+    timed(|path| symlink("nowhere", path).unwrap());
 }
 
 #[test]
@@ -156,14 +267,37 @@ fn a_sparse_file_of_8_gib_stays_small() {
     assert!(same.unwrap().success());
 }
 
-#[test]
-fn special_files_are_reported_and_not_stored() {
+/// What is special is named in a warning; the file beside it is stored.
+fn special(name: &str, make: impl Fn(&Path)) {
     let world = World::new();
     world.write("src/file", "x");
-    rustix::fs::mknodat(CWD, world.path("src/pipe"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
-    world.push(&[]).code(0).says(&["pipe: a FIFO is not stored"]);
+    make(&world.path(&format!("src/{name}")));
+    world.push(&[]).code(0).says(&[&format!("{name}: a "), "is not stored"]);
     world.pull("out", &[]).code(0);
-    assert!(!world.path("out/pipe").exists() && world.path("out/file").exists());
+    assert!(!world.path(&format!("out/{name}")).exists() && world.path("out/file").exists());
+}
+
+#[test]
+fn a_fifo_is_reported_and_not_stored() {
+    special("pipe", |path| {
+        rustix::fs::mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    });
+}
+
+#[test]
+fn a_socket_is_reported_and_not_stored() {
+    special("socket", |path| drop(std::os::unix::net::UnixListener::bind(path).unwrap()));
+}
+
+#[test]
+fn a_device_is_reported_and_not_stored() {
+    // Nobody but root can make one.
+    if rustix::process::geteuid().is_root() {
+        let null = rustix::fs::makedev(1, 3);
+        special("null", |path| {
+            rustix::fs::mknodat(CWD, path, FileType::CharacterDevice, Mode::RUSR, null).unwrap();
+        });
+    }
 }
 
 #[test]
@@ -177,46 +311,4 @@ fn one_content_under_two_paths_keeps_two_metadata() {
     round_trip(&world);
     // The content, the list and the map: three blobs, not four.
     assert_eq!(world.json(&["status"])["backends"][0]["completed"], 3);
-}
-
-#[test]
-fn every_version_stays_what_it_was() {
-    let world = World::new();
-    for (version, content) in [(1, "one"), (2, "two"), (3, "three")] {
-        world.write("src/file", content);
-        world.write(&format!("src/only-{version}"), content);
-        if version > 1 {
-            fs::remove_file(world.path(&format!("src/only-{}", version - 1))).unwrap();
-        }
-        world.push(&["--snapshot", &format!("label-{version}")]).code(0);
-    }
-    for (version, content) in [("1", "one"), ("2", "two"), ("3", "three")] {
-        world.pull(&format!("v{version}"), &["--version", version]).code(0);
-        assert_eq!(fs::read_to_string(world.path(&format!("v{version}/file"))).unwrap(), content);
-        assert_eq!(fs::read_dir(world.path(&format!("v{version}"))).unwrap().count(), 2);
-    }
-    world.pull("label", &["--snapshot", "label-2"]).code(0);
-    assert!(world.path("label/only-2").exists());
-}
-
-#[test]
-fn an_unchanged_push_reads_and_records_nothing() {
-    let world = World::new();
-    (0..50).for_each(|n| world.write(&format!("src/{n}"), format!("{n}")));
-    // Files changed a moment ago are read once more, because a later write could carry the same ctime.
-    let clock = File::create(world.path("clock")).unwrap();
-    let start = fs::metadata(world.path("src/49")).unwrap().ctime_nsec();
-    while clock.set_len(0).is_ok() && (clock.metadata().unwrap().ctime_nsec() - start).abs() < 200_000_000 {
-        std::thread::yield_now();
-    }
-    world.push(&[]).code(0);
-    let again = world.push(&["--output", "json"]).code(0).json();
-    assert_eq!(
-        (&again["put"], &again["removed"], &again["read_bytes"]),
-        (&0.into(), &0.into(), &0.into()),
-        "{again}"
-    );
-    world.write("src/7", "changed");
-    let third = world.push(&["--output", "json"]).code(0).json();
-    assert_eq!((&third["put"], &third["unchanged"]), (&1.into(), &50.into()), "{third}");
 }

@@ -185,3 +185,19 @@ pub fn assert_same(a: &Path, b: &Path) {
     let diff = Command::new("diff").args(["-r", "--no-dereference"]).arg(a).arg(b).output().unwrap();
     assert!(diff.status.success(), "{}", String::from_utf8_lossy(&diff.stdout));
 }
+
+/// What `trees/list_tree.py` says of a tree: every path, kind, mode, owner, time, size, digest, target and group of links.
+pub fn listed(dir: &Path) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("trees/list_tree.py");
+    let output = Command::new("python3").arg(script).arg(dir).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Asserts that two trees are the same in all that `listed` tells, whatever the length of their paths.
+#[track_caller]
+pub fn assert_listed_same(a: &Path, b: &Path) {
+    let (a, b) = (listed(a), listed(b));
+    let differing = a.lines().zip(b.lines()).find(|(a, b)| a != b);
+    assert!(a == b, "{differing:?}, {} and {} entries", a.lines().count(), b.lines().count());
+}
