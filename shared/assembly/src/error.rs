@@ -33,6 +33,11 @@ pub enum AssemblyError {
         #[source]
         source: std::io::Error,
     },
+    /// It cannot be written.
+    #[error(
+        "{0} is on a read-only file system; mount it writable, or copy the home (cp -a) and name the copy with --home"
+    )]
+    ReadOnly(PathBuf),
     /// The vault of the home is gone while its catalog is there.
     #[error(
         "the vault {0} is missing, but this home has a catalog; restore the vault from your backup, a new one could open nothing"

@@ -30,15 +30,22 @@ pub(crate) fn lock_making(home: &Home) -> Result<File, AssemblyError> {
         flock(&file, FlockOperation::LockExclusive)?;
         Ok(file)
     });
-    locked.map_err(|source| AssemblyError::Io { doing: "locking", path, source })
+    locked.map_err(|source| failed(path, source))
 }
 
 pub(crate) fn lock(path: std::path::PathBuf) -> Result<Option<File>, AssemblyError> {
     let open = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
-    let file = open.map_err(|source| AssemblyError::Io { doing: "locking", path: path.clone(), source })?;
+    let file = open.map_err(|source| failed(path.clone(), source))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(file)),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-        Err(error) => Err(AssemblyError::Io { doing: "locking", path, source: error.into() }),
+        Err(error) => Err(failed(path, error.into())),
     }
+}
+
+fn failed(path: std::path::PathBuf, source: std::io::Error) -> AssemblyError {
+    if source.kind() == std::io::ErrorKind::ReadOnlyFilesystem {
+        return AssemblyError::ReadOnly(path);
+    }
+    AssemblyError::Io { doing: "locking", path, source }
 }

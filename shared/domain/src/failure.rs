@@ -43,6 +43,11 @@ impl FailureKind {
         Self::Cancelled,
     ];
 
+    /// Whether the store is at fault, and not the object.
+    pub const fn is_the_stores(self) -> bool {
+        matches!(self, Self::Denied | Self::Throttled | Self::Unavailable | Self::Misconfigured)
+    }
+
     /// The stable name, as the catalog and all output show it.
     pub const fn as_str(self) -> &'static str {
         match self {

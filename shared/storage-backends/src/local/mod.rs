@@ -40,6 +40,8 @@ use tokio::sync::Semaphore;
 /// Operations of one store at a time. A thread that waits for a disk cannot be stopped: a disk that has died must not take all
 /// the threads the process has for waiting, and with them every other store.
 const OPERATIONS: usize = 32;
+/// With less than this left, in bytes, a disk counts as full.
+const ROOM_MIN: u64 = 1 << 20;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -118,6 +120,15 @@ impl Inner {
     }
 }
 
+impl Inner {
+    /// A probe fits on a disk that is as good as full; nothing else does.
+    fn has_room(&self) -> io::Result<()> {
+        let found = rustix::fs::statvfs(&self.root)?;
+        let room = found.f_bavail.saturating_mul(found.f_frsize);
+        if room < ROOM_MIN { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+}
+
 #[async_trait]
 impl Storage for LocalStore {
     fn name(&self) -> &str {
@@ -179,6 +190,7 @@ impl Storage for LocalStore {
 
     async fn health(&self) -> Result<(), StorageError> {
         const PROBE: &[u8] = b"n2s probe\n";
+        self.blocking(|inner| inner.has_room().map_err(|error| inner.error("health", None, error))).await?;
         let body = Body::Bytes(Bytes::from_static(PROBE));
         let digest = SealedHash(*blake3::hash(PROBE).as_bytes());
         self.put(Put { key: layout::probe(), body, digest, overwrite: true }).await?;
