@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod exit;
+mod memory;
 mod output;
 mod progress;
 
@@ -14,6 +15,7 @@ use crate::args::Args;
 use crate::output::Output;
 
 fn main() -> ExitCode {
+    memory::one_arena();
     let args = Args::parse();
     let filter = std::env::var("N2S_LOG").unwrap_or_else(|_| "warn".to_owned());
     n2s_telemetry::init(n2s_telemetry::LogFormat::Text, &filter);

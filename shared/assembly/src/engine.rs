@@ -104,7 +104,8 @@ async fn run(
         stores: node.stores.clone(),
     };
     let mut settings = WorkerSettings::new(format!("embedded-{}", std::process::id()));
-    settings.bytes_max = 64 << 20;
+    // A push in the same process holds as much again.
+    settings.bytes_max = 32 << 20;
     parts.spawn(Worker::new(deps, settings).run(stop.clone()));
     while parts.join_next().await.is_some() {}
     drop(held);
