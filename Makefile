@@ -43,5 +43,6 @@ doc: ## Write the pages that are generated from the code
 	N2S_WRITE_PAGES=1 $(CARGO) test --locked -p n2s-config page
 	N2S_WRITE_PAGES=1 $(CARGO) test --locked -p n2s-envelope examples::the_examples
 
-bench: build ## Measure pushes and pulls; prints JSON
+bench: build ## Measure pushes and pulls beside other programs (half an hour); prints JSON
+	@load-tests/peers.sh
 	$(CARGO) run --release --locked -p n2s-load-tests -- target/release/n2s
