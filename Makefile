@@ -36,7 +36,7 @@ fmt: ## Format
 	$(CARGO) fmt --all
 
 deny: ## Licences, sources and banned dependencies
-	@command -v cargo-deny >/dev/null || $(CARGO) install cargo-deny --locked
+	@command -v cargo-deny >/dev/null || $(CARGO) install cargo-deny --version 0.20.2 --locked
 	$(CARGO) deny --all-features check bans licenses sources
 
 doc: ## Write the pages that are generated from the code
