@@ -49,7 +49,10 @@ pub enum CatalogError {
     #[error("the write lease of changeset {0} is gone: it was abandoned, taken over or committed")]
     LeaseLost(ChangesetId),
     /// The dataset's stores were fixed at its first push and are others.
-    #[error("this dataset's stores are {fixed:?}, fixed at its first push; {given:?} cannot be asked for")]
+    #[error(
+        "this dataset's stores are {}, fixed at its first push, not {}; leave --backend out, or add a store with `n2s backends sync`",
+        .fixed.join(", "), .given.join(", ")
+    )]
     BackendsFixed {
         /// The dataset's.
         fixed: Vec<String>,
