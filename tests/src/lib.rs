@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -67,6 +68,16 @@ impl World {
     pub fn new() -> Self {
         let world = Self { dir: tempfile::tempdir().unwrap() };
         std::fs::create_dir(world.path("src")).unwrap();
+        world
+    }
+
+    /// A world with two stores, `one` and `two`, beside its home.
+    pub fn two_stores() -> Self {
+        let world = Self::new();
+        for name in ["one", "two"] {
+            let path = world.path(name);
+            world.n2s(&["backends", "add", name, "--path", path.to_str().unwrap()]).code(0);
+        }
         world
     }
 
@@ -135,6 +146,16 @@ impl World {
         self.settled_after_a_kill();
         let staged = files(&self.path("home/staging"));
         assert!(staged.is_empty(), "staging holds {} files, such as {}", staged.len(), staged[0].display());
+    }
+}
+
+/// Waits, for at most a minute, until something is so.
+#[track_caller]
+pub fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !so() {
+        assert!(start.elapsed() < Duration::from_mins(1), "{what} did not happen");
+        std::thread::yield_now();
     }
 }
 
