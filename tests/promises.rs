@@ -46,6 +46,8 @@ const REQUIRED: &[&str] = &[
     "C-processes",
     "C-takeover",
     "C-kill",
+    "C-kill-holder",
+    "C-kill-committed",
     "C-disk-full",
     "C-backend-gone",
     "C-backend-empty",

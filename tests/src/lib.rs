@@ -3,8 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::return_self_not_must_use, reason = "assertions chain, and may end a chain")]
 
+mod held;
+
+pub use held::{HeldPush, HeldStore, Running};
+
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -128,8 +132,13 @@ impl World {
     }
 
     /// Starts the binary without waiting for it.
-    pub fn start(&self, args: &[&str]) -> Child {
-        self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    pub fn start(&self, args: &[&str]) -> Running {
+        Running::spawn(self.command(args).stdout(Stdio::null()).stderr(Stdio::null()))
+    }
+
+    /// The same, with what it says on standard error to be read line by line.
+    pub fn start_listening(&self, args: &[&str]) -> Running {
+        Running::spawn(self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()))
     }
 
     /// Asserts that no counter of the catalog has drifted, and that no blob waits in staging. What a kill left there without
