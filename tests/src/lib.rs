@@ -3,8 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::return_self_not_must_use, reason = "assertions chain, and may end a chain")]
 
+mod held;
+
+pub use held::{HeldPush, HeldStore, Running};
+
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -70,6 +75,16 @@ impl World {
         world
     }
 
+    /// A world with two stores, `one` and `two`, beside its home.
+    pub fn two_stores() -> Self {
+        let world = Self::new();
+        for name in ["one", "two"] {
+            let path = world.path(name);
+            world.n2s(&["backends", "add", name, "--path", path.to_str().unwrap()]).code(0);
+        }
+        world
+    }
+
     /// A path in it.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
@@ -117,8 +132,13 @@ impl World {
     }
 
     /// Starts the binary without waiting for it.
-    pub fn start(&self, args: &[&str]) -> Child {
-        self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    pub fn start(&self, args: &[&str]) -> Running {
+        Running::spawn(self.command(args).stdout(Stdio::null()).stderr(Stdio::null()))
+    }
+
+    /// The same, with what it says on standard error to be read line by line.
+    pub fn start_listening(&self, args: &[&str]) -> Running {
+        Running::spawn(self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()))
     }
 
     /// Asserts that no counter of the catalog has drifted, and that no blob waits in staging. What a kill left there without
@@ -135,6 +155,16 @@ impl World {
         self.settled_after_a_kill();
         let staged = files(&self.path("home/staging"));
         assert!(staged.is_empty(), "staging holds {} files, such as {}", staged.len(), staged[0].display());
+    }
+}
+
+/// Waits, for at most a minute, until something is so.
+#[track_caller]
+pub fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !so() {
+        assert!(start.elapsed() < Duration::from_mins(1), "{what} did not happen");
+        std::thread::yield_now();
     }
 }
 

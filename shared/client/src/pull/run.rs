@@ -134,7 +134,11 @@ async fn write(
     }
     finish_dirs(&shared, version, selection, report).await?;
     if report.lost.is_empty() && report.problems.is_empty() {
-        std::fs::remove_file(options.target.join(MARKER)).map_err(io)?;
+        let marker = options.target.join(MARKER);
+        // A version may hold that name, too: then it is the version's by now.
+        if is_marker(&marker, version) {
+            std::fs::remove_file(marker).map_err(io)?;
+        }
         // The marker's coming and going moved the root's mtime.
         finish_root(&shared, version, selection, report).await?;
     }
@@ -146,13 +150,27 @@ fn prepare(target: &Path, version: &VersionRef, force: bool) -> Result<(), PullE
     let io = |source| PullError::Io { path: target.to_owned(), source };
     std::fs::create_dir_all(target).map_err(io)?;
     let marker = target.join(MARKER);
-    let id = version.changeset.to_string();
-    let resumed = std::fs::read_to_string(&marker).is_ok_and(|found| found == id);
+    let resumed = is_marker(&marker, version);
     let mut entries = std::fs::read_dir(target).map_err(io)?;
     if entries.next().is_some() && !resumed && !force {
         return Err(PullError::NotEmpty(target.to_owned()));
     }
-    std::fs::write(&marker, id).map_err(io)
+    write_marker(&marker, version).map_err(io)
+}
+
+fn is_marker(marker: &Path, version: &VersionRef) -> bool {
+    let file = std::fs::symlink_metadata(marker).is_ok_and(|found| found.is_file());
+    file && std::fs::read_to_string(marker).is_ok_and(|found| found == version.changeset.to_string())
+}
+
+/// Always a new file: one that is there may be a link, of either kind, to one outside of the target.
+fn write_marker(marker: &Path, version: &VersionRef) -> io::Result<()> {
+    use std::io::Write as _;
+    match std::fs::remove_file(marker) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    std::fs::File::create_new(marker)?.write_all(version.changeset.to_string().as_bytes())
 }
 
 /// The first path restored of each group of hard links.
@@ -196,7 +214,7 @@ async fn write_page(shared: &Arc<Shared>, rows: Vec<FileRow>, groups: &mut Group
             }
             Content::File { .. } => {
                 if let Some(first) = groups.first(&row.entry) {
-                    links.push((path, first));
+                    links.push((row, first));
                     continue;
                 }
                 bytes += row.entry.size();
@@ -217,9 +235,24 @@ async fn write_page(shared: &Arc<Shared>, rows: Vec<FileRow>, groups: &mut Group
     while !under_way.is_empty() {
         add(report, under_way.next().await);
     }
-    for (path, first) in links {
-        report.links += 1;
-        note(report, path.clone(), shared.target.hard_link(&path, &first));
+    write_links(shared, links, report).await;
+}
+
+/// Further names of files; where the first could not be written, they are restored by themselves.
+async fn write_links(shared: &Arc<Shared>, links: Vec<(FileRow, RelPath)>, report: &mut PullReport) {
+    let mut alone = Vec::new();
+    for (row, first) in links {
+        let path = &row.entry.path;
+        match shared.target.hard_link(path, &first) {
+            Err(_) if !matches!(shared.target.stat(&first), Ok(Some(_))) => alone.push(row),
+            made => {
+                report.links += 1;
+                note(report, path.clone(), made);
+            }
+        }
+    }
+    if !alone.is_empty() {
+        add(report, Some(Ok(restore(Arc::clone(shared), alone).await)));
     }
 }
 

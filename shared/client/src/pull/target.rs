@@ -96,13 +96,7 @@ impl Target {
 
     /// Begins a file.
     pub(super) fn draft(&self, path: &RelPath) -> io::Result<Draft> {
-        let dir = match self.parent(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.make_dir(&path.parent().unwrap_or(RelPath::root()))?;
-                self.parent(path)?
-            }
-            other => other?,
-        };
+        let dir = self.ready_parent(path)?;
         let number = self.drafts.fetch_add(1, Ordering::Relaxed);
         let temp = format!(".n2s-pull-{}-{number}", std::process::id()).into_bytes();
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -159,10 +153,16 @@ impl Target {
         self.root.open_file(path).map(File::from)
     }
 
+    /// The directory above `path`, made when it is absent. What is there and no directory stays: a link in its place was put
+    /// there by this very version, or by somebody who wants it followed.
     fn ready_parent(&self, path: &RelPath) -> io::Result<OwnedFd> {
-        let parent = path.parent().unwrap_or(RelPath::root());
-        self.make_dir(&parent)?;
-        self.root.open_dir(&parent)
+        match self.parent(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.make_dir(&path.parent().unwrap_or(RelPath::root()))?;
+                self.parent(path)
+            }
+            other => other,
+        }
     }
 
     fn clear(parent: &OwnedFd, name: &[u8]) -> io::Result<()> {
