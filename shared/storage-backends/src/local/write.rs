@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
+use n2s_failpoints::{Point, failpoint};
 use n2s_storage::{Put, StorageError, Stored};
 
 use super::Inner;
@@ -42,6 +43,7 @@ enum Wait {
 
 /// Stores a batch; see the module above.
 pub(super) fn store(inner: &Inner, puts: &[Put]) -> Vec<Result<Stored, StorageError>> {
+    n2s_failpoints::put(&inner.name, puts.iter().map(|put| put.key.as_str()));
     let stages: Vec<_> = match Volume::open(inner) {
         Ok(volume) => {
             let share = volume.batch_max().min(puts.len()).max(1);
@@ -59,9 +61,11 @@ pub(super) fn store(inner: &Inner, puts: &[Put]) -> Vec<Result<Stored, StorageEr
 fn go_through(inner: &Inner, puts: &[Put], volume: &Volume<'_>) -> Vec<Stage> {
     let dirs = Dirs::open(inner, puts);
     let mut stages = write_all(inner, puts, volume.syncs_together(puts.len()));
+    failpoint(Point::LocalWritten);
     if let Err(error) = sync_files(inner, volume, &stages) {
         fail(inner, &mut stages, |stage| matches!(stage, Stage::Written { .. }), &error);
     }
+    failpoint(Point::LocalSynced);
     for (put, stage) in puts.iter().zip(&mut stages) {
         if let Stage::Written { temp, overwrite, .. } = stage {
             *stage = match place(inner, temp, put, *overwrite) {
@@ -80,6 +84,9 @@ fn go_through(inner: &Inner, puts: &[Put], volume: &Volume<'_>) -> Vec<Stage> {
         // What is in place stays there, unacknowledged, and is found by the next attempt.
         fail(inner, &mut stages, |stage| matches!(stage, Stage::Present), &error);
     }
+    let durable = puts.iter().zip(&stages).filter(|(_, stage)| matches!(stage, Stage::Present));
+    n2s_failpoints::stored(&inner.name, durable.map(|(put, _)| put.key.as_str()));
+    failpoint(Point::LocalDurable);
     stages
 }
 
