@@ -44,6 +44,7 @@ const REQUIRED: &[&str] = &[
     "C-processes",
     "C-takeover",
     "C-kill",
+    "C-clock",
     "C-disk-full",
     "C-backend-gone",
     "C-backend-empty",
