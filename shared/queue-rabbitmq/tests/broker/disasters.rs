@@ -100,6 +100,7 @@ fn a_killed_broker(world: &mut World) {
         until("confirms", || async { confirmed_now() > 500 }).await;
         received.extend(take(&queue, &mut consumer).await);
     });
+    world.broker.note_queues();
     world.broker.restart();
     let before = confirmed_now();
     runtime.block_on(async {

@@ -18,6 +18,10 @@ type Case = fn(&mut World);
 type Shared = Arc<Mutex<Option<World>>>;
 
 fn main() {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     let world = Arc::new(Mutex::new(None));
