@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod address;
 mod consumer;
 mod error;
 mod options;
@@ -14,7 +15,5 @@ mod topology;
 
 pub use error::BrokerError;
 pub use options::Options;
-pub use poison::{PoisonHandler, Poisoned};
 pub use queue::RabbitQueue;
-pub use sentinel::Sentinel;
 pub use topology::{POISON, WORK};

@@ -6,16 +6,21 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use crate::address::Address;
+use crate::error::BrokerError;
+
 /// Where the broker is and how to use it; [`Options::new`] fills in what is usually right.
 #[derive(Clone)]
 pub struct Options {
     /// `amqp://user:password@host:port/vhost`, or `amqps://`.
     pub url: Zeroizing<String>,
+    /// The password, instead of the URL's.
+    pub password: Option<Zeroizing<String>>,
     /// Certificates (PEM) trusted besides the system's, for `amqps`.
     pub tls_ca: Option<PathBuf>,
-    /// Messages of this process that may wait for their confirmation at once.
+    /// Messages of one store that may wait for their confirmation at once.
     pub confirm_window: usize,
-    /// How long a publish may take in all; what is not confirmed by then counts as not published.
+    /// How long a publish may take once there is a connection, for which it waits as long; what is not confirmed by then counts as not published.
     pub publish_timeout: Duration,
     /// How long any other answer of the broker may take.
     pub answer_timeout: Duration,
@@ -38,6 +43,7 @@ impl Options {
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: Zeroizing::new(url.into()),
+            password: None,
             tls_ca: None,
             confirm_window: 1_000,
             publish_timeout: Duration::from_secs(10),
@@ -49,6 +55,11 @@ impl Options {
             length_max: 100_000,
             reconnect_max: Duration::from_secs(5),
         }
+    }
+
+    /// Whether a broker could be connected to with these; asks none. No error repeats the URL.
+    pub fn check(&self) -> Result<(), BrokerError> {
+        Address::read(self).map(drop)
     }
 
     pub(crate) fn prefetch(&self, wanted: usize) -> u16 {

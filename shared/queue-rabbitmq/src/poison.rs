@@ -1,13 +1,11 @@
-//! Messages that came back too often, or that somebody rejected: handed to whoever can put their rows right.
+//! The consumer of what came back too often, or was rejected by somebody.
 
-use std::fmt;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use lapin::BasicProperties;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
 use lapin::types::AMQPValue;
-use n2s_queue::{InvalidMessage, Message};
+use n2s_queue::{Message, PoisonHandler, Poisoned};
 
 use crate::consumer::{receive, subscribe};
 use crate::error::{BrokerError, bounded};
@@ -17,24 +15,6 @@ use crate::topology::POISON;
 const PREFETCH: u16 = 50;
 /// The pause after a handler failed, so that a catalog that is down is not asked in a loop.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// A message the broker gave up on.
-#[derive(Clone, Debug)]
-pub struct Poisoned {
-    /// The store it was for, as the message's address says; anybody who reaches the broker can have written it.
-    pub backend: String,
-    /// What it says.
-    pub message: Result<Message, InvalidMessage>,
-    /// Why, in the broker's words: `delivery_limit`, `rejected`.
-    pub reason: String,
-}
-
-/// Puts the rows of poisoned messages right.
-#[async_trait]
-pub trait PoisonHandler: fmt::Debug + Send + Sync + 'static {
-    /// Deals with one. An error keeps the message, and it is tried again; so it may come more than once.
-    async fn poisoned(&self, poisoned: Poisoned) -> anyhow::Result<()>;
-}
 
 /// Attends to poison until the session ends, and says why it did.
 pub(crate) async fn attend(session: &Session, handler: &dyn PoisonHandler) -> BrokerError {

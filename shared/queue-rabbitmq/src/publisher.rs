@@ -37,10 +37,7 @@ async fn one(
     deadline: Instant,
 ) -> Result<(), BrokerError> {
     if session.is_blocked() {
-        return Err(BrokerError::unavailable(
-            OP,
-            "the broker takes no messages: it is short of memory or disk",
-        ));
+        return Err(blocked());
     }
     let answer = tokio::select! {
         answer = timeout_at(deadline, sent_and_confirmed(session, backend, &payload)) => answer,
@@ -62,11 +59,12 @@ async fn sent_and_confirmed(
     backend: &BackendName,
     payload: &[u8],
 ) -> lapin::Result<Confirmation> {
-    let _permit = session.window.acquire().await.expect("it is never closed");
+    let publisher = session.publisher.as_ref().expect("a session for publishing has one");
+    let _permit = publisher.window.acquire().await.expect("it is never closed");
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     let properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
     let key = backend.as_str().into();
-    session.publisher.basic_publish(WORK.into(), key, options, payload, properties).await?.await
+    publisher.channel.basic_publish(WORK.into(), key, options, payload, properties).await?.await
 }
 
 /// An unroutable message is confirmed like any other: only the returned message tells.
@@ -86,6 +84,11 @@ fn judge(session: &Session, backend: &BackendName, confirmation: Confirmation) -
         return Err(BrokerError::unavailable(OP, "confirms are off"));
     }
     Ok(())
+}
+
+/// The answer while an alarm lasts.
+pub(crate) fn blocked() -> BrokerError {
+    BrokerError::unavailable(OP, "the broker takes no messages: it is short of memory or disk")
 }
 
 fn late(session: &Session) -> BrokerError {

@@ -1,29 +1,35 @@
 //! The queue itself: asks the supervisor for a session and does one thing with it.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use n2s_domain::BackendName;
-use n2s_queue::{Consumer, Message, Queue, QueueError};
-use tokio::time::{Instant, timeout_at};
+use n2s_queue::{Consumer, Memory, Message, PoisonHandler, Queue, QueueError, Remembers};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::address::Address;
 use crate::consumer::RabbitConsumer;
 use crate::error::BrokerError;
 use crate::options::Options;
-use crate::poison::PoisonHandler;
-use crate::publisher::publish;
-use crate::sentinel::{self, Sentinel};
-use crate::session::{Address, Session};
-use crate::supervisor::{Sessions, start};
+use crate::publisher::{blocked, publish};
+use crate::sentinel;
+use crate::session::{Role, Session};
+use crate::supervisor::{Sessions, Supervisor};
 
 /// A broker's queues; see the crate.
 pub struct RabbitQueue {
     options: Options,
-    sessions: Sessions,
-    /// Ends the supervisor, which closes the connections.
-    _shutdown: DropGuard,
+    address: Arc<Address>,
+    consuming: Sessions,
+    /// Made when a store is first published to: workers publish nothing.
+    publishing: Mutex<HashMap<BackendName, Sessions>>,
+    /// The supervisors, which close their connections when `shutdown` tells them to.
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+    shutdown: DropGuard,
 }
 
 impl RabbitQueue {
@@ -32,34 +38,61 @@ impl RabbitQueue {
     ///
     /// Must be called within a Tokio runtime.
     pub fn start(options: Options, poison: Option<Arc<dyn PoisonHandler>>) -> Result<Self, BrokerError> {
-        let address = Address::read(&options)?;
+        let address = Arc::new(Address::read(&options)?);
         let shutdown = CancellationToken::new();
-        let sessions = start(address, options.clone(), poison, shutdown.clone());
-        Ok(Self { options, sessions, _shutdown: shutdown.drop_guard() })
+        let supervisor = Supervisor {
+            address: Arc::clone(&address),
+            options: options.clone(),
+            role: Role::Consume,
+            poison,
+        };
+        let (consuming, task) = supervisor.start(shutdown.clone());
+        Ok(Self {
+            options,
+            address,
+            consuming,
+            publishing: Mutex::default(),
+            tasks: Mutex::new(vec![task]),
+            shutdown: shutdown.drop_guard(),
+        })
     }
 
-    /// `Ok` when connected, with every consumer in place that was started since, and the broker takes messages.
+    /// `Ok` when every connection that was needed so far stands, and the broker takes messages.
     pub fn ready(&self) -> Result<(), BrokerError> {
-        let session = self.sessions.now()?;
-        if session.is_blocked() {
-            let why = "the broker takes no messages: it is short of memory or disk";
-            return Err(BrokerError::unavailable("publish", why));
+        self.consuming.now()?;
+        for sessions in lock(&self.publishing).values() {
+            if sessions.now()?.is_blocked() {
+                return Err(blocked());
+            }
         }
         Ok(())
     }
 
-    /// Whether the broker still is the one that [`Self::sentinel_write`] was called on with this id.
-    pub async fn sentinel_check(&self, expected: &str) -> Result<Sentinel, BrokerError> {
-        sentinel::check(&*self.session().await?, expected).await
+    /// Says goodbye to the broker, for at most a moment; what was not acked goes back. The queue answers only errors then.
+    pub async fn close(&self) {
+        self.shutdown.token().cancel();
+        let tasks = std::mem::take(&mut *lock(&self.tasks));
+        for task in tasks {
+            // One that panicked has been reported by the runtime.
+            let _ = task.await;
+        }
     }
 
-    /// Leaves `id` (letters, digits and dashes) with the broker. Only the sweeper's leader may, after the catalog knows it.
-    pub async fn sentinel_write(&self, id: &str) -> Result<(), BrokerError> {
-        sentinel::write(&*self.session().await?, id).await
+    /// The connection that carries a store's messages.
+    fn publishing(&self, backend: &BackendName) -> Sessions {
+        let mut publishing = lock(&self.publishing);
+        let sessions = publishing.entry(backend.clone()).or_insert_with(|| {
+            let (address, options) = (Arc::clone(&self.address), self.options.clone());
+            let supervisor = Supervisor { address, options, role: Role::Publish, poison: None };
+            let (sessions, task) = supervisor.start(self.shutdown.token().clone());
+            lock(&self.tasks).push(task);
+            sessions
+        });
+        sessions.clone()
     }
 
-    async fn session(&self) -> Result<Arc<Session>, BrokerError> {
-        self.sessions.current(self.options.answer_timeout).await
+    async fn consuming(&self) -> Result<Arc<Session>, BrokerError> {
+        self.consuming.current(self.options.answer_timeout).await
     }
 
     async fn publish_all(
@@ -67,14 +100,30 @@ impl RabbitQueue {
         backend: &BackendName,
         messages: &[Message],
     ) -> Result<Vec<Result<(), BrokerError>>, BrokerError> {
-        let deadline = Instant::now() + self.options.publish_timeout;
-        let ready = async {
-            let session = self.sessions.current(self.options.publish_timeout).await?;
-            session.ensure_declared(backend).await.map(|()| session)
-        };
-        let late = |_| BrokerError::unavailable("publish", "the broker was not ready in time");
-        let session = timeout_at(deadline, ready).await.map_err(late)??;
+        let patience = self.options.publish_timeout;
+        let session = self.publishing(backend).current(patience).await?;
+        if session.is_blocked() {
+            return Err(blocked());
+        }
+        // From here on: a connection that was just made is not to blame for the wait for it.
+        let deadline = Instant::now() + patience;
+        session.ensure_declared(backend).await?;
         Ok(publish(&session, backend, messages, deadline).await)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no holder of these locks can panic")
+}
+
+#[async_trait]
+impl Memory for RabbitQueue {
+    async fn recall(&self, mark: &str) -> anyhow::Result<Remembers> {
+        Ok(sentinel::check(&*self.consuming().await?, mark).await?)
+    }
+
+    async fn leave(&self, mark: &str) -> anyhow::Result<()> {
+        Ok(sentinel::write(&*self.consuming().await?, mark).await?)
     }
 }
 
@@ -91,7 +140,7 @@ impl Queue for RabbitQueue {
 
     async fn consume(&self, backend: &BackendName, prefetch: usize) -> Result<Box<dyn Consumer>, QueueError> {
         let start = async {
-            let session = self.session().await?;
+            let session = self.consuming().await?;
             RabbitConsumer::start(session, backend, self.options.prefetch(prefetch)).await
         };
         match start.await {

@@ -8,19 +8,11 @@ use lapin::ErrorKind;
 use lapin::options::QueueDeclareOptions;
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::FieldTable;
+use n2s_queue::Remembers;
 
 use crate::error::{BrokerError, explain};
 use crate::session::Session;
 use crate::topology::{declare, quorum};
-
-/// What became of the broker since the sentinel was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sentinel {
-    /// The broker is the one it was.
-    Intact,
-    /// It knows nothing of the sentinel: whatever was queued is lost.
-    Wiped,
-}
 
 fn name(id: &str) -> Result<String, BrokerError> {
     let fits = (1..=100).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
@@ -28,13 +20,13 @@ fn name(id: &str) -> Result<String, BrokerError> {
     if fits { Ok(format!("n2s.sentinel.{id}")) } else { Err(BrokerError::misconfigured("sentinel", wrong)) }
 }
 
-pub(crate) async fn check(session: &Session, id: &str) -> Result<Sentinel, BrokerError> {
+pub(crate) async fn check(session: &Session, id: &str) -> Result<Remembers, BrokerError> {
     let channel = session.channel().await?;
     let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::durable() };
     let look = channel.queue_declare(name(id)?.into(), passive, FieldTable::default());
     match tokio::time::timeout(session.options.answer_timeout, look).await {
-        Ok(Ok(_)) => Ok(Sentinel::Intact),
-        Ok(Err(error)) if is_absent(&error) => Ok(Sentinel::Wiped),
+        Ok(Ok(_)) => Ok(Remembers::All),
+        Ok(Err(error)) if is_absent(&error) => Ok(Remembers::Nothing),
         Ok(Err(error)) => Err(explain("sentinel", &error)),
         Err(_elapsed) => Err(BrokerError::unavailable("sentinel", "no answer in time")),
     }

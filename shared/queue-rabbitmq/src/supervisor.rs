@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use n2s_queue::QueueErrorKind;
+use n2s_queue::{PoisonHandler, QueueErrorKind};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::address::Address;
 use crate::error::BrokerError;
 use crate::options::Options;
-use crate::poison::{PoisonHandler, attend};
-use crate::session::{Address, Session};
+use crate::poison::attend;
+use crate::session::{Role, Session};
 
 /// The pause after a first failure; it doubles.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -56,34 +58,37 @@ impl Sessions {
     }
 }
 
-/// Starts the supervisor; it ends with `shutdown`.
-pub(crate) fn start(
-    address: Address,
-    options: Options,
-    poison: Option<Arc<dyn PoisonHandler>>,
-    shutdown: CancellationToken,
-) -> Sessions {
-    let (states, receiver) = watch::channel(State::Starting);
-    let supervisor = Supervisor { address, options, poison, states };
-    tokio::spawn(supervisor.run(shutdown));
-    Sessions(receiver)
-}
-
-struct Supervisor {
-    address: Address,
-    options: Options,
-    poison: Option<Arc<dyn PoisonHandler>>,
-    states: watch::Sender<State>,
+/// What one connection is kept for.
+pub(crate) struct Supervisor {
+    pub(crate) address: Arc<Address>,
+    pub(crate) options: Options,
+    pub(crate) role: Role,
+    pub(crate) poison: Option<Arc<dyn PoisonHandler>>,
 }
 
 impl Supervisor {
-    async fn run(self, shutdown: CancellationToken) {
+    /// Starts; the task ends with `shutdown`, after the goodbye.
+    pub(crate) fn start(self, shutdown: CancellationToken) -> (Sessions, JoinHandle<()>) {
+        let (states, receiver) = watch::channel(State::Starting);
+        let task = tokio::spawn(self.run(states, shutdown));
+        (Sessions(receiver), task)
+    }
+
+    async fn run(self, states: watch::Sender<State>, shutdown: CancellationToken) {
         let mut pause = PAUSE;
+        let mut told = false;
         loop {
             let started = Instant::now();
-            let Some(error) = shutdown.run_until_cancelled(self.spell()).await else { break };
-            tracing::warn!(%error, "the queue's broker is out of reach; connecting again");
-            self.states.send_replace(State::Down(error));
+            let Some(error) = shutdown.run_until_cancelled(self.spell(&states)).await else { break };
+            // An outage is told of once, however long it lasts.
+            told &= !matches!(*states.borrow(), State::Open(_));
+            if told {
+                tracing::debug!(%error, role = ?self.role, "still no connection to the queue's broker");
+            } else {
+                tracing::warn!(%error, role = ?self.role, "the queue's broker is out of reach; connecting again");
+            }
+            told = true;
+            states.send_replace(State::Down(error));
             // A spell that lasted shows that connecting is worth trying at once.
             pause = if started.elapsed() > self.options.reconnect_max { PAUSE } else { pause * 2 };
             pause = pause.min(self.options.reconnect_max);
@@ -92,19 +97,19 @@ impl Supervisor {
             }
         }
         let last = State::Down(BrokerError::unavailable("using the queue", "it was closed"));
-        if let State::Open(session) = self.states.send_replace(last) {
+        if let State::Open(session) = states.send_replace(last) {
             session.close().await;
         }
     }
 
     /// From connecting to the loss of the connection.
-    async fn spell(&self) -> BrokerError {
-        let session = match Session::open(&self.address, &self.options).await {
+    async fn spell(&self, states: &watch::Sender<State>) -> BrokerError {
+        let session = match Session::open(&self.address, &self.options, self.role).await {
             Ok(session) => Arc::new(session),
             Err(error) => return error,
         };
-        tracing::info!("connected to the queue's broker");
-        self.states.send_replace(State::Open(Arc::clone(&session)));
+        tracing::info!(role = ?self.role, "connected to the queue's broker");
+        states.send_replace(State::Open(Arc::clone(&session)));
         let cause = match &self.poison {
             Some(handler) => tokio::select! {
                 cause = session.watch() => cause,

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use n2s_queue::{Queue, QueueErrorKind, conformance};
-use n2s_queue_rabbitmq::{Options, PoisonHandler, Poisoned, RabbitQueue, Sentinel};
+use n2s_queue::{Memory as _, PoisonHandler, Poisoned, Queue as _, QueueErrorKind, Remembers, conformance};
+use n2s_queue_rabbitmq::{Options, RabbitQueue};
 
 use crate::Case;
 use crate::world::{World, backend, message, options, publish, publish_one, take, until};
@@ -124,7 +124,7 @@ fn other_arguments(world: &mut World) {
         publish_one(&queue, 1).await.unwrap();
         assert_eq!(publish_one(&other, 2).await.unwrap_err().kind, QueueErrorKind::Misconfigured);
         // It is no reason to tear anything down.
-        assert_eq!(other.sentinel_check("x").await.unwrap(), Sentinel::Wiped);
+        assert_eq!(other.recall("x").await.unwrap(), Remembers::Nothing);
         other.ready().unwrap();
     });
 }

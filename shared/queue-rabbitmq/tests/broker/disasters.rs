@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use n2s_queue::Queue;
-use n2s_queue_rabbitmq::Sentinel;
+use n2s_queue::{Memory as _, Queue as _, Remembers};
 
 use crate::Case;
 use crate::world::{World, backend, publish, publish_one, take, until};
@@ -118,17 +117,17 @@ fn a_wiped_broker(world: &mut World) {
     let (queue, vhost) = world.open();
     let runtime = Arc::clone(&world.runtime);
     runtime.block_on(async {
-        assert_eq!(queue.sentinel_check("id-1").await.unwrap(), Sentinel::Wiped);
-        queue.sentinel_write("id-1").await.unwrap();
-        assert_eq!(queue.sentinel_check("id-1").await.unwrap(), Sentinel::Intact);
-        assert_eq!(queue.sentinel_check("id-2").await.unwrap(), Sentinel::Wiped);
+        assert_eq!(queue.recall("id-1").await.unwrap(), Remembers::Nothing);
+        queue.leave("id-1").await.unwrap();
+        assert_eq!(queue.recall("id-1").await.unwrap(), Remembers::All);
+        assert_eq!(queue.recall("id-2").await.unwrap(), Remembers::Nothing);
     });
     world.broker.wipe();
     world.broker.recreate(&vhost);
     runtime.block_on(async {
         until("reconnecting", || async { queue.ready().is_ok() }).await;
-        assert_eq!(queue.sentinel_check("id-1").await.unwrap(), Sentinel::Wiped);
-        queue.sentinel_write("id-1").await.unwrap();
+        assert_eq!(queue.recall("id-1").await.unwrap(), Remembers::Nothing);
+        queue.leave("id-1").await.unwrap();
         assert_eq!(publish(&queue, 0..1).await, [0]);
     });
 }
