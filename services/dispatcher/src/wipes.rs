@@ -5,6 +5,7 @@
 //! which differ all the time.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use n2s_catalog::Catalog;
@@ -20,12 +21,14 @@ pub struct WipeWatch {
     catalog: Arc<dyn Catalog>,
     memory: Arc<dyn Memory>,
     bell: Bell,
+    /// Whether the mark was seen or left before: a broker that is met for the first time lost nothing.
+    known: AtomicBool,
 }
 
 impl WipeWatch {
     /// A watch that does nothing until it is asked.
     pub fn new(catalog: Arc<dyn Catalog>, memory: Arc<dyn Memory>, bell: Bell) -> Self {
-        Self { catalog, memory, bell }
+        Self { catalog, memory, bell, known: AtomicBool::new(false) }
     }
 
     /// Looks until `shutdown`.
@@ -47,11 +50,12 @@ impl WipeWatch {
             // Rows first: were the mark left first, a crash between the two would hide the wipe.
             let jobs = self.catalog.requeue_jobs().await?;
             self.memory.leave(&mark).await?;
-            if jobs > 0 {
+            if jobs > 0 && self.known.load(Ordering::Relaxed) {
                 tracing::warn!(jobs, "the broker lost what was queued; it is dispatched again");
             }
             self.bell.ring();
         }
+        self.known.store(true, Ordering::Relaxed);
         Ok(remembers)
     }
 }

@@ -118,6 +118,11 @@ impl RabbitMq {
     /// Starts it again with nothing left of what it knew, vhosts included.
     pub fn wipe(&mut self) {
         self.kill();
+        self.start_empty();
+    }
+
+    /// Starts it after [`Self::kill`] with nothing left.
+    pub fn start_empty(&mut self) {
         std::fs::remove_dir_all(self.dir.path().join("mnesia")).unwrap();
         self.launch();
     }

@@ -60,7 +60,7 @@ pub async fn wait_for(node: &Node, changeset: ChangesetId, watch: &Watch) -> any
                     format!("the queue does not work: {why}; the next command, or `n2s up`, catches up");
                 return Ok(Waited { status: record.status, stuck: Some(stuck) });
             }
-            reasons.push(why);
+            reasons.push(format!("the queue: {why}"));
         } else {
             queue_failed_since = None;
         }

@@ -19,7 +19,9 @@ type Shared = Arc<Mutex<Option<World>>>;
 
 fn main() {
     tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "lapin=off".into()),
+        )
         .with_writer(std::io::stderr)
         .init();
     let mut arguments = Arguments::from_args();
