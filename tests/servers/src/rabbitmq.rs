@@ -13,6 +13,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::{Daemon, find, free_port};
@@ -107,6 +108,16 @@ impl RabbitMq {
     pub fn kill(&mut self) {
         drop(self.node.take());
         self.stop_epmd();
+    }
+
+    /// Stops its processes without ending them: its sockets stay open and nobody answers.
+    pub fn freeze(&self) {
+        self.node.as_ref().unwrap().signal(Signal::STOP);
+    }
+
+    /// Lets it go on after [`Self::freeze`].
+    pub fn thaw(&self) {
+        self.node.as_ref().unwrap().signal(Signal::CONT);
     }
 
     /// Starts it again on what it kept.
