@@ -1,7 +1,7 @@
 //! A home, opened.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use n2s_catalog::{Backends as _, Catalog, VaultObjects, Vaults as _};
 use n2s_catalog_sqlite::SqliteCatalog;
@@ -11,6 +11,7 @@ use n2s_envelope::Vault;
 use n2s_failpoints::{Point, failpoint};
 use n2s_intake::{Intake, IntakeDeps, Stores};
 use n2s_queue::Bell;
+use n2s_queue_rabbitmq::{Options, RabbitQueue};
 use n2s_storage::Staging;
 use n2s_storage_backends::LocalStore;
 use n2s_worker::StoreDeps;
@@ -19,6 +20,7 @@ use crate::backend;
 use crate::error::AssemblyError;
 use crate::home::Home;
 use crate::push_lock::lock_making;
+use crate::queue;
 
 /// Everything a command of one machine works with.
 #[derive(Debug)]
@@ -41,6 +43,10 @@ pub struct Node {
     pub(crate) stores: Vec<StoreDeps>,
     pub(crate) bell: Bell,
     pub(crate) entropy: Arc<dyn Entropy>,
+    /// How to reach the broker, if the queue is one.
+    pub(crate) broker: Option<Options>,
+    /// The broker's queue, once this process runs the engine.
+    pub(crate) queue: OnceLock<Arc<RabbitQueue>>,
 }
 
 impl Node {
@@ -56,6 +62,7 @@ impl Node {
     pub async fn open_or_make(home: Home) -> Result<Self, AssemblyError> {
         // A broken configuration is told before anything is made.
         let configured = load(&home)?;
+        configured.as_ref().map(|config| queue::broker(&config.queue)).transpose()?;
         home.make()?;
         // Two first commands at once make one vault, one store and one catalog.
         let making = lock_making(&home)?;
@@ -71,6 +78,7 @@ impl Node {
             }
         };
         failpoint(Point::HomeStores);
+        let broker = queue::broker(&config.queue)?;
         let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) =
             (n2s_failpoints::clock(), Arc::new(SystemEntropy));
         let catalog = SqliteCatalog::open(&home.catalog(), Arc::clone(&clock), Arc::clone(&entropy)).await?;
@@ -96,6 +104,8 @@ impl Node {
             stores,
             bell,
             entropy,
+            broker,
+            queue: OnceLock::new(),
         })
     }
 }

@@ -18,6 +18,7 @@ pub(crate) fn contradictions(config: &Config, tree: &Tree) -> Vec<Problem> {
     }
     found.nested_stores(config);
     found.staging(config);
+    found.queue(config);
     found.problems
 }
 
@@ -75,6 +76,28 @@ impl Found<'_> {
         let what =
             "it is relative, so it would be another place in every directory; write it in full, from '/'";
         self.refuse_if(relative, "staging.path", what);
+    }
+
+    fn queue(&mut self, config: &Config) {
+        let queue = &config.queue;
+        let url = queue.url.as_ref();
+        for (name, path) in [("password_file", &queue.password_file), ("tls_ca", &queue.tls_ca)] {
+            let key = format!("queue.{name}");
+            let what = "there is no broker to use it for; write queue.url, or leave this out";
+            self.refuse_if(path.is_some() && url.is_none(), &key, what);
+            let relative = path.as_ref().is_some_and(|path| path.is_relative());
+            let what =
+                "it is relative, so it would be another place in every directory; write it in full, from '/'";
+            self.refuse_if(relative, &key, what);
+        }
+        let Some(url) = url else { return };
+        let (file, plain) = (queue.password_file.is_some(), !url.is_tls());
+        let what = "there is a password in queue.url, too; leave one out";
+        self.refuse_if(file && url.has_password(), "queue.password_file", what);
+        let what = "it names no user whose password is in password_file; write amqp://user@…";
+        self.refuse_if(file && !url.has_user(), "queue.url", what);
+        let what = "queue.url does not ask for TLS; write amqps:// there, or leave this out";
+        self.refuse_if(queue.tls_ca.is_some() && plain, "queue.tls_ca", what);
     }
 
     /// Two stores in one place would be one copy that counts twice.

@@ -2,8 +2,10 @@
 
 mod backend;
 mod push;
+mod queue;
 mod staging;
 
 pub use backend::{BackendConfig, BackendKind, RetryConfig};
 pub use push::PushConfig;
+pub use queue::QueueConfig;
 pub use staging::StagingConfig;
