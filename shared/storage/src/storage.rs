@@ -63,6 +63,10 @@ pub struct Get {
 pub struct Stored {
     /// Where, when it cannot be derived from the name.
     pub location: Option<String>,
+    /// The store's own tag of the bytes (S3's ETag), where it gives one.
+    pub etag: Option<String>,
+    /// The version the store gave the object, where it keeps versions.
+    pub version: Option<String>,
 }
 
 /// What a store says of an object.
