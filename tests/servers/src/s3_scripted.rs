@@ -29,6 +29,8 @@ pub enum Reply {
     Answer(u16, Vec<(&'static str, String)>, String),
     /// Never answers.
     Stall,
+    /// Promises as many bytes, sends these, and then neither goes on nor hangs up.
+    StallAfter(usize, String),
     /// Hangs up without an answer.
     HangUp,
     /// Waits until this many requests wait, then answers 200 to all of them.
@@ -134,27 +136,32 @@ async fn converse(mut socket: TcpStream, script: Arc<Script>, seen: Arc<Seen>) {
             seen.waiting.fetch_sub(1, Ordering::SeqCst);
         }
         Reply::Stall => std::future::pending().await,
+        Reply::StallAfter(length, part) => {
+            let headers = [("content-length", length.to_string())];
+            answer(&mut socket, &seen, 200, &headers, &part).await;
+            std::future::pending().await
+        }
         Reply::Together(count) => {
             while seen.waiting_max.load(Ordering::SeqCst) < count {
                 tokio::task::yield_now().await;
             }
             answer(&mut socket, &seen, 200, &[], "").await;
         }
-        Reply::Answer(status, headers, body) => answer(&mut socket, &seen, status, &headers, &body).await,
+        Reply::Answer(status, headers, body) => {
+            answer(&mut socket, &seen, status, &headers, &body).await;
+            let _ = socket.shutdown().await;
+        }
     }
 }
 
 async fn answer(socket: &mut TcpStream, seen: &Seen, status: u16, headers: &[(&str, String)], body: &str) {
     let named: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let length = match headers.iter().any(|(name, _)| *name == "content-length") {
-        true => String::new(),
-        false => format!("content-length: {}\r\n", body.len()),
-    };
+    let given = headers.iter().any(|(name, _)| *name == "content-length");
+    let length = if given { String::new() } else { format!("content-length: {}\r\n", body.len()) };
     let head = format!("HTTP/1.1 {status} As told\r\nconnection: close\r\n{}{length}", named.concat());
     seen.waiting.fetch_sub(1, Ordering::SeqCst);
     // The client may have given up.
     let _ = socket.write_all(format!("{head}\r\n{body}").as_bytes()).await;
-    let _ = socket.shutdown().await;
 }
 
 async fn read(socket: &mut TcpStream) -> Option<Asked> {
