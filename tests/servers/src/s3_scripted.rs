@@ -139,7 +139,7 @@ async fn converse(mut socket: TcpStream, script: Arc<Script>, seen: Arc<Seen>) {
         Reply::StallAfter(length, part) => {
             let headers = [("content-length", length.to_string())];
             answer(&mut socket, &seen, 200, &headers, &part).await;
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
         Reply::Together(count) => {
             while seen.waiting_max.load(Ordering::SeqCst) < count {
