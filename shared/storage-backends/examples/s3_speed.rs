@@ -22,18 +22,15 @@ fn main() {
 }
 
 async fn measure(server: &S3Server) {
-    let options = match std::env::var("S3_ENDPOINT") {
-        Ok(endpoint) => {
-            S3Options { endpoint: Some(endpoint), ..S3Options::new(std::env::var("S3_BUCKET").unwrap()) }
-        }
-        Err(_) => {
-            server.make_bucket("speed");
-            S3Options {
-                endpoint: Some(server.endpoint()),
-                access_key_id: Some(ACCESS_KEY_ID.to_owned()),
-                secret_access_key: Some(SecretKey::new(SECRET_ACCESS_KEY)),
-                ..S3Options::new("speed")
-            }
+    let options = if let Ok(endpoint) = std::env::var("S3_ENDPOINT") {
+        S3Options { endpoint: Some(endpoint), ..S3Options::new(std::env::var("S3_BUCKET").unwrap()) }
+    } else {
+        server.make_bucket("speed");
+        S3Options {
+            endpoint: Some(server.endpoint()),
+            access_key_id: Some(ACCESS_KEY_ID.to_owned()),
+            secret_access_key: Some(SecretKey::new(SECRET_ACCESS_KEY)),
+            ..S3Options::new("speed")
         }
     };
     for pool_size in [1, 10, 32] {

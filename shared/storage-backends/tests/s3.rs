@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use n2s_domain::{FailureKind, SealedHash};
 use n2s_servers::s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY};
-use n2s_storage::{Body, Put, Storage, StorageExt as _, layout};
+use n2s_storage::{Body, Put, Staging, StagingKey, Storage, StorageExt as _, layout};
 use n2s_storage_backends::{S3Options, S3Store, s3::SecretKey};
 
 /// One server per process; every test has a bucket of its own.
@@ -80,6 +80,45 @@ async fn damage_behind_the_servers_back_is_found() {
     assert_eq!(again.kind, FailureKind::Corrupt, "{}", again.report());
     let read = store.get(put(b"right").key).await.unwrap_err();
     assert_eq!(read.kind, FailureKind::Corrupt, "{}", read.report());
+}
+
+#[tokio::test]
+async fn a_bucket_serves_as_staging() {
+    let staging = Staging::new(Arc::new(store(fresh_options())));
+    let key = StagingKey { sealed_hash: put(b"blob").digest, id: 7 };
+    for _ in 0..2 {
+        staging.put(vec![(key, Bytes::from_static(b"blob"))]).await.remove(0).unwrap();
+    }
+    let staged: Vec<_> = staging.list().try_collect().await.unwrap();
+    assert_eq!(staged.iter().map(|staged| staged.key).collect::<Vec<_>>(), [key]);
+    assert!(staged[0].modified.is_some(), "orphans are found by their age");
+    assert!(matches!(staging.get(&[key]).await.remove(0).unwrap(), Body::Bytes(bytes) if bytes == "blob"));
+    staging.delete(&[key]).await.remove(0).unwrap();
+    assert_eq!(staging.get(&[key]).await.remove(0).unwrap_err().kind, FailureKind::NotFound);
+}
+
+/// A connection cut in the middle of a put leaves the name as it was.
+#[tokio::test]
+async fn a_put_that_is_dropped_leaves_nothing() {
+    let options = fresh_options();
+    let store = store(options.clone());
+    store.health().await.unwrap();
+    let large = put(&vec![7; 16 * 1024 * 1024]);
+    for polls in [2, 8, 32] {
+        let mut sending = store.put(large.clone());
+        for _ in 0..polls {
+            if futures_util::poll!(&mut sending).is_ready() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(sending);
+        if let Some(stat) = store.stat(std::slice::from_ref(&large.key)).await.remove(0).unwrap() {
+            assert_eq!(stat.size, 16 * 1024 * 1024, "a part of it is visible");
+        }
+    }
+    store.put(large.clone()).await.unwrap();
+    assert_eq!(&store.get(large.key).await.unwrap(), large.body.bytes());
 }
 
 #[tokio::test]

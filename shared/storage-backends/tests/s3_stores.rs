@@ -43,8 +43,8 @@ fn make_bucket(endpoint: &str, bucket: &str) {
     let keys = Credentials::new(ACCESS_KEY_ID, SECRET_ACCESS_KEY, None, None, "test");
     let config = Builder::new().endpoint_url(endpoint).force_path_style(true).credentials_provider(keys);
     let client = Client::from_conf(config.region(Region::new("us-east-1")).build());
-    let make = client.create_bucket().bucket(bucket).send();
-    tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(make)).unwrap();
+    let make = async { drop(client.create_bucket().bucket(bucket).send().await.unwrap()) };
+    tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(make));
 }
 
 n2s_storage::conformance_cases!(open);

@@ -116,5 +116,5 @@ fn ceph(program: &str, dir: &Path) -> Command {
 fn run(command: &mut Command) {
     let output = command.output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{:?} failed:\n{text}", command.get_program());
+    assert!(output.status.success(), "{} failed:\n{text}", command.get_program().display());
 }

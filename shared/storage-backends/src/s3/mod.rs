@@ -60,8 +60,8 @@ struct Inner {
 }
 
 impl S3Store {
-    /// A store in the bucket of `options`. Sends nothing: each operation finds out whether the bucket is there. `Misconfigured` where
-    /// the options cannot work.
+    /// A store in the bucket of `options`. Sends nothing: each operation finds out whether the bucket is there.
+    /// Options that cannot work are refused.
     pub fn new(name: &str, options: S3Options) -> Result<Self, InvalidS3Options> {
         options.check()?;
         Ok(Self(Arc::new(Inner {
