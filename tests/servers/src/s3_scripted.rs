@@ -33,7 +33,7 @@ pub enum Reply {
     StallAfter(usize, String),
     /// Hangs up without an answer.
     HangUp,
-    /// Waits until this many requests wait, then answers 200 to all of them.
+    /// Waits until this many requests wait, and a while longer for any too many; then answers 200 to all of them.
     Together(usize),
 }
 
@@ -56,6 +56,9 @@ impl Reply {
         Self::Answer(200, vec![("etag", "\"tag\"".to_owned())], String::new())
     }
 }
+
+/// Turns of the runtime that [`Reply::Together`] waits for a request too many.
+const LINGER: u32 = 2_000;
 
 type Script = Box<dyn Fn(&Asked) -> Reply + Send + Sync>;
 
@@ -143,6 +146,10 @@ async fn converse(mut socket: TcpStream, script: Arc<Script>, seen: Arc<Seen>) {
         }
         Reply::Together(count) => {
             while seen.waiting_max.load(Ordering::SeqCst) < count {
+                tokio::task::yield_now().await;
+            }
+            // Turns, not time: on the one thread of a test each lets everybody else go on.
+            for _ in 0..LINGER {
                 tokio::task::yield_now().await;
             }
             answer(&mut socket, &seen, 200, &[], "").await;
