@@ -61,12 +61,13 @@ async fn the_prefix_is_where_objects_are_and_others_are_not_listed() {
 }
 
 #[tokio::test]
-async fn a_put_returns_the_etag_also_when_the_object_was_there() {
+async fn a_put_returns_key_and_etag_also_when_the_object_was_there() {
     let store = store(fresh_options());
     let first = store.put(put(b"x")).await.unwrap();
     assert_eq!(first.etag.as_deref(), Some("9dd4e461268c8034f5c8564e155c67a6"));
+    assert_eq!(first.key, Some(format!("site/a/{}", put(b"x").key)));
     assert_eq!(first.location, None, "it follows from the name");
-    assert_eq!(store.put(put(b"x")).await.unwrap().etag, first.etag);
+    assert_eq!(store.put(put(b"x")).await.unwrap(), first);
 }
 
 #[tokio::test]

@@ -2,8 +2,10 @@
 
 mod backend;
 mod push;
+mod s3;
 mod staging;
 
 pub use backend::{BackendConfig, BackendKind, RetryConfig};
 pub use push::PushConfig;
-pub use staging::StagingConfig;
+pub use s3::S3Config;
+pub use staging::{StagingConfig, StagingKind};

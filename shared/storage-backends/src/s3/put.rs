@@ -102,11 +102,12 @@ impl Inner {
     }
 
     async fn write_once(&self, request: Request) -> Result<Stored, Failure> {
+        let key = self.addresses.name(&request.key);
         let put = self
             .client
             .put_object()
             .bucket(&self.options.bucket)
-            .key(self.addresses.name(&request.key))
+            .key(&key)
             .set_if_none_match(request.if_absent.then(|| "*".to_owned()))
             .set_storage_class(request.storage_class)
             .set_checksum_crc32((request.proof == Proof::WrongCrc32).then(|| "AAAAAA==".to_owned()))
@@ -120,13 +121,14 @@ impl Inner {
             }
         };
         let answer = put.send().await.map_err(|error| Failure::of(&error))?;
-        Ok(stored(answer.e_tag(), answer.version_id()))
+        Ok(stored(key, answer.e_tag(), answer.version_id()))
     }
 }
 
 /// The acknowledgement. Servers without versions say `null` or nothing.
-pub(super) fn stored(etag: Option<&str>, version: Option<&str>) -> Stored {
+pub(super) fn stored(key: String, etag: Option<&str>, version: Option<&str>) -> Stored {
     Stored {
+        key: Some(key),
         location: None,
         etag: etag.map(|etag| etag.trim_matches('"').to_owned()),
         version: version.filter(|version| *version != "null").map(str::to_owned),

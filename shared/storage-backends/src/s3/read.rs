@@ -50,9 +50,10 @@ impl Inner {
 
     async fn read_once(&self, key: &ObjectKey, range: Option<Range<u64>>) -> Result<Read, Failure> {
         let header = range.as_ref().map(|range| format!("bytes={}-{}", range.start, range.end - 1));
-        let get = self.client.get_object().bucket(&self.options.bucket).key(self.addresses.name(key));
+        let name = self.addresses.name(key);
+        let get = self.client.get_object().bucket(&self.options.bucket).key(&name);
         let answer = get.set_range(header).send().await.map_err(|error| Failure::of(&error))?;
-        let stored = stored(answer.e_tag(), answer.version_id());
+        let stored = stored(name, answer.e_tag(), answer.version_id());
         // A server that does not know ranges sends everything.
         let ranged = answer.content_range().is_some();
         let bytes = collect(answer).await?;

@@ -46,7 +46,7 @@ fn by_code(code: &str) -> Option<(FailureKind, &'static str)> {
         ),
         "AccessDenied" | "AccountProblem" | "AllAccessDisabled" => (
             K::Denied,
-            "these credentials may not do this: they need GetObject, PutObject, DeleteObject and ListBucket",
+            "these credentials may not do this: they need GetObject, PutObject, DeleteObject and ListBucket (without the last, what is absent looks denied, too)",
         ),
         "InvalidAccessKeyId" => (K::Denied, "the server does not know this access_key_id"),
         "SignatureDoesNotMatch" => (K::Denied, "secret_access_key is not the one of this access_key_id"),
@@ -91,7 +91,7 @@ fn by_status(status: u16) -> (FailureKind, &'static str) {
         404 => (K::NotFound, ""),
         401 | 403 => (
             K::Denied,
-            "the server refuses these credentials; look at access_key_id, secret_access_key and what they may do",
+            "the server refuses these credentials; look at access_key_id, secret_access_key and what they may do (without ListBucket, what is absent looks denied, too)",
         ),
         301 | 307 => (K::Misconfigured, "region"),
         412 => (K::Corrupt, "the name is taken"),
