@@ -51,3 +51,63 @@ fn secret_in(name: &str, file: &Path) -> Result<SecretKey, AssemblyError> {
         secret => Ok(SecretKey::new(secret)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_setting_reaches_the_store() {
+        let text = |text: &str| Some(text.to_owned());
+        let s3 = S3Config {
+            bucket: "bucket".to_owned(),
+            region: "eu".to_owned(),
+            endpoint: text("http://host"),
+            path_style: Some(false),
+            prefix: "site".to_owned(),
+            access_key_id: text("me"),
+            public_url: text("http://cdn"),
+            pool_size: 3,
+            max_retries: 4,
+            storage_class: text("COLD"),
+            ..S3Config::default()
+        };
+        // Without `..`: an option that is new has to be thought of here.
+        let S3Options {
+            bucket,
+            region,
+            endpoint,
+            path_style,
+            prefix,
+            access_key_id,
+            secret_access_key,
+            public_url,
+            pool_size,
+            timeout_secs,
+            max_retries,
+            storage_class,
+        } = options("name", &s3, Duration::from_secs(5)).unwrap();
+        assert_eq!((bucket, region, prefix), (s3.bucket, s3.region, s3.prefix));
+        assert_eq!((endpoint, path_style, public_url), (s3.endpoint, s3.path_style, s3.public_url));
+        assert_eq!((access_key_id, secret_access_key), (s3.access_key_id, None));
+        assert_eq!((pool_size, timeout_secs, max_retries, storage_class), (3, 5, 4, s3.storage_class));
+    }
+
+    #[test]
+    fn the_defaults_are_the_stores() {
+        let s3 = S3Config { bucket: "bucket".to_owned(), ..S3Config::default() };
+        let ours = options("name", &s3, Duration::from_secs(S3Config::TIMEOUT_SECS)).unwrap();
+        assert_eq!(format!("{ours:?}"), format!("{:?}", S3Options::new("bucket")));
+    }
+
+    #[test]
+    fn a_secret_is_read_from_its_file_without_the_newline() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("secret");
+        std::fs::write(&file, "hush\n").unwrap();
+        assert_eq!(secret_in("name", &file).unwrap(), SecretKey::new("hush"));
+        std::fs::write(&file, " \n").unwrap();
+        let error = secret_in("name", &file).unwrap_err();
+        assert!(error.to_string().contains("secret") && error.to_string().contains("'name'"), "{error}");
+    }
+}

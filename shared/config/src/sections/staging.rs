@@ -22,7 +22,8 @@ pub enum StagingKind {
 section! {
     /// Where sealed blobs wait for the stores.
     StagingConfig at "staging" with s3: S3Config {
-        /// What staging is. A bucket serves workers on several machines that share no disk; its settings are those of `kind = "s3"` below.
+        /// What staging is. A bucket serves workers on several machines that share no disk; its settings are those of `kind = "s3"` below, with a
+        /// `prefix` for this catalog alone: what no row of it names is deleted after a day.
         kind: StagingKind = StagingKind::Local,
         /// The directory that holds `staging/`. The home unless set. On the same file system as a local store, blobs are linked
         /// into it instead of written twice.
