@@ -27,7 +27,7 @@ demo: build ## Push, look, pull back and compare, in a home of its own
 test: deps test-binaries ## Run every test
 	tests/run.sh
 
-test-stores: ## The stores' suites against servers that have to be fetched first (Ceph RGW)
+test-stores: ## The stores' suites against servers that have to be fetched first (Ceph RGW, Garage)
 	@tests/stores.sh
 
 test-binaries:

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The stores' suites against servers nobody here wrote. What is missing is installed as root with apt, else named; nothing is skipped.
+# The stores' suites against servers nobody here wrote. What is missing is installed as root with apt, or built; nothing is skipped.
 set -euo pipefail
+cd "$(dirname "$0")/.."
 
 if ! command -v radosgw >/dev/null; then
     packages=(radosgw ceph-mon ceph-osd ceph-mgr)
@@ -11,5 +12,9 @@ if ! command -v radosgw >/dev/null; then
         exit 1
     fi
 fi
-# One process for all cases: the cluster is started once.
+if [ ! -x target/tools/bin/garage ]; then
+    echo "Building Garage, which no distribution has: once, a quarter of an hour." >&2
+    ${CARGO:-cargo} install garage --version 2.5.0 --locked --root target/tools
+fi
+# One process for all cases: each server is started once.
 ${CARGO:-cargo} test --locked -p n2s-storage-backends --features stores --test s3_stores

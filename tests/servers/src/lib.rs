@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod daemon;
+pub mod garage;
 pub mod rgw;
 #[cfg(feature = "s3")]
 pub mod s3;

@@ -46,7 +46,8 @@ fn by_code(code: &str) -> Option<(FailureKind, &'static str)> {
         ),
         "AccessDenied" | "AccountProblem" | "AllAccessDisabled" => (
             K::Denied,
-            "these credentials may not do this: they need GetObject, PutObject, DeleteObject and ListBucket (without the last, what is absent looks denied, too)",
+            // Some servers (Garage) have this one code for wrong keys, too, and tell them apart in the message alone.
+            "these credentials may not do this: they need GetObject, PutObject, DeleteObject and ListBucket (without the last, what is absent looks denied, too); some servers say so of a wrong access_key_id or secret_access_key",
         ),
         "InvalidAccessKeyId" => (K::Denied, "the server does not know this access_key_id"),
         "SignatureDoesNotMatch" => (K::Denied, "secret_access_key is not the one of this access_key_id"),
