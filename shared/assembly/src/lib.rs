@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod backend;
+mod bucket;
 mod engine;
 mod error;
 mod home;
@@ -8,7 +9,7 @@ mod node;
 mod push_lock;
 mod queue;
 
-pub use backend::{add_local_backend, default_store_path};
+pub use backend::{add_local_backend, add_s3_backend, check_stores, default_store_path};
 pub use engine::{Engine, EngineRole};
 pub use error::AssemblyError;
 pub use home::Home;
