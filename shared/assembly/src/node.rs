@@ -6,8 +6,9 @@ use std::sync::Arc;
 use n2s_catalog::{Backends as _, Catalog, VaultObjects, Vaults as _};
 use n2s_catalog_sqlite::SqliteCatalog;
 use n2s_config::Config;
-use n2s_domain::{BackendId, Clock, Entropy, SystemClock, SystemEntropy};
+use n2s_domain::{BackendId, Clock, Entropy, SystemEntropy};
 use n2s_envelope::Vault;
+use n2s_failpoints::{Point, failpoint};
 use n2s_intake::{Intake, IntakeDeps, Stores};
 use n2s_queue::Bell;
 use n2s_storage::Staging;
@@ -60,6 +61,7 @@ impl Node {
         let making = lock_making(&home)?;
         let configured = configured.filter(|config| !config.backends.is_empty()).or(load(&home)?);
         let (vault, made_vault) = open_vault(&home)?;
+        failpoint(Point::HomeVault);
         let config = match configured {
             Some(config) if !config.backends.is_empty() => config,
             _ => {
@@ -68,8 +70,9 @@ impl Node {
                 Config::load(&home.config())?
             }
         };
+        failpoint(Point::HomeStores);
         let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) =
-            (Arc::new(SystemClock), Arc::new(SystemEntropy));
+            (n2s_failpoints::clock(), Arc::new(SystemEntropy));
         let catalog = SqliteCatalog::open(&home.catalog(), Arc::clone(&clock), Arc::clone(&entropy)).await?;
         let objects =
             VaultObjects { vault: vault.id(), marker: vault.marker(), epochs: vault.wrapped_epochs() };

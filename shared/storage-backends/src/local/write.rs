@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
+use n2s_failpoints::{Point, failpoint};
 use n2s_storage::{Put, StorageError, Stored};
 
 use super::Inner;
@@ -55,6 +56,7 @@ fn by(
     puts: &[Put],
     way: fn(&Inner, &[Put], &Volume<'_>) -> Vec<Stage>,
 ) -> Vec<Result<Stored, StorageError>> {
+    n2s_failpoints::put(&inner.name, puts.iter().map(|put| put.key.as_str()));
     let stages: Vec<_> = match Volume::open(inner) {
         Ok(volume) => {
             let share = volume.batch_max().min(puts.len()).max(1);
@@ -62,6 +64,9 @@ fn by(
         }
         Err(error) => puts.iter().map(|_| Stage::Failed(copy(&error))).collect(),
     };
+    let durable = puts.iter().zip(&stages).filter(|(_, stage)| matches!(stage, Stage::Present));
+    n2s_failpoints::stored(&inner.name, durable.map(|(put, _)| put.key.as_str()));
+    failpoint(Point::LocalDurable);
     let answer = |(put, stage): (&Put, Stage)| match stage {
         Stage::Failed(error) => Err(inner.error("store", Some(&put.key), error)),
         Stage::Present | Stage::Written { .. } => Ok(Stored::default()),
@@ -77,9 +82,11 @@ fn go_through(inner: &Inner, puts: &[Put], volume: &Volume<'_>) -> Vec<Stage> {
         let one = |put: &Put| write_one(inner, &lane, put, together).unwrap_or_else(Stage::Failed);
         part.iter().map(one).collect()
     });
+    failpoint(Point::LocalWritten);
     if let Err(error) = sync_files(inner, volume, &stages) {
         fail(inner, &mut stages, |stage| matches!(stage, Stage::Written { .. }), &error);
     }
+    failpoint(Point::LocalSynced);
     for (put, stage) in puts.iter().zip(&mut stages) {
         if let Stage::Written { temp, overwrite, .. } = stage {
             *stage = match place(inner, temp, put, *overwrite) {
@@ -106,6 +113,7 @@ fn go_straight(inner: &Inner, puts: &[Put], volume: &Volume<'_>) -> Vec<Stage> {
     let together = volume.syncs_together(puts.len());
     let one = |put: &Put| write_in_place(inner, put, together).unwrap_or_else(Stage::Failed);
     let mut stages = write_all(puts, |part| part.iter().map(one).collect());
+    failpoint(Point::StagingWritten);
     let written = |stage: &Stage| matches!(stage, Stage::Written { .. });
     let synced = sync_files(inner, volume, &stages);
     // The sync of the whole has the names, too.
