@@ -132,6 +132,8 @@ points! {
     SweeperFreed = "sweeper.freed",
     /// A step of an undo is done; more may follow.
     UndoStep = "catalog.undo",
+    /// The target has a marker that says nothing yet.
+    PullMarking = "pull.marking",
     /// The target has its marker; nothing is restored.
     PullBegun = "pull.begun",
     /// A draft is written, under a temporary name.
