@@ -18,6 +18,7 @@ use tempfile::TempDir;
 #[derive(Debug)]
 pub struct World {
     dir: TempDir,
+    binary: &'static str,
 }
 
 /// How a command ended.
@@ -70,7 +71,18 @@ impl Default for World {
 impl World {
     /// An empty world with a source directory.
     pub fn new() -> Self {
-        let world = Self { dir: tempfile::tempdir().unwrap() };
+        Self::of("n2s", tempfile::tempdir())
+    }
+
+    /// The same with the binary that can be killed between two steps, which notes what it does in `failpoints.log`. In memory where
+    /// that is possible: a kill leaves what the kernel has, and hundreds of them do not wait for a disk.
+    pub fn armed() -> Self {
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        Self::of("n2s-failpoints", dir)
+    }
+
+    fn of(binary: &'static str, dir: std::io::Result<TempDir>) -> Self {
+        let world = Self { dir: dir.unwrap(), binary };
         std::fs::create_dir(world.path("src")).unwrap();
         world
     }
@@ -99,11 +111,12 @@ impl World {
 
     /// The binary, set up for this world.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = Command::new(binary_named(self.binary));
         command
             .args(args)
             .current_dir(self.dir.path())
             .env("N2S_HOME", self.path("home"))
+            .env("N2S_FAILPOINT_LOG", self.path("failpoints.log"))
             .env_remove("N2S_CONFIG");
         command
     }
@@ -170,14 +183,19 @@ pub fn until(what: &str, mut so: impl FnMut() -> bool) {
 
 /// The binary beside the test's own executable.
 pub fn binary() -> PathBuf {
+    binary_named("n2s")
+}
+
+/// One of the binaries beside the test's own executable.
+pub fn binary_named(name: &str) -> PathBuf {
     let mut dir = std::env::current_exe().unwrap();
     while dir.pop() {
-        let candidate = dir.join("n2s");
+        let candidate = dir.join(name);
         if candidate.is_file() {
             return candidate;
         }
     }
-    panic!("the binary is not built; run `make test`, or `cargo build -p n2s` first");
+    panic!("{name} is not built; run `make test`, or `make test-binaries` first");
 }
 
 /// Every file below a directory; none when it is not there.
