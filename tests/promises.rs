@@ -48,6 +48,7 @@ const REQUIRED: &[&str] = &[
     "C-kill",
     "C-kill-holder",
     "C-kill-committed",
+    "C-clock",
     "C-disk-full",
     "C-backend-gone",
     "C-backend-empty",
