@@ -31,8 +31,8 @@ test-binaries:
 	$(CARGO) build --locked -p n2s
 	$(CARGO) build --locked -p n2s --features failpoints --bin n2s-failpoints
 
-kills: deps test-binaries ## Kill at every hit of every failpoint
-	N2S_KILLS_ALL=1 $(CARGO) test --locked -p n2s-tests --test kills
+kills: deps test-binaries ## Kill at every hit of every failpoint, and in 300 rounds at random
+	N2S_KILLS_ALL=1 N2S_KILLS=300 $(CARGO) test --locked -p n2s-tests --test kills
 
 lint: ## Formatting and clippy, warnings denied; each package by itself
 	$(CARGO) fmt --all --check
