@@ -2,10 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::process::Child;
-use std::time::{Duration, Instant};
 
-use n2s_tests::{assert_same, files};
+use n2s_tests::{Running, assert_same, files, until};
 
 use crate::facts::Facts;
 use crate::stage::{Stage, Wreck};
@@ -63,24 +61,11 @@ pub fn staging_empties(stage: &Stage) {
     places.extend(["local", "one", "two"].map(|store| stage.place(store).join("tmp")));
     let left = || places.iter().flat_map(|dir| files(dir)).next();
     if left().is_some() {
-        let mut up = world.command(&["up"]);
-        let mut up = Running(up.env("N2S_CLOCK_OFFSET_SECS", "90000").spawn().unwrap());
-        let start = Instant::now();
-        while let Some(path) = left() {
-            assert!(start.elapsed() < Duration::from_mins(1), "{} stays", path.display());
-            assert!(up.0.try_wait().unwrap().is_none(), "`n2s up` ended");
-            std::thread::yield_now();
-        }
+        let mut up = world.command(&["--quiet", "up"]);
+        let _up = Running::spawn(up.env("N2S_CLOCK_OFFSET_SECS", "90000"));
+        until("an empty staging", || left().is_none());
     }
+    let rests = files(&world.path("home")).into_iter().find(|path| path.to_string_lossy().contains(".new"));
+    assert_eq!(rests, None, "left under a temporary name");
     assert_eq!(world.json(&["audit"])["drifts"], serde_json::json!([]));
-}
-
-/// A process that ends with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }

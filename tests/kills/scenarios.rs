@@ -15,6 +15,8 @@ pub struct Scenario {
     pub args: &'static [&'static str],
     /// Points that only this scenario reaches, or where it differs; empty for all that it reaches.
     pub points: &'static [Point],
+    /// Whether the kill comes in the middle of a point's hits, rather than at the first.
+    pub late: bool,
 }
 
 const PUSH: &[&str] = &["push", "--project", "p", "--dataset", "d", "src"];
@@ -22,18 +24,20 @@ const TAKE_OVER: &[&str] = &["push", "--project", "p", "--dataset", "d", "--take
 const PULL: &[&str] = &["pull", "--project", "p", "--dataset", "d", "--target", "out"];
 
 /// The very first command: vault, store, catalog and version 1 come into being.
-pub const FIRST_PUSH: Scenario = Scenario { prepare: tree, args: PUSH, points: &[] };
+pub const FIRST_PUSH: Scenario = Scenario { prepare: tree, args: PUSH, points: &[], late: false };
 /// A second version, on two stores.
-pub const SECOND_PUSH: Scenario = Scenario { prepare: two_versions, args: PUSH, points: &[] };
+pub const SECOND_PUSH: Scenario = Scenario { prepare: two_versions, args: PUSH, points: &[], late: true };
 /// A pull of everything.
-pub const A_PULL: Scenario = Scenario { prepare: one_version, args: PULL, points: &[] };
+pub const A_PULL: Scenario = Scenario { prepare: one_version, args: PULL, points: &[], late: true };
 /// A new sealing epoch.
-pub const ROTATION: Scenario = Scenario { prepare: two_versions, args: &["keys", "rotate"], points: &[] };
+pub const ROTATION: Scenario =
+    Scenario { prepare: two_versions, args: &["keys", "rotate"], points: &[], late: false };
 /// A push that undoes another's.
 pub const TAKING_OVER: Scenario = Scenario {
     prepare: half_a_push,
     args: TAKE_OVER,
     points: &[Point::PushOpened, Point::UndoStep, Point::ClientOpened, Point::EntriesRecorded],
+    late: false,
 };
 /// Those that run to their end when nothing is killed.
 pub const ALL: &[Scenario] = &[FIRST_PUSH, SECOND_PUSH, A_PULL, ROTATION, TAKING_OVER];
@@ -41,9 +45,10 @@ pub const ALL: &[Scenario] = &[FIRST_PUSH, SECOND_PUSH, A_PULL, ROTATION, TAKING
 /// What is killed in `n2s up`, which never ends by itself.
 pub const SWEEPING: &[Point] = &[Point::SweeperFreeing, Point::SweeperFreed];
 /// Staging above its mark, and one store that has what is staged.
-pub const FULL_STAGING: Scenario = Scenario { prepare: full_staging, args: PUSH, points: SWEEPING };
+pub const FULL_STAGING: Scenario =
+    Scenario { prepare: full_staging, args: PUSH, points: SWEEPING, late: false };
 /// A day after a kill that left staged objects without a row.
-pub const ORPHANS: Scenario = Scenario { prepare: orphans, args: PUSH, points: SWEEPING };
+pub const ORPHANS: Scenario = Scenario { prepare: orphans, args: PUSH, points: SWEEPING, late: false };
 
 fn tree(stage: &Stage) {
     let world = &stage.world;
