@@ -132,6 +132,12 @@ points! {
     SweeperFreed = "sweeper.freed",
     /// A step of an undo is done; more may follow.
     UndoStep = "catalog.undo",
+    /// A store that joins a dataset has its row for the latest version.
+    SyncBegun = "catalog.sync-begun",
+    /// Placements of some of the version's blobs are recorded for it.
+    SyncStep = "catalog.sync-step",
+    /// All of them are.
+    SyncEnded = "catalog.sync-ended",
     /// The target has a marker that says nothing yet.
     PullMarking = "pull.marking",
     /// The target has its marker; nothing is restored.
