@@ -41,6 +41,15 @@ pub fn nothing_lost(stage: &mut Stage, wreck: &Wreck) -> Facts {
     now
 }
 
+/// What is recorded for one store is recorded for the other.
+pub fn both_stores_have_everything(stage: &mut Stage) {
+    let facts = stage.facts();
+    let on = |name: &str| -> BTreeSet<_> {
+        facts.completed.iter().filter(|(store, ..)| store == name).map(|(_, key, _)| key.clone()).collect()
+    };
+    assert_eq!(on("one"), on("two"));
+}
+
 /// Each version comes back: version 1 is `v1` where there is one, every other is `src`.
 pub fn versions_come_back(stage: &Stage, facts: &Facts) {
     let world = &stage.world;

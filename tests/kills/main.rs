@@ -80,6 +80,7 @@ fn mend(stage: &mut Stage, scenario: &Scenario, power: bool) {
     invariants::nothing_uploaded_twice(stage, &wreck);
     match scenario.args[0] {
         "keys" => drop(stage.world.push(&[]).code(0)),
+        "backends" => invariants::both_stores_have_everything(stage),
         "pull" => n2s_tests::assert_same(&stage.world.path("src"), &stage.world.path("out")),
         _ => {}
     }
@@ -123,6 +124,11 @@ fn killed_anywhere_in_a_rotation_of_keys() {
 #[test]
 fn killed_in_taking_a_push_over() {
     sweep(&scenarios::TAKING_OVER);
+}
+
+#[test]
+fn killed_anywhere_in_a_sync() {
+    sweep(&scenarios::SYNCING);
 }
 
 #[test]

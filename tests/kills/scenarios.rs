@@ -39,8 +39,26 @@ pub const TAKING_OVER: Scenario = Scenario {
     points: &[Point::PushOpened, Point::UndoStep, Point::ClientOpened, Point::EntriesRecorded],
     late: false,
 };
+/// A store that joins later is made whole.
+pub const SYNCING: Scenario = Scenario {
+    prepare: another_store,
+    args: &["backends", "sync", "two"],
+    points: &[
+        Point::CatalogCommitting,
+        Point::Marked,
+        Point::Claimed,
+        Point::Answered,
+        Point::HeaderPut,
+        Point::Finished,
+        Point::Folded,
+        Point::SyncBegun,
+        Point::SyncStep,
+        Point::SyncEnded,
+    ],
+    late: true,
+};
 /// Those that run to their end when nothing is killed.
-pub const ALL: &[Scenario] = &[FIRST_PUSH, SECOND_PUSH, A_PULL, ROTATION, TAKING_OVER];
+pub const ALL: &[Scenario] = &[FIRST_PUSH, SECOND_PUSH, A_PULL, ROTATION, TAKING_OVER, SYNCING];
 
 /// What is killed in `n2s up`, which never ends by itself.
 pub const SWEEPING: &[Point] = &[Point::SweeperFreeing, Point::SweeperFreed];
@@ -61,20 +79,33 @@ fn tree(stage: &Stage) {
     stage.snapshot();
 }
 
+fn add_store(world: &World, name: &str) {
+    world.n2s(&["backends", "add", name, "--path", world.path(name).to_str().unwrap()]).code(0);
+}
+
 fn one_version(stage: &Stage) {
-    let world = &stage.world;
-    for name in ["one", "two"] {
-        world.n2s(&["backends", "add", name, "--path", world.path(name).to_str().unwrap()]).code(0);
+    add_store(&stage.world, "one");
+    add_store(&stage.world, "two");
+    push_first(&stage.world);
+    if !stage.world.path("snapshot").exists() {
+        stage.snapshot();
     }
+}
+
+fn another_store(stage: &Stage) {
+    add_store(&stage.world, "one");
+    push_first(&stage.world);
+    add_store(&stage.world, "two");
+    stage.snapshot();
+}
+
+fn push_first(world: &World) {
     for n in 0..12 {
         world.write(&format!("src/{}/file-{n}", n % 3), format!("content {} ", n / 2).repeat(50 * n));
     }
     world.push(&[]).code(0);
     let copied = Command::new("cp").arg("-a").arg(world.path("src")).arg(world.path("v1")).status();
     assert!(copied.unwrap().success());
-    if !world.path("snapshot").exists() {
-        stage.snapshot();
-    }
 }
 
 fn changed(world: &World) {
