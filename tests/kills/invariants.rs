@@ -19,6 +19,25 @@ pub fn completed_means_readable(stage: &Stage, facts: &Facts) {
     }
 }
 
+/// A header on a store means that all of its version can be restored from there: every blob, and the body.
+pub fn a_header_means_the_whole_version(stage: &Stage, facts: &Facts) {
+    for store in ["local", "one", "two"] {
+        let root = stage.place(store);
+        let headers = files(&root.join("archives"));
+        for header in headers.iter().filter(|path| path.ends_with("manifest-header.json")) {
+            let archive = header.parent().unwrap();
+            assert!(
+                archive.join("manifest-body.json").exists(),
+                "a header without its body: {}",
+                header.display()
+            );
+            let archive = archive.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+            let found = facts.whole.contains(&(store.to_owned(), archive));
+            assert!(found, "a header before its blobs: {}", header.display());
+        }
+    }
+}
+
 /// Nothing that was recorded as stored before the kill was given to its store again.
 pub fn nothing_uploaded_twice(stage: &Stage, wreck: &Wreck) {
     let done: BTreeSet<_> =

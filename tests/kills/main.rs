@@ -69,6 +69,7 @@ fn mend(stage: &mut Stage, scenario: &Scenario, power: bool) {
     }
     let wreck = stage.wreck();
     invariants::completed_means_readable(stage, &wreck.facts);
+    invariants::a_header_means_the_whole_version(stage, &wreck.facts);
     let ended = stage.run(scenario.args, &[]).unwrap();
     if ended.code == 2 && stage.log().contains("fired pull.ended") {
         // All is restored but the times of the root, and nothing tells the target from anybody's directory.
