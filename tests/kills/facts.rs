@@ -52,7 +52,7 @@ impl Reader {
         if !world.path("home/catalog.db").exists() {
             return Facts::default();
         }
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir_in(world.path(".")).unwrap();
         for name in ["catalog.db", "catalog.db-wal"] {
             let from = world.path("home").join(name);
             if from.exists() {
