@@ -41,6 +41,7 @@ const REQUIRED: &[&str] = &[
     "C-unreadable",
     "C-unreadable-directory",
     "C-moving",
+    "C-torn",
     "C-empty-source",
     "C-two-paths",
     "C-processes",

@@ -24,6 +24,13 @@ impl Running {
         self.0.as_mut().unwrap()
     }
 
+    /// Whether it has this file open.
+    pub fn has_open(&mut self, path: &Path) -> bool {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.child().id())).unwrap();
+        // Some are closed again by the time they are looked at.
+        open.flatten().any(|fd| fs::read_link(fd.path()).is_ok_and(|to| to == path))
+    }
+
     /// The next line of standard error; `None` at its end.
     pub fn line(&mut self) -> Option<String> {
         let stderr = self.child().stderr.as_mut().expect("it was started with a pipe");
@@ -39,8 +46,9 @@ impl Running {
         None
     }
 
-    /// Waits for its end.
+    /// Waits for its end, which must come by itself.
     pub fn wait(mut self) -> Ended {
+        until("the end of a process", || self.child().try_wait().unwrap().is_some());
         self.0.take().unwrap().wait_with_output().unwrap().into()
     }
 

@@ -154,6 +154,18 @@ impl World {
         Running::spawn(self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()))
     }
 
+    /// The rows that a query of the home's catalog gives, asked without n2s.
+    #[track_caller]
+    pub fn rows(&self, sql: &str) -> Value {
+        let script = "import json, sqlite3, sys\n\
+            db = sqlite3.connect('file:' + sys.argv[1] + '?mode=ro', uri=True)\n\
+            print(json.dumps(db.execute(sys.argv[2]).fetchall()))";
+        let mut python = Command::new("python3");
+        let output = python.args(["-c", script]).arg(self.path("home/catalog.db")).arg(sql).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
     /// Asserts that no counter of the catalog has drifted, and that no blob waits in staging. What a kill left there without
     /// a row is an orphan, which the sweeper removes after its grace period.
     #[track_caller]
