@@ -181,7 +181,7 @@ fn entry_of(shared: &Shared, file: &SmallFile) -> Seen {
     let content = Content::File { size, hash: file.hash, chunks };
     let link_group = file.stat.link_group();
     let entry = FileEntry { path: file.path.clone(), meta: file.stat.meta, content, link_group };
-    let trusted = if file.moved { None } else { read::trust(&file.stat, shared.clock.now()) };
+    let trusted = read::trust(&file.stat, file.moved, shared.clock.now());
     Seen { entry, trusted }
 }
 

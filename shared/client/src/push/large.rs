@@ -57,7 +57,7 @@ pub(super) async fn send(
         done.problems.push(Problem { path: path.clone(), what, serious: true });
     }
     let content = Content::File { size, hash, chunks: refs };
-    let trusted = if still { read::trust(&after, shared.clock.now()) } else { None };
+    let trusted = read::trust(&after, !still, shared.clock.now());
     Ok(Seen { trusted, entry: FileEntry { path, meta: after.meta, content, link_group: after.link_group() } })
 }
 

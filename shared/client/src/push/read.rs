@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use n2s_domain::limits::BLOB_BYTES_MAX;
@@ -14,6 +15,9 @@ const TRIES: u32 = 3;
 /// A ctime this close to the moment of reading may be shared by a later write: file systems stamp with a coarse clock. And they
 /// stamp a write when it begins: its bytes may still be on their way.
 const RACY_MICROS: i64 = 50_000;
+const MOMENT: Duration = Duration::from_micros(RACY_MICROS.unsigned_abs());
+/// Moments that the holder of a lease gets, five seconds in all.
+const LEASE_TRIES: u32 = 100;
 
 /// What came of reading a file.
 #[derive(Debug)]
@@ -41,7 +45,7 @@ pub(super) struct Opened {
 pub(super) fn read(root: &Root, path: &RelPath, clock: &dyn Clock) -> io::Result<Outcome> {
     let mut tries = 1;
     loop {
-        let mut file = match root.open_file(path) {
+        let mut file = match open(root, path) {
             Ok(file) => File::from(file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Outcome::Vanished),
             Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
@@ -55,7 +59,7 @@ pub(super) fn read(root: &Root, path: &RelPath, clock: &dyn Clock) -> io::Result
         }
         let fresh = is_fresh(&before, clock.now());
         if fresh && tries < TRIES {
-            std::thread::sleep(Duration::from_micros(RACY_MICROS.unsigned_abs()));
+            std::thread::sleep(MOMENT);
             tries += 1;
             continue;
         }
@@ -73,14 +77,27 @@ pub(super) fn read(root: &Root, path: &RelPath, clock: &dyn Clock) -> io::Result
     }
 }
 
+/// Opens a file. A lease on it, as file servers take, is asked back by the first try; its holder has a moment to give it up.
+fn open(root: &Root, path: &RelPath) -> io::Result<OwnedFd> {
+    for _ in 0..LEASE_TRIES {
+        match root.open_file(path) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(MOMENT),
+            opened => return opened,
+        }
+    }
+    root.open_file(path)
+}
+
 /// An open file's state.
 pub(super) fn stat(file: &File) -> io::Result<Stat> {
     Ok(rustix::fs::fstat(file)?.into())
 }
 
-/// What the cache may trust of a file read at `now`: nothing when it changed so recently that it could change again unseen.
-pub(super) fn trust(stat: &Stat, now: Timestamp) -> Option<Identity> {
-    (ctime_micros(stat).saturating_add(RACY_MICROS) < now.as_micros()).then_some(stat.identity)
+/// What the cache may trust of a file read at `now`: nothing when it moved meanwhile, whatever it looked like at the end, or
+/// changed so recently that it could change again unseen.
+pub(super) fn trust(stat: &Stat, moved: bool, now: Timestamp) -> Option<Identity> {
+    let old = ctime_micros(stat).saturating_add(RACY_MICROS) < now.as_micros();
+    (old && !moved).then_some(stat.identity)
 }
 
 /// Whether it changed a moment before `now`. A ctime further ahead is another machine's clock: waiting would not help.
@@ -137,7 +154,9 @@ mod tests {
         std::fs::write(&path, b"abc").unwrap();
         let stat = stat(&File::open(&path).unwrap()).unwrap();
         let changed = stat.identity.ctime.secs * 1_000_000;
-        assert_eq!(trust(&stat, Timestamp::from_micros(changed)), None);
-        assert_eq!(trust(&stat, Timestamp::from_micros(changed + 2_000_000)), Some(stat.identity));
+        let (then, later) = (Timestamp::from_micros(changed), Timestamp::from_micros(changed + 2_000_000));
+        assert_eq!(trust(&stat, false, then), None);
+        assert_eq!(trust(&stat, false, later), Some(stat.identity));
+        assert_eq!(trust(&stat, true, later), None, "what moved while it was read would never be read again");
     }
 }
