@@ -40,6 +40,7 @@ const REQUIRED: &[&str] = &[
     "C-special",
     "C-unreadable",
     "C-unreadable-directory",
+    "C-leased",
     "C-moving",
     "C-torn",
     "C-empty-source",

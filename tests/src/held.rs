@@ -121,8 +121,13 @@ pub struct HeldStore {
 }
 
 impl HeldStore {
-    /// Holds the initialised store in this directory of the world.
+    /// Holds the initialised store in this directory of the world, and lets nobody lose patience with it.
     pub fn new(world: &World, store: &str) -> Self {
+        let config = world.path("home/config.toml");
+        let text = fs::read_to_string(&config).unwrap();
+        let path = format!("path = \"{}\"", world.path(store).display());
+        assert!(text.contains(&path), "no store lies at {path} in {text}");
+        fs::write(&config, text.replace(&path, &format!("{path}\ntimeout_secs = 3000"))).unwrap();
         let (marker, aside) = (world.path(store).join("n2s.json"), world.path("marker-aside"));
         fs::rename(&marker, &aside).unwrap();
         make_fifo(&marker);
