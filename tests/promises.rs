@@ -87,6 +87,7 @@ const REQUIRED: &[&str] = &[
     "C-config",
     "C-flags",
     "C-other-stores",
+    "C-copies",
     "C-no-home",
 ];
 
