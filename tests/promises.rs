@@ -40,7 +40,9 @@ const REQUIRED: &[&str] = &[
     "C-special",
     "C-unreadable",
     "C-unreadable-directory",
+    "C-leased",
     "C-moving",
+    "C-torn",
     "C-empty-source",
     "C-two-paths",
     "C-processes",
@@ -85,6 +87,7 @@ const REQUIRED: &[&str] = &[
     "C-config",
     "C-flags",
     "C-other-stores",
+    "C-copies",
     "C-no-home",
 ];
 

@@ -154,6 +154,10 @@ async fn write(
 /// which changeset, came to no end there.
 fn prepare(target: &Path, version: &VersionRef, force: bool) -> Result<Option<ChangesetId>, PullError> {
     let io = |source| PullError::Io { path: target.to_owned(), source };
+    if std::fs::metadata(target).is_ok_and(|found| !found.is_dir()) {
+        let what = "it is no directory; choose one, or a path where nothing is yet";
+        return Err(io(io::Error::new(io::ErrorKind::NotADirectory, what)));
+    }
     std::fs::create_dir_all(target).map_err(io)?;
     let marker = target.join(MARKER);
     let died = marked(&marker);
