@@ -3,6 +3,8 @@
 
 mod daemon;
 mod rabbitmq;
+mod rabbitmq_cluster;
 
 pub use daemon::{Daemon, find, free_port};
 pub use rabbitmq::{RabbitMq, Vhost};
+pub use rabbitmq_cluster::RabbitCluster;
