@@ -31,7 +31,11 @@ fn with_queue(world: &World, broker: &RabbitMq, vhost: &Vhost) {
     let url = vhost.tls_url.replace("guest:guest@", "guest@");
     let (password, ca) = (world.path("password"), broker.ca());
     world.write("password", "guest\n");
-    let queue = format!("[queue]\nurl = {url:?}\npassword_file = {password:?}\ntls_ca = {ca:?}\n");
+    let queue = format!(
+        "[queue]\nurl = \"{url}\"\npassword_file = \"{}\"\ntls_ca = \"{}\"\n",
+        password.display(),
+        ca.display()
+    );
     world.write("home/config.toml", queue);
 }
 

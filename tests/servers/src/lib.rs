@@ -9,6 +9,8 @@ pub mod rgw;
 pub mod s3;
 #[cfg(feature = "s3")]
 pub mod s3_scripted;
+mod rabbitmq_cluster;
 
 pub use daemon::{Daemon, find, free_port};
 pub use rabbitmq::{RabbitMq, Vhost};
+pub use rabbitmq_cluster::RabbitCluster;
