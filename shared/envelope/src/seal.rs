@@ -154,3 +154,39 @@ impl Sealer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use n2s_domain::SeededEntropy;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Vault;
+
+    proptest! {
+        // n2s adds no padding yet; readers must take it off all the same.
+        #[test]
+        fn padding_is_taken_off_and_a_wrong_length_refused(
+            payload in proptest::collection::vec(any::<u8>(), 0..300), compressed: bool, padding in 0usize..200, wrong in 0u64..600
+        ) {
+            let vault = Vault::create(&SeededEntropy::new(1));
+            let sealer = vault.sealer().unwrap();
+            let body = if compressed { zstd::bulk::compress(&payload, 1).unwrap() } else { payload.clone() };
+            let metadata = |padding| Metadata {
+                content_hash: content_hash(&payload),
+                size: payload.len() as u64,
+                compression: if compressed { "zstd" } else { "none" }.to_owned(),
+                padding,
+                ..Metadata::blob("p".parse().unwrap(), "d".parse().unwrap())
+            };
+            let open = |said: u64| {
+                let object = sealer.encrypt(&metadata(said), &[&body[..], &vec![0; padding]].concat()).unwrap();
+                vault.opener().open(&object, &Expect::Anything)
+            };
+            prop_assert_eq!(&open(padding as u64).unwrap().payload[..], &payload[..]);
+            prop_assume!(wrong != padding as u64);
+            prop_assert!(open(wrong).is_err(), "padding of {} read as {}", padding, wrong);
+            prop_assert!(open(u64::MAX).is_err());
+        }
+    }
+}

@@ -118,7 +118,7 @@ impl Run<'_> {
             .map(|(at, put_)| put_.as_ref().map_or_else(|| remove(at), |contents| put(at, contents)))
             .collect();
         let answer = self.hand().record_entries(&lease, batch, &list).await;
-        self.touched(d);
+        self.touched_if(d, answer.is_ok());
         if repeat {
             return assert_eq!(answer.unwrap(), EntriesRecorded { jobs: 0, repeated: true });
         }
@@ -154,8 +154,13 @@ impl Run<'_> {
     }
 
     fn touched(&mut self, d: usize) {
+        self.touched_if(d, true);
+    }
+
+    /// Whatever is refused changes nothing, the lease's end included.
+    fn touched_if(&mut self, d: usize, done: bool) {
         if let Some(open) = &mut self.state.datasets[d].open {
-            open.lapsed = false;
+            open.lapsed &= !done;
         }
     }
 
@@ -266,7 +271,6 @@ impl Run<'_> {
         self.log.add(format!("commit {d}, {announced} batches"));
         let commit = self.w.commitment(announced);
         let answer = self.hand().commit_push(&lease, &commit).await;
-        self.touched(d);
         if announced != arrived {
             let said = matches!(answer, Err(CatalogError::BatchesMissing { arrived: a, .. }) if a == arrived);
             return assert!(said, "{answer:?}");
