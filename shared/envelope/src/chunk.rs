@@ -168,12 +168,12 @@ mod tests {
     #[test]
     fn insertions_anywhere_change_few_chunks_and_the_average_is_kept() {
         const MIB: usize = 1024 * 1024;
-        let bytes = random(96 * MIB);
+        let bytes = random(64 * MIB);
         let before = cut(&bytes, 9);
         let average = bytes.len() / before.len();
         assert!((CHUNK_BYTES_AVG / 2..CHUNK_BYTES_AVG * 2).contains(&average), "{average}");
         let known: std::collections::BTreeSet<_> = before.iter().map(|chunk| chunk.bytes.clone()).collect();
-        for place in [0, 1, 5 * MIB + 3, 31 * MIB, 64 * MIB + 77, bytes.len()] {
+        for place in [0, 5 * MIB + 3, 31 * MIB, bytes.len()] {
             let longer = [&bytes[..place], &b"inserted"[..], &bytes[place..]].concat();
             let after = cut(&longer, 9);
             let new = after.iter().filter(|chunk| !known.contains(&chunk.bytes)).count();
