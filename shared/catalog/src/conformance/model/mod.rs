@@ -34,7 +34,7 @@ pub async fn random_operations_agree_with_a_model(w: &World) {
     let number = |name: &str, default: u64| {
         std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
     };
-    let (seed, steps) = (number("N2S_MODEL_SEED", 0x6D6F_6465_6C00), number("N2S_MODEL_STEPS", 300));
+    let (seed, steps) = (number("N2S_MODEL_SEED", 0x6D6F_6465_6C00), number("N2S_MODEL_STEPS", 250));
     let mut run = Run::new(w, seed);
     for _ in 0..3 {
         for number in 0..steps {
@@ -70,6 +70,11 @@ impl<'w> Run<'w> {
 
     fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.rng.below(bound as u64)).unwrap()
+    }
+
+    /// One of a few contents; new ones come in as time goes by, so that there is always something to upload.
+    fn content(&mut self) -> u64 {
+        self.log.lines.len() as u64 / 4 % 900 + self.rng.below(20)
     }
 
     fn one_in(&mut self, n: u64) -> bool {

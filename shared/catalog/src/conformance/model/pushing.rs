@@ -147,7 +147,7 @@ impl Run<'_> {
         let change = |run: &mut Self| {
             let n = run.rng.below(10);
             let at = if n < 5 { format!("f{n}") } else { format!("f/{n}") };
-            let contents = (0..run.rng.below(4)).map(|_| run.rng.below(20)).collect();
+            let contents = (0..run.rng.below(4)).map(|_| run.content()).collect();
             (at, (run.rng.below(4) > 0).then_some(contents))
         };
         (0..=self.rng.below(3)).map(|_| change(self)).collect()
@@ -190,7 +190,7 @@ impl Run<'_> {
     pub(super) async fn send(&mut self, d: usize, contents: &[u64]) {
         let mut contents = contents.to_vec();
         if self.one_in(6) {
-            contents.push(self.rng.below(20));
+            contents.push(self.content());
         }
         let project = self.state.datasets[d].project;
         let mut blobs = Vec::new();
