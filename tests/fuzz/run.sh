@@ -16,6 +16,11 @@ export PATH=$tools/bin:$PATH
 options=(--fuzz-dir tests/fuzz --sanitizer none --target-dir target/fuzz)
 cargo fuzz build "${options[@]}"
 
+# In memory where there is such a place: some readers take files.
+N2S_FUZZ_SCRATCH=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d)
+export N2S_FUZZ_SCRATCH
+trap 'rm -rf "$N2S_FUZZ_SCRATCH"' EXIT
+
 for target in $(cargo fuzz list --fuzz-dir tests/fuzz); do
     corpus=target/fuzz/corpus/$target found=target/fuzz/found/$target log=target/fuzz/$target.log
     mkdir -p "$corpus" "$found"

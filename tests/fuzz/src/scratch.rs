@@ -1,14 +1,14 @@
-//! Files for readers that take paths, in memory where there is such a place.
+//! Files for readers that take paths.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// The process's own directory, private to it, and empty at first.
+/// The process's own directory, private to it, and empty at first. It is below `N2S_FUZZ_SCRATCH`, whose owner clears it away:
+/// libFuzzer ends a process without asking it.
 pub(crate) fn dir() -> PathBuf {
-    let memory = Path::new("/dev/shm");
-    let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    let parent = std::env::var_os("N2S_FUZZ_SCRATCH").map_or_else(std::env::temp_dir, PathBuf::from);
     let dir = parent.join(format!("n2s-fuzz-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&dir);
     std::fs::create_dir(&dir).expect("scratch space can be written");
