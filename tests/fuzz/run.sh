@@ -23,9 +23,12 @@ trap 'rm -rf "$N2S_FUZZ_SCRATCH"' EXIT
 
 for target in $(cargo fuzz list --fuzz-dir tests/fuzz); do
     corpus=target/fuzz/corpus/$target found=target/fuzz/found/$target log=target/fuzz/$target.log
+    words=()
+    [ ! -f "tests/fuzz/dictionaries/$target" ] || words=(-dict="tests/fuzz/dictionaries/$target")
     mkdir -p "$corpus" "$found"
     if ! cargo fuzz run "${options[@]}" "$target" "$corpus" "tests/fuzz/seeds/$target" -- \
-        -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 -artifact_prefix="$found/" >"$log" 2>&1
+        -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 -artifact_prefix="$found/" \
+        "${words[@]}" >"$log" 2>&1
     then
         grep -vE '^#[0-9]+' "$log" | tail -n 60 | cut -c -400 >&2
         echo "$target: FAILED. Its input is in $found; run it again with:" >&2
