@@ -4,12 +4,12 @@
 mod daemon;
 pub mod garage;
 mod rabbitmq;
+mod rabbitmq_cluster;
 pub mod rgw;
 #[cfg(feature = "s3")]
 pub mod s3;
 #[cfg(feature = "s3")]
 pub mod s3_scripted;
-mod rabbitmq_cluster;
 
 pub use daemon::{Daemon, find, free_port};
 pub use rabbitmq::{RabbitMq, Vhost};
