@@ -118,9 +118,7 @@ impl World {
 
     /// The binary, set up for this world.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(binary_named(self.binary));
-
-        self.set_up(Command::new(binary()), args)
+        self.set_up(Command::new(binary_named(self.binary)), args)
     }
 
     fn set_up(&self, mut command: Command, args: &[&str]) -> Command {
@@ -136,7 +134,7 @@ impl World {
     /// Runs the binary, for at most five minutes.
     pub fn n2s(&self, args: &[&str]) -> Ended {
         let mut bounded = Command::new("timeout");
-        bounded.arg("300").arg(binary());
+        bounded.arg("300").arg(binary_named(self.binary));
         self.set_up(bounded, args).output().unwrap().into()
     }
 
