@@ -2,6 +2,7 @@
 
 mod backend;
 mod bucket;
+mod check;
 mod engine;
 mod error;
 mod home;
@@ -9,10 +10,10 @@ mod node;
 mod push_lock;
 mod queue;
 
-pub use backend::{add_local_backend, add_s3_backend, check_stores, default_store_path};
+pub use backend::{add_local_backend, add_s3_backend, default_store_path};
+pub use check::check;
 pub use engine::{Engine, EngineRole};
 pub use error::AssemblyError;
 pub use home::Home;
 pub use node::Node;
 pub use push_lock::PushLock;
-pub use queue::check;

@@ -16,6 +16,7 @@ use n2s_storage::Staging;
 use n2s_worker::StoreDeps;
 
 use crate::backend;
+use crate::check::check;
 use crate::error::AssemblyError;
 use crate::home::Home;
 use crate::push_lock::lock_making;
@@ -61,8 +62,7 @@ impl Node {
     pub async fn open_or_make(home: Home) -> Result<Self, AssemblyError> {
         // A broken configuration is told before anything is made.
         let configured = load(&home)?;
-        configured.as_ref().map(|config| queue::broker(&config.queue)).transpose()?;
-        configured.iter().try_for_each(|config| backend::check_stores(&home, config))?;
+        configured.iter().try_for_each(|config| check(&home, config))?;
         home.make()?;
         // Two first commands at once make one vault, one store and one catalog.
         let making = lock_making(&home)?;
