@@ -28,6 +28,8 @@ pub(crate) struct RabbitConsumer {
     deliveries: lapin::Consumer,
     channel: lapin::Channel,
     orders: mpsc::UnboundedSender<Settle>,
+    /// When the last delivery came, or the queue was found empty.
+    heard: Instant,
     /// One share for each delivery that is not settled, and one here.
     held: Arc<()>,
     /// Received by a `next` that was dropped half-way; the following one returns it.
@@ -82,14 +84,16 @@ impl RabbitConsumer {
         let (settling, settled) = (Arc::clone(&session), channel.clone());
         tokio::spawn(async move { settle(&settling, &settled, receiver).await });
         let (backend, held, gathered) = (backend.clone(), Arc::new(()), Vec::new());
-        Ok(Self { session, backend, deliveries, channel, orders, held, gathered })
+        Ok(Self { session, backend, deliveries, channel, orders, heard: Instant::now(), held, gathered })
     }
 
     /// Waits for a delivery, however long it takes, as long as none is there to be had.
     async fn receive(&mut self) -> Result<lapin::message::Delivery, BrokerError> {
         loop {
-            let silence = self.session.options.silence;
-            if let Ok(received) = timeout(silence, receive(&self.session, &mut self.deliveries)).await {
+            let suspicious = self.heard + self.session.options.silence;
+            let received = timeout_at(suspicious, receive(&self.session, &mut self.deliveries)).await;
+            self.heard = Instant::now();
+            if let Ok(received) = received {
                 return received;
             }
             // What is held may fill the prefetch: then nothing comes, and rightly.
