@@ -193,9 +193,10 @@ async fn fire(tx: &mut Tx<'_>, changeset: i64, now: i64) -> Result<Option<Settle
         let progress = match col::<&str>(row, "manifest")? {
             "syncing" => StoreProgress::Waiting,
             _ if waiting > 0 => StoreProgress::Waiting,
+            // Before the manifest: where it is completed, a copy was found damaged later and could not be replaced.
+            _ if failed > 0 => StoreProgress::Broken,
             "completed" => StoreProgress::Whole,
             "failed" | "blocked" => StoreProgress::Broken,
-            _ if failed > 0 => StoreProgress::Broken,
             _ => StoreProgress::Waiting,
         };
         stores.push(progress);
@@ -206,11 +207,13 @@ async fn fire(tx: &mut Tx<'_>, changeset: i64, now: i64) -> Result<Option<Settle
             wake_stuck_children(tx, changeset, col(row, "backend_id")?).await?;
         }
     }
-    let row = sqlx::query("SELECT uuid, status, generation, min_copies FROM changesets WHERE id = ?");
+    let row =
+        sqlx::query("SELECT uuid, status, generation, min_copies, completed_at FROM changesets WHERE id = ?");
     let row = row.bind(changeset).fetch_one(&mut **tx).await?;
     let min_copies = usize::try_from(col::<i64>(&row, "min_copies")?).unwrap_or(usize::MAX);
     let status = settle(&stores, min_copies);
-    if status == ChangesetStatus::Pushing || status.as_str() == col::<&str>(&row, "status")? {
+    let settled = col::<Option<i64>>(&row, "completed_at")?.is_some();
+    if status == ChangesetStatus::Pushing || settled && status.as_str() == col::<&str>(&row, "status")? {
         return Ok(None);
     }
     sqlx::query("UPDATE changesets SET status = ?3, completed_at = ?4 WHERE id = ?1 AND generation = ?2")

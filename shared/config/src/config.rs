@@ -8,7 +8,7 @@ use n2s_domain::BackendName;
 use serde::Deserialize;
 
 use crate::error::ConfigError;
-use crate::sections::{BackendConfig, PushConfig, StagingConfig};
+use crate::sections::{BackendConfig, PushConfig, StagingConfig, ValidatorConfig};
 use crate::tree::Tree;
 use crate::{keys, rules};
 
@@ -22,6 +22,8 @@ pub struct Config {
     pub push: PushConfig,
     /// `[staging]`
     pub staging: StagingConfig,
+    /// `[validator]`
+    pub validator: ValidatorConfig,
 }
 
 impl Config {

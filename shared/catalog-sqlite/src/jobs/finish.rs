@@ -80,8 +80,8 @@ async fn store(tx: &mut Tx<'_>, stored: &[(JobOf, Option<String>)], now: i64) ->
         |(job, location): &(JobOf, Option<String>)| job.blob.map(|blob| json!([blob, job.backend, location]));
     let uploads: Vec<Value> = stored.iter().filter_map(upload).collect();
     sqlx::query(
-        "UPDATE blob_backends SET status = 'completed', attempted_at = ?2, completed_at = ?2, error_kind = NULL,
-            error_message = NULL, location = j.value ->> 2
+        "UPDATE blob_backends SET status = 'completed', attempted_at = ?2, completed_at = ?2, damaged_at = NULL,
+            error_kind = NULL, error_message = NULL, location = j.value ->> 2
          FROM json_each(?1) j WHERE blob_id = j.value ->> 0 AND backend_id = j.value ->> 1 AND status = 'pending'",
     )
     .bind(decode::json(&uploads))
@@ -185,6 +185,7 @@ pub(super) async fn manifest_ended(
     sqlx::query(
         "UPDATE changeset_backends SET manifest = ?3, attempted_at = ?4,
             completed_at = CASE WHEN ?3 = 'completed' THEN ?4 END, error_kind = ?5, error_message = ?6,
+            damaged_at = CASE WHEN ?3 = 'completed' THEN NULL ELSE damaged_at END,
             retry_count = retry_count + (?3 = 'failed')
          WHERE changeset_id = ?1 AND backend_id = ?2",
     )
