@@ -3,7 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use n2s_tests::{Ended, World, assert_same, files};
 use serde_json::Value;
@@ -135,4 +138,229 @@ fn what_only_reading_can_tell_is_not_found_by_asking() {
     let json = validate(&world, &["--level", "content"]).code(4).json();
     assert_eq!(found(&json), [("f1".to_owned(), "corrupt".to_owned())]);
     world.settled();
+}
+
+/// Waits, for at most a minute, until something is so.
+#[track_caller]
+fn until(what: &str, so: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !so() {
+        assert!(start.elapsed() < Duration::from_mins(1), "{what} did not happen");
+        std::thread::yield_now();
+    }
+}
+
+/// What `backends list` says of a store.
+fn backend(world: &World, name: &str) -> Value {
+    let rows = world.json(&["backends", "list"]);
+    rows["backends"].as_array().unwrap().iter().find(|row| row["backend"] == name).unwrap().clone()
+}
+
+fn states(json: &Value) -> Vec<&str> {
+    json["damages"].as_array().unwrap().iter().map(|damage| damage["state"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn the_table_names_store_object_and_file() {
+    let world = pushed();
+    let deleted = object(&world, "one", "src/f7");
+    fs::remove_file(&deleted).unwrap();
+    let key = deleted.strip_prefix(world.path("one")).unwrap().to_str().unwrap().to_owned();
+    let ended = world.n2s(&["validate", "--project", "p", "--dataset", "d"]).code(4);
+    for word in ["one", "missing", &key, "p/d:f7", "replaced", "1 damaged"] {
+        assert!(ended.out.contains(word), "'{word}' is missing in {ended:?}");
+    }
+    assert!(deleted.exists());
+}
+
+#[test]
+fn what_is_damaged_everywhere_is_lost_until_it_is_pushed_again() {
+    let world = pushed();
+    for store in ["one", "two"] {
+        flip(&object(&world, store, "src/f5"));
+    }
+    let json = validate(&world, &[]).code(4).json();
+    assert_eq!(states(&json), ["lost", "lost"], "{json}");
+    assert_eq!(status(&world), "failed");
+    let ended = world.n2s(&["repair"]).code(4);
+    assert!(ended.out.contains("p/d:f5") && ended.out.contains("push the same files again"), "{ended:?}");
+    world.pull("lost", &[]).code(4);
+    world.push(&[]).code(0);
+    world.pull("out", &[]).code(0);
+    assert_same(&world.path("src"), &world.path("out"));
+    assert_eq!(number(&validate(&world, &[]).code(0).json(), "damaged"), 0);
+    world.n2s(&["repair"]).code(0);
+    let all = world.json(&["changesets"]);
+    assert!(all["changesets"].as_array().unwrap().iter().all(|row| row["status"] == "completed"), "{all}");
+    world.settled();
+}
+
+#[test]
+fn a_copy_that_cannot_be_replaced_yet_leaves_the_version_degraded() {
+    let world = World::new();
+    for name in ["one", "two"] {
+        world.n2s(&["backends", "add", name, "--path", name]).code(0);
+    }
+    world.write("src/f5", "five");
+    world.push(&["--min-copies", "1"]).code(0);
+    let (one, two) = (object(&world, "one", "src/f5"), object(&world, "two", "src/f5"));
+    let whole = fs::read(&two).unwrap();
+    flip(&one);
+    flip(&two);
+    // Nobody knows of the other damage before the repair meets it.
+    let json = validate(&world, &["--backend", "one"]).code(4).json();
+    assert_eq!(states(&json), ["failed"], "{json}");
+    assert_eq!(status(&world), "degraded");
+    assert_eq!(number(&backend(&world, "one"), "damaged"), 1);
+    world.n2s(&["repair"]).code(1);
+    replace(&two, &whole);
+    world.n2s(&["repair"]).code(0);
+    assert_eq!(status(&world), "completed");
+    assert_eq!(fs::read(one).unwrap(), whole);
+    assert_eq!(number(&validate(&world, &[]).code(0).json(), "damaged"), 0);
+    world.settled();
+}
+
+#[test]
+fn a_store_that_is_not_mounted_has_no_damage() {
+    let world = pushed();
+    fs::rename(world.path("two"), world.path("elsewhere")).unwrap();
+    for mounted in [false, true] {
+        if mounted {
+            // A mount point without its disk.
+            fs::create_dir(world.path("two")).unwrap();
+        }
+        let ended = validate(&world, &[]).code(1).says(&["two", "mount"]);
+        assert_eq!(number(&ended.json(), "damaged"), 0);
+        assert_eq!(number(&backend(&world, "two"), "damaged"), 0);
+        assert_eq!(number(&backend(&world, "two"), "pending"), 0);
+    }
+    fs::remove_dir_all(world.path("two")).unwrap();
+    fs::rename(world.path("elsewhere"), world.path("two")).unwrap();
+    let json = validate(&world, &[]).code(0).json();
+    assert_eq!(number(&json, "checked"), 2 * (FILES as u64 + 5));
+    world.settled();
+}
+
+#[test]
+fn a_paused_store_is_left_alone() {
+    let world = pushed();
+    fs::remove_file(object(&world, "two", "src/f1")).unwrap();
+    world.n2s(&["backends", "pause", "two", "--reason", "moving house"]).code(0);
+    let ended = validate(&world, &["--backend", "two"]).code(1).says(&["two", "moving house"]);
+    assert_eq!(number(&ended.json(), "checked"), 0);
+    world.n2s(&["backends", "resume", "two"]).code(0);
+    validate(&world, &[]).code(4);
+}
+
+#[test]
+fn manifests_keys_and_the_marker_are_replaced_like_blobs() {
+    let world = pushed();
+    let archives = files(&world.path("one/archives"));
+    let of = |name: &str| archives.iter().find(|path| path.ends_with(name)).unwrap();
+    let (header, body) = (of("manifest-header.json"), of("manifest-body.json"));
+    let (key, marker) = (world.path("one/keys/1"), world.path("one/n2s.json"));
+    let all = [header, body, &key, &marker].map(|path| (path.clone(), fs::read(path).unwrap()));
+    let intact = |json: &Value| {
+        assert!(states(json).iter().all(|state| *state == "replaced"), "{json}");
+        for (path, bytes) in &all {
+            assert!(&fs::read(path).unwrap() == bytes, "{} is not as it was", path.display());
+        }
+        assert_eq!(number(&validate(&world, &["--level", "content"]).code(0).json(), "damaged"), 0);
+        assert_eq!(status(&world), "completed");
+    };
+    flip(header);
+    replace(&marker, b"{\"format\":1,\"vau");
+    let json = validate(&world, &[]).code(4).json();
+    assert_eq!(found(&json).len(), 2, "{json}");
+    assert!(json["damages"][0]["object"] == "n2s.json" && json["damages"][1]["what"] == "manifest", "{json}");
+    intact(&json);
+    fs::remove_file(body).unwrap();
+    fs::remove_file(&key).unwrap();
+    intact(&validate(&world, &["--level", "exists"]).code(4).json());
+    flip(&key);
+    intact(&validate(&world, &[]).code(4).json());
+    world.settled();
+}
+
+#[test]
+fn one_in_n_proves_everything_in_n_runs() {
+    const N: u64 = 4;
+    let world = pushed();
+    let copies = FILES as u64 + 3;
+    let mut began = String::new();
+    for round in 1..=N {
+        let json = validate(&world, &["--sample-rate", "4"]).code(0).json();
+        assert_eq!(number(&json, "checked"), 2 * (copies.div_ceil(N) + 2), "{json}");
+        for store in ["one", "two"] {
+            let row = backend(&world, store);
+            if round == 1 && store == "one" {
+                row["last_validation"]["started_at"].as_str().unwrap().clone_into(&mut began);
+            }
+            let all = row["proven_since"].as_str().unwrap() >= began.as_str();
+            assert_eq!(all, round == N, "after {round} runs: {row}");
+        }
+    }
+}
+
+#[test]
+fn a_killed_run_is_gone_on_with_and_kept_its_budget() {
+    let world = pushed();
+    let slow = ["--backend", "one", "--limit-bytes-per-second", "400"];
+    let start = Instant::now();
+    let mut child = world.start(&[&["validate", "--project", "p", "--dataset", "d"], &slow[..]].concat());
+    // Two of the proofs are those of the key and the marker, which count for no copy.
+    until("half of it", || backend(&world, "one")["last_validation"]["checked"].as_u64() >= Some(8));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let elapsed = start.elapsed();
+    let run = backend(&world, "one")["last_validation"].clone();
+    let largest = files(&world.path("one/blobs")).iter().map(|path| fs::metadata(path).unwrap().len()).max();
+    // What is read is paid for beforehand, by whole seconds' portions or one object.
+    let allowed = 400 * (elapsed.as_secs() + 1) + largest.unwrap().max(400);
+    assert!(number(&run, "bytes") <= allowed, "{run} is more than {allowed} bytes in {elapsed:?}");
+    // Half of the copies are the other half.
+    validate(&world, &["--backend", "one", "--sample-rate", "2"]).code(0);
+    let row = backend(&world, "one");
+    assert!(row["proven_since"].as_str() >= run["started_at"].as_str(), "{run}, {row}");
+}
+
+#[test]
+fn the_engine_proves_everything_by_itself() {
+    let world = pushed();
+    let config = world.path("home/config.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text + "\n[validator]\nevery_hours = 0\n").unwrap();
+    let [flipped, deleted] = ["src/f1", "src/f2"].map(|name| object(&world, "two", name));
+    let whole = fs::read(&flipped).unwrap();
+    flip(&flipped);
+    fs::remove_file(&deleted).unwrap();
+    let mut up = world.start(&["up"]);
+    until("the repair", || deleted.exists() && fs::read(&flipped).is_ok_and(|bytes| bytes == whole));
+    until("the end of it", || number(&backend(&world, "two"), "damaged") == 0);
+    // A second validator waits for the first, and a terminated one ends well.
+    let mut second = world.command(&["serve", "validator"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    BufReader::new(second.stderr.as_mut().unwrap()).read_line(&mut said).unwrap();
+    assert!(said.starts_with("validating"), "{said}");
+    for child in [&mut second, &mut up] {
+        let pid = rustix::process::Pid::from_child(child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        assert!(child.wait().unwrap().success());
+    }
+    assert_eq!(status(&world), "completed");
+    world.settled();
+}
+
+#[test]
+fn unknown_things_and_bad_flags_are_refused() {
+    let world = pushed();
+    let run = |args: &[&str]| world.n2s(&[&["validate"], args].concat());
+    run(&["--project", "q", "--dataset", "d"]).code(3).says(&["there are: p"]);
+    run(&["--project", "p", "--dataset", "e"]).code(3).says(&["there are: d"]);
+    run(&["--project", "p", "--dataset", "d", "--backend", "three"]).code(3).says(&["one, two"]);
+    run(&["--project", "p", "--dataset", "d", "--sample-rate", "0"]).code(2);
+    run(&["--project", "p", "--dataset", "d", "--level", "deep"])
+        .code(2)
+        .says(&["exists, sealed or content"]);
 }

@@ -37,6 +37,7 @@ CREATE TABLE validations (
 
 -- One validator at a time goes over everything on a store.
 CREATE UNIQUE INDEX validations_open ON validations (backend_id) WHERE dataset_id IS NULL AND ended_at IS NULL;
+CREATE INDEX validations_backend ON validations (backend_id);
 
 -- A dataset's segments, page by page.
 CREATE INDEX manifest_groups_dataset ON manifest_groups (dataset_id);

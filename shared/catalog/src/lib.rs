@@ -39,8 +39,8 @@ pub use pushes::{
 pub use staging::{StagedKey, StagingBook};
 pub use syncing::{SyncStep, Syncing};
 pub use validation::{
-    Affected, Damage, DamageRecord, DamageScope, DatasetScope, NewValidation, Proof, ProofPage, ProofTarget,
-    Validation, ValidationEnd, ValidationRun, Vouched,
+    Affected, Damage, DamageRecord, DamageScope, DatasetScope, NewValidation, Proof, ProofOverview,
+    ProofPage, ProofTarget, Validation, ValidationEnd, ValidationRecord, ValidationRun, Vouched,
 };
 pub use vaults::{VaultObjects, Vaults};
 

@@ -179,6 +179,36 @@ pub struct DamageRecord {
     pub message: String,
 }
 
+/// How well a store's copies are proven.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProofOverview {
+    /// Every completed copy's bytes were proven, or acknowledged, since then; `None` without any.
+    pub oldest: Option<Timestamp>,
+    /// Copies found damaged and not replaced yet.
+    pub damaged: u64,
+    /// The latest run.
+    pub last: Option<ValidationRecord>,
+}
+
+/// A run, as far as it has got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValidationRecord {
+    /// How thoroughly.
+    pub level: ProofLevel,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Copies proven or found damaged.
+    pub checked: u64,
+    /// The bytes of those proven.
+    pub bytes: u64,
+    /// Copies found damaged.
+    pub damaged: u64,
+    /// How it ended.
+    pub end: ValidationEnd,
+}
+
 /// Proofs and damages.
 #[async_trait]
 pub trait Validation {
@@ -234,4 +264,7 @@ pub trait Validation {
 
     /// Damages that have not been made good, oldest first, at most `limit`. Costs what it returns.
     async fn damages(&self, scope: &DamageScope, limit: u32) -> Result<Vec<DamageRecord>, CatalogError>;
+
+    /// How well a store's copies are proven. Costs three looks into indexes, and what is damaged.
+    async fn proof_overview(&self, backend: BackendId) -> Result<ProofOverview, CatalogError>;
 }

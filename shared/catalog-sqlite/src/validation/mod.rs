@@ -8,8 +8,8 @@ mod targets;
 
 use async_trait::async_trait;
 use n2s_catalog::{
-    Affected, CatalogError, Damage, DamageRecord, DamageScope, DatasetScope, NewValidation, Proof, ProofPage,
-    ProofTarget, Validation, ValidationEnd, ValidationRun, Vouched,
+    Affected, CatalogError, Damage, DamageRecord, DamageScope, DatasetScope, NewValidation, Proof,
+    ProofOverview, ProofPage, ProofTarget, Validation, ValidationEnd, ValidationRun, Vouched,
 };
 use n2s_domain::{BackendId, BlobId, ProofLevel, Timestamp};
 use sqlx::sqlite::SqliteRow;
@@ -78,6 +78,10 @@ impl Validation for SqliteCatalog {
 
     async fn damages(&self, scope: &DamageScope, limit: u32) -> Result<Vec<DamageRecord>, CatalogError> {
         self.open_damages(scope, limit).await.at("list damage")
+    }
+
+    async fn proof_overview(&self, backend: BackendId) -> Result<ProofOverview, CatalogError> {
+        self.overview(backend).await.at("look how well a store is proven")
     }
 }
 

@@ -1,11 +1,14 @@
 //! Runs, and what they proved.
 
-use n2s_catalog::{NewValidation, Proof, ValidationEnd, ValidationRun, Vouched};
-use n2s_domain::{ProofLevel, Timestamp};
+use n2s_catalog::{
+    NewValidation, Proof, ProofOverview, ValidationEnd, ValidationRecord, ValidationRun, Vouched,
+};
+use n2s_domain::{BackendId, ProofLevel, Timestamp};
 use serde_json::{Value, json};
+use sqlx::sqlite::SqliteRow;
 
 use crate::connect::{SqliteCatalog, Tx, begin};
-use crate::decode::{self, col, hex, int};
+use crate::decode::{self, col, count, hex, int, time, time_opt, word};
 use crate::error::Fail;
 
 impl SqliteCatalog {
@@ -63,6 +66,24 @@ impl SqliteCatalog {
         self.run(query.bind(run.id).bind(self.now()).bind(int(end.unchecked)).bind(end.stopped.clone())).await
     }
 
+    pub(super) async fn overview(&self, backend: BackendId) -> Result<ProofOverview, Fail> {
+        let row = sqlx::query(
+            "SELECT
+                (SELECT coalesce(verified_at, completed_at) FROM blob_backends WHERE backend_id = ?1 AND status = 'completed'
+                 ORDER BY coalesce(verified_at, completed_at) LIMIT 1) AS blob,
+                (SELECT coalesce(verified_at, completed_at) FROM changeset_backends WHERE backend_id = ?1 AND manifest = 'completed'
+                 ORDER BY coalesce(verified_at, completed_at) LIMIT 1) AS manifest,
+                (SELECT count(*) FROM blob_backends WHERE damaged_at IS NOT NULL AND backend_id = ?1)
+                    + (SELECT count(*) FROM changeset_backends WHERE damaged_at IS NOT NULL AND backend_id = ?1) AS damaged",
+        );
+        let row = row.bind(backend.0).fetch_one(self.readers()).await?;
+        let oldest = [time_opt(&row, "blob")?, time_opt(&row, "manifest")?].into_iter().flatten().min();
+        let last = sqlx::query("SELECT * FROM validations WHERE backend_id = ? ORDER BY id DESC LIMIT 1");
+        let last = last.bind(backend.0).fetch_optional(self.readers()).await?;
+        let last = last.map(|row| record(&row)).transpose()?;
+        Ok(ProofOverview { oldest, damaged: count(&row, "damaged")?, last })
+    }
+
     pub(super) async fn prove(
         &self,
         run: ValidationRun,
@@ -100,6 +121,18 @@ impl SqliteCatalog {
         tx.commit().await?;
         Ok(alive)
     }
+}
+
+fn record(row: &SqliteRow) -> Result<ValidationRecord, Fail> {
+    Ok(ValidationRecord {
+        level: word(row, "level")?,
+        started_at: time(row, "started_at")?,
+        ended_at: time_opt(row, "ended_at")?,
+        checked: count(row, "checked")?,
+        bytes: count(row, "bytes")?,
+        damaged: count(row, "damaged")?,
+        end: ValidationEnd { unchecked: count(row, "unchecked")?, stopped: col(row, "stopped")? },
+    })
 }
 
 /// Bulk parameters: blobs by id, manifests by the changeset's UUID in hex; each with its store.

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use n2s_domain::limits::{LOSSES_ALONE_MAX, LOSSES_BEFORE_ALONE};
-use n2s_domain::{ChangesetStatus, EntryChange, JobId, PlacementStatus, RelPath};
+use n2s_domain::{ChangesetStatus, EntryChange, FailureKind, JobId, PlacementStatus, RelPath, Timestamp};
 
-use super::world::{HOUR, blob_of, content, entry, failed, path, put, remove, retry, stored};
+use super::world::{HOUR, blob_of, content, entry, failed, path, put, remove, retry, sealed, stored};
 use super::{Rng, World};
-use crate::{Claim, FailedFilter, Finish, Offered, OpenedPush, Outcome, Selector};
+use crate::{Claim, Damage, FailedFilter, Finish, Offered, OpenedPush, Outcome, Proof, Selector, Vouched};
 
 type Tree = BTreeMap<RelPath, Vec<u64>>;
 
@@ -49,7 +49,7 @@ pub async fn random_sequences_agree_with_a_model(w: &World) {
 async fn step(w: &World, model: &mut Model, rng: &mut Rng) {
     let which = usize::try_from(rng.below(2)).unwrap();
     let store = usize::try_from(rng.below(2)).unwrap();
-    match rng.below(12) {
+    match rng.below(13) {
         0..=3 => enter(w, model, which, rng).await,
         4 => close(w, model, which, rng.below(4) == 0).await,
         5 => model.claims.extend(w.claim(w.stores[store]).await),
@@ -60,6 +60,7 @@ async fn step(w: &World, model: &mut Model, rng: &mut Rng) {
         10 => {
             lapse(w, model).await;
         }
+        11 => damage(w, model, store, rng).await,
         _ => retry_all(w, model).await,
     }
 }
@@ -85,6 +86,27 @@ fn place_of(w: &World, claim: &Claim) -> Option<(u64, usize)> {
     let store = w.stores.iter().position(|store| *store == claim.backend).unwrap();
     // A content's first sealing is told by its number.
     blob_of(claim).map(|target| (u64::from_le_bytes(target.sealed_hash.0[..8].try_into().unwrap()), store))
+}
+
+/// A copy is found damaged, while the other store has one.
+async fn damage(w: &World, model: &mut Model, store: usize, rng: &mut Rng) {
+    let completed = |n: u64, store| model.placed.get(&(n, store)) == Some(&PlacementStatus::Completed);
+    let both: Vec<u64> = (0..30).filter(|n| completed(*n, 0) && completed(*n, 1)).collect();
+    if both.is_empty() {
+        return;
+    }
+    let n = both[usize::try_from(rng.below(both.len() as u64)).unwrap()];
+    let backend = w.stores[store];
+    let far = Timestamp::from_micros(i64::MAX);
+    let mut page = w.catalog.oldest_proofs(backend, far, None, 10_000).await.unwrap();
+    page.proofs
+        .extend(w.catalog.oldest_proofs(backend, far, page.next.as_deref(), 10_000).await.unwrap().proofs);
+    let is = |proof: &&Proof| proof.bytes == 100 + n && matches!(proof.object, Vouched::Blob(_));
+    let object = page.proofs.iter().find(is).unwrap().object;
+    let (sealed_hash, kind) = (sealed(n), FailureKind::Corrupt);
+    let damage = Damage { object, backend, sealed_hash, kind, message: "other bytes".into() };
+    assert_eq!(w.catalog.record_damage(None, &[damage]).await.unwrap(), [true]);
+    model.placed.insert((n, store), PlacementStatus::Pending);
 }
 
 async fn retry_all(w: &World, model: &mut Model) {
