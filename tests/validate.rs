@@ -196,6 +196,28 @@ fn what_is_damaged_everywhere_is_lost_until_it_is_pushed_again() {
 }
 
 #[test]
+fn an_archive_that_lost_every_blob_is_whole_after_a_push() {
+    let world = pushed();
+    for store in ["one", "two"] {
+        files(&world.path(store).join("blobs")).iter().for_each(|path| flip(path));
+    }
+    let json = validate(&world, &["--level", "content"]).code(4).json();
+    assert_eq!(number(&json, "damaged"), 2 * (FILES as u64 + 2), "{json}");
+    assert!(states(&json).iter().all(|state| *state == "lost"), "{json}");
+    // The lists of the manifest are blobs that no file can be read for.
+    let lists =
+        json["damages"].as_array().unwrap().iter().filter(|damage| damage["needed_by"][0]["path"].is_null());
+    assert_eq!(lists.count(), 4);
+    world.write("src/new", "one more");
+    world.push(&[]).code(0);
+    let json = validate(&world, &["--level", "content"]).code(0).json();
+    assert_eq!(number(&json, "damaged"), 0);
+    world.pull("out", &["--from", "two"]).code(0);
+    assert_same(&world.path("src"), &world.path("out"));
+    world.settled();
+}
+
+#[test]
 fn a_copy_that_cannot_be_replaced_yet_leaves_the_version_degraded() {
     let world = World::new();
     for name in ["one", "two"] {

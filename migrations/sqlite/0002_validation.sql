@@ -14,8 +14,10 @@ CREATE INDEX changeset_backends_proof ON changeset_backends (backend_id, coalesc
     WHERE manifest = 'completed';
 
 -- Normally empty.
-CREATE INDEX blob_backends_damaged ON blob_backends (damaged_at) WHERE damaged_at IS NOT NULL;
-CREATE INDEX changeset_backends_damaged ON changeset_backends (damaged_at) WHERE damaged_at IS NOT NULL;
+CREATE INDEX blob_backends_damaged ON blob_backends (backend_id, damaged_at) WHERE damaged_at IS NOT NULL;
+CREATE INDEX changeset_backends_damaged ON changeset_backends (backend_id, damaged_at) WHERE damaged_at IS NOT NULL;
+-- Whose headers must look again when a repair has ended.
+CREATE INDEX changeset_backends_open ON changeset_backends (backend_id) WHERE manifest IN ('waiting', 'blocked');
 
 -- One run over one store.
 CREATE TABLE validations (

@@ -115,7 +115,12 @@ async fn advance(tx: &mut Tx<'_>, store: &Store, now: i64) -> Result<(), Fail> {
     }
     let ready = match &store.parent {
         None => true,
-        Some((manifest, _)) if manifest == "completed" => true,
+        // What the parent's header says holds only while nothing it speaks of has been lost since.
+        Some((manifest, _)) if manifest == "completed" => match hole(tx, store).await? {
+            Hole::None => true,
+            Hole::Pending => return Ok(()),
+            Hole::Failed => return set(tx, store, "blocked").await,
+        },
         Some((manifest, failed)) if *failed > 0 || matches!(manifest.as_str(), "failed" | "blocked") => {
             if whole(tx, store).await? {
                 true
@@ -137,6 +142,28 @@ async fn advance(tx: &mut Tx<'_>, store: &Store, now: i64) -> Result<(), Fail> {
     .execute(&mut **tx)
     .await?;
     set(tx, store, "pending").await
+}
+
+/// What is missing of a version on a store.
+enum Hole {
+    None,
+    /// It is being replaced; its end wakes whoever waits.
+    Pending,
+    Failed,
+}
+
+/// Normally one look into an empty index: only where something is damaged every row is looked at.
+async fn hole(tx: &mut Tx<'_>, store: &Store) -> Result<Hole, Fail> {
+    let damaged =
+        sqlx::query("SELECT 1 FROM blob_backends WHERE damaged_at IS NOT NULL AND backend_id = ? LIMIT 1");
+    if damaged.bind(store.backend).fetch_optional(&mut **tx).await?.is_none() || whole(tx, store).await? {
+        return Ok(Hole::None);
+    }
+    let pending = sqlx::query(
+        "SELECT 1 FROM blob_backends WHERE damaged_at IS NOT NULL AND backend_id = ? AND status = 'pending' LIMIT 1",
+    );
+    let pending = pending.bind(store.backend).fetch_optional(&mut **tx).await?.is_some();
+    Ok(if pending { Hole::Pending } else { Hole::Failed })
 }
 
 /// Whether every blob and segment of the version is completed on the store, inherited ones included. Looks at every row: only

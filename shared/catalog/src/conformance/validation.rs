@@ -268,6 +268,31 @@ pub async fn a_failed_repair_breaks_the_store(w: &World) {
     assert_eq!(status(w, changeset).await, Completed);
 }
 
+/// A header says that all of its version is there: it waits for what an earlier version lost, however that ends.
+pub async fn no_header_over_a_hole(w: &World) {
+    w.push(&w.spec("d"), &[put("x", &[1])]).await;
+    w.work(&w.stores, &stored()).await;
+    lose(w, "d", w.stores[0], 1).await;
+    let repair = w.claim(w.stores[0]).await;
+    let (second, _) = w.push(&w.spec("d"), &[put("y", &[2])]).await;
+    let (third, _) = w.push(&w.spec("d"), &[put("y", &[3])]).await;
+    w.work(&w.stores, &stored()).await;
+    let manifests = async || {
+        let records = [w.catalog.changeset(second).await.unwrap(), w.catalog.changeset(third).await.unwrap()];
+        records.map(|record| record.stores[0].manifest)
+    };
+    assert_eq!(manifests().await, [ManifestState::Waiting; 2]);
+    assert_eq!(status(w, second).await, Pushing);
+    w.finish(&repair, &failed()).await;
+    w.work(&w.stores, &stored()).await;
+    assert_eq!(manifests().await, [ManifestState::Blocked; 2]);
+    assert_eq!(status(w, second).await, Failed);
+    w.catalog.retry_failed(&FailedFilter::default(), 9).await.unwrap();
+    w.work(&w.stores, &stored()).await;
+    assert_eq!(manifests().await, [ManifestState::Completed; 2]);
+    assert_eq!((status(w, second).await, status(w, third).await), (Completed, Completed));
+}
+
 /// Asked for at open; another sealing takes the place of the first, and the earlier version is whole again with it.
 pub async fn the_last_copy_is_sent_again(w: &World) {
     let (first, _) = w.push(&w.spec("d"), &[put("x", &[1])]).await;
@@ -286,9 +311,9 @@ pub async fn the_last_copy_is_sent_again(w: &World) {
     let mut again = w.staged(1);
     again.staged.sealed_hash = sealed(1001);
     assert!(w.catalog.record_staged(&open.lease, &[again]).await.unwrap()[0].keep_staged);
-    w.enter(&open.lease, 1, &[put("x", &[1])]).await;
     assert_eq!(w.catalog.replaced_sealings(&open.lease).await.unwrap(), [(sealed(1), sealed(1001))]);
-    w.commit(&open.lease, 1).await;
+    // The file has not changed, so no entry asks for it.
+    w.commit(&open.lease, 0).await;
     w.work(&w.stores, &stored()).await;
     assert_eq!(status(w, first).await, Completed);
     assert_eq!(status(w, open.lease.changeset).await, Completed);
