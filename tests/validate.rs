@@ -199,7 +199,9 @@ fn what_is_damaged_everywhere_is_lost_until_it_is_pushed_again() {
 fn an_archive_that_lost_every_blob_is_whole_after_a_push() {
     let world = pushed();
     for store in ["one", "two"] {
-        files(&world.path(store).join("blobs")).iter().for_each(|path| flip(path));
+        for path in files(&world.path(store).join("blobs")) {
+            flip(&path);
+        }
     }
     let json = validate(&world, &["--level", "content"]).code(4).json();
     assert_eq!(number(&json, "damaged"), 2 * (FILES as u64 + 2), "{json}");

@@ -32,9 +32,11 @@ pub(super) async fn make(shared: &Shared, facts: &Facts<'_>, batches: u64) -> Re
     let (lists, maps): (Vec<_>, Vec<_>) =
         chain.into_iter().partition(|group| group.kind == seam::GroupKind::List);
     // A chain with a segment that no store has any more cannot be built on: a base takes its place.
-    let since = |groups: &[seam::ManifestGroup]| match lost(groups, &facts.opened.resend) {
-        true => Some(Version(0)),
-        false => plan_since(&infos(groups), parent, counts.changed),
+    let since = |groups: &[seam::ManifestGroup]| {
+        if lost(groups, &facts.opened.resend) {
+            return Some(Version(0));
+        }
+        plan_since(&infos(groups), parent, counts.changed)
     };
     let (list_since, map_since) = (since(&lists), since(&maps));
     let mut new = Vec::new();
