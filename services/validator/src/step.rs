@@ -84,11 +84,7 @@ impl Stepper<'_> {
                 Verdict::Unknown(why) => undecided.push((item.proof.object, why)),
             }
         }
-        report.checked += intact.len() as u64;
-        if self.level.reads_bytes() {
-            report.bytes += intact.iter().map(|proof| proof.bytes).sum::<u64>();
-        }
-        let alive = self.deps.catalog.record_proofs(self.run, self.level, &intact).await?;
+        let alive = self.intact(&intact, report).await?;
         if !damaged.is_empty()
             && let Some(stop) = self.damaged(damaged, &mut undecided, report).await?
         {
@@ -98,6 +94,15 @@ impl Stepper<'_> {
             Stepped::On(_) if !alive => Stepped::TakenOver,
             stepped => stepped,
         })
+    }
+
+    /// Counts and records what was right. False when the run has been taken over.
+    async fn intact(&self, proofs: &[Proof], report: &mut StoreReport) -> Result<bool, CatalogError> {
+        report.checked += proofs.len() as u64;
+        if self.level.reads_bytes() {
+            report.bytes += proofs.iter().map(|proof| proof.bytes).sum::<u64>();
+        }
+        self.deps.catalog.record_proofs(self.run, self.level, proofs).await
     }
 
     /// Counts what got no answer; a store that gives none at all is left alone.
@@ -143,11 +148,11 @@ impl Stepper<'_> {
         if let Err(stop) = identify(catalog, self.store).await? {
             return Ok(Some(stop));
         }
-        let (mut damages, mut found) = (Vec::new(), Vec::new());
+        let (mut damages, mut found, mut intact) = (Vec::new(), Vec::new(), Vec::new());
         for (item, verdict) in items.into_iter().zip(verdicts) {
             match verdict {
-                // It was being replaced, or the wire was bad: proven in the next run.
-                Verdict::Intact => {}
+                // It was being replaced, or the wire was bad.
+                Verdict::Intact => intact.push(item.proof),
                 Verdict::Unknown(why) => undecided.push((item.proof.object, why)),
                 Verdict::Damaged(key, kind, message) => {
                     let what = if matches!(item.proof.object, Vouched::Blob(_)) {
@@ -169,6 +174,7 @@ impl Stepper<'_> {
                 }
             }
         }
+        self.intact(&intact, report).await?;
         let accepted = catalog.record_damage(Some(self.run), &damages).await?;
         self.deps.bell.ring();
         for (mut found, _) in found.into_iter().zip(accepted).filter(|(_, accepted)| *accepted) {

@@ -11,6 +11,31 @@ use crate::decode::{col, int, time, word};
 use crate::error::Fail;
 use crate::placing::delta;
 
+/// Driven from the partial indexes of what is damaged.
+pub(super) const OPEN: &str = "SELECT * FROM (
+        SELECT s.blob_id, NULL AS uuid, b.name AS backend, s.damaged_at, s.status = 'pending' AS pending, s.error_message,
+            l.staging_id IS NULL AND NOT EXISTS (SELECT 1 FROM blob_backends o
+                WHERE o.blob_id = l.id AND o.status = 'completed') AS lost
+        FROM blob_backends s JOIN blobs l ON l.id = s.blob_id JOIN backends b ON b.id = s.backend_id
+        JOIN projects p ON p.id = l.project_id
+        WHERE s.damaged_at IS NOT NULL AND (?1 IS NULL OR p.name = ?1) AND (?3 IS NULL OR b.name = ?3)
+          AND (?2 IS NULL
+            OR EXISTS (SELECT 1 FROM files f JOIN datasets d ON d.id = f.dataset_id
+                       WHERE f.blob_id = l.id AND d.name = ?2)
+            OR EXISTS (SELECT 1 FROM file_blobs q JOIN files f ON f.id = q.file_id JOIN datasets d ON d.id = f.dataset_id
+                       WHERE q.blob_id = l.id AND d.name = ?2)
+            OR EXISTS (SELECT 1 FROM manifest_segments m JOIN manifest_groups g ON g.id = m.group_id
+                       JOIN datasets d ON d.id = g.dataset_id WHERE m.blob_id = l.id AND d.name = ?2))
+        UNION ALL
+        SELECT NULL, c.uuid, b.name, s.damaged_at, s.manifest <> 'failed', s.error_message,
+            NOT EXISTS (SELECT 1 FROM manifest_objects o WHERE o.changeset_id = c.id AND o.staging_id IS NOT NULL)
+            AND NOT EXISTS (SELECT 1 FROM changeset_backends o WHERE o.changeset_id = c.id AND o.manifest = 'completed')
+        FROM changeset_backends s JOIN changesets c ON c.id = s.changeset_id JOIN datasets d ON d.id = c.dataset_id
+        JOIN projects p ON p.id = d.project_id JOIN backends b ON b.id = s.backend_id
+        WHERE s.damaged_at IS NOT NULL AND (?1 IS NULL OR p.name = ?1) AND (?2 IS NULL OR d.name = ?2)
+          AND (?3 IS NULL OR b.name = ?3))
+     ORDER BY damaged_at LIMIT ?4";
+
 impl SqliteCatalog {
     pub(super) async fn mark_damaged(
         &self,
@@ -40,32 +65,7 @@ impl SqliteCatalog {
         scope: &DamageScope,
         limit: u32,
     ) -> Result<Vec<DamageRecord>, Fail> {
-        // Driven from the partial indexes of what is damaged.
-        let rows = sqlx::query(
-            "SELECT * FROM (
-                SELECT s.blob_id, NULL AS uuid, b.name AS backend, s.damaged_at, s.status = 'pending' AS pending, s.error_message,
-                    l.staging_id IS NULL AND NOT EXISTS (SELECT 1 FROM blob_backends o
-                        WHERE o.blob_id = l.id AND o.status = 'completed') AS lost
-                FROM blob_backends s JOIN blobs l ON l.id = s.blob_id JOIN backends b ON b.id = s.backend_id
-                JOIN projects p ON p.id = l.project_id
-                WHERE s.damaged_at IS NOT NULL AND (?1 IS NULL OR p.name = ?1) AND (?3 IS NULL OR b.name = ?3)
-                  AND (?2 IS NULL
-                    OR EXISTS (SELECT 1 FROM files f JOIN datasets d ON d.id = f.dataset_id
-                               WHERE f.blob_id = l.id AND d.name = ?2)
-                    OR EXISTS (SELECT 1 FROM file_blobs q JOIN files f ON f.id = q.file_id JOIN datasets d ON d.id = f.dataset_id
-                               WHERE q.blob_id = l.id AND d.name = ?2)
-                    OR EXISTS (SELECT 1 FROM manifest_segments m JOIN manifest_groups g ON g.id = m.group_id
-                               JOIN datasets d ON d.id = g.dataset_id WHERE m.blob_id = l.id AND d.name = ?2))
-                UNION ALL
-                SELECT NULL, c.uuid, b.name, s.damaged_at, s.manifest <> 'failed', s.error_message,
-                    NOT EXISTS (SELECT 1 FROM manifest_objects o WHERE o.changeset_id = c.id AND o.staging_id IS NOT NULL)
-                    AND NOT EXISTS (SELECT 1 FROM changeset_backends o WHERE o.changeset_id = c.id AND o.manifest = 'completed')
-                FROM changeset_backends s JOIN changesets c ON c.id = s.changeset_id JOIN datasets d ON d.id = c.dataset_id
-                JOIN projects p ON p.id = d.project_id JOIN backends b ON b.id = s.backend_id
-                WHERE s.damaged_at IS NOT NULL AND (?1 IS NULL OR p.name = ?1) AND (?2 IS NULL OR d.name = ?2)
-                  AND (?3 IS NULL OR b.name = ?3))
-             ORDER BY damaged_at LIMIT ?4",
-        );
+        let rows = sqlx::query(OPEN);
         let rows = rows
             .bind(scope.project.as_ref().map(ToString::to_string))
             .bind(scope.dataset.as_ref().map(ToString::to_string))
@@ -139,17 +139,18 @@ async fn blob_damaged(tx: &mut Tx<'_>, blob: BlobId, damage: &Damage, now: i64) 
     Ok(true)
 }
 
+/// Changesets whose own rows reference a blob, on a store they were asked onto.
+pub(super) const OWNERS: &str = "SELECT c.id FROM (
+        SELECT changeset_id FROM files WHERE blob_id = ?1
+        UNION SELECT f.changeset_id FROM file_blobs q JOIN files f ON f.id = q.file_id WHERE q.blob_id = ?1
+        UNION SELECT g.changeset_id FROM manifest_segments s JOIN manifest_groups g ON g.id = s.group_id WHERE s.blob_id = ?1) o
+     JOIN changesets c ON c.id = o.changeset_id
+     JOIN changeset_backends b ON b.changeset_id = c.id AND b.backend_id = ?2
+     WHERE c.abandoned_at IS NULL ORDER BY c.id";
+
 /// The changesets whose own rows reference the blob wait for it again. Returns the latest.
 async fn reopen_owners(tx: &mut Tx<'_>, blob: i64, backend: i64) -> Result<Option<i64>, Fail> {
-    let owners = sqlx::query(
-        "SELECT c.id FROM (
-            SELECT changeset_id FROM files WHERE blob_id = ?1
-            UNION SELECT f.changeset_id FROM file_blobs q JOIN files f ON f.id = q.file_id WHERE q.blob_id = ?1
-            UNION SELECT g.changeset_id FROM manifest_segments s JOIN manifest_groups g ON g.id = s.group_id WHERE s.blob_id = ?1) o
-         JOIN changesets c ON c.id = o.changeset_id
-         JOIN changeset_backends b ON b.changeset_id = c.id AND b.backend_id = ?2
-         WHERE c.abandoned_at IS NULL ORDER BY c.id",
-    );
+    let owners = sqlx::query(OWNERS);
     let mut latest = None;
     for row in owners.bind(blob).bind(backend).fetch_all(&mut **tx).await? {
         let owner: i64 = col(&row, "id")?;

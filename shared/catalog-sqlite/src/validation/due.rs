@@ -9,18 +9,21 @@ use crate::connect::SqliteCatalog;
 use crate::decode::col;
 use crate::error::Fail;
 
-const MANIFESTS: &str = "
+// A pair of columns compared with a pair of values does not lead SQLite into an index on an expression.
+pub(super) const MANIFESTS: &str = "
     SELECT c.uuid, s.changeset_id AS row, s.backend_id, coalesce(s.verified_at, s.completed_at) AS proven_at,
         (SELECT coalesce(sum(o.size), 0) FROM manifest_objects o WHERE o.changeset_id = s.changeset_id) AS bytes
     FROM changeset_backends s JOIN changesets c ON c.id = s.changeset_id
     WHERE s.backend_id = ?1 AND s.manifest = 'completed' AND coalesce(s.verified_at, s.completed_at) < ?2
-      AND (coalesce(s.verified_at, s.completed_at), s.changeset_id) > (?3, ?4)
+      AND coalesce(s.verified_at, s.completed_at) >= ?3
+      AND (coalesce(s.verified_at, s.completed_at) > ?3 OR s.changeset_id > ?4)
     ORDER BY coalesce(s.verified_at, s.completed_at), s.changeset_id LIMIT ?5";
-const BLOBS: &str = "
+pub(super) const BLOBS: &str = "
     SELECT s.blob_id, s.blob_id AS row, s.backend_id, coalesce(s.verified_at, s.completed_at) AS proven_at, l.encrypted_size
     FROM blob_backends s JOIN blobs l ON l.id = s.blob_id
     WHERE s.backend_id = ?1 AND s.status = 'completed' AND coalesce(s.verified_at, s.completed_at) < ?2
-      AND (coalesce(s.verified_at, s.completed_at), s.blob_id) > (?3, ?4)
+      AND coalesce(s.verified_at, s.completed_at) >= ?3
+      AND (coalesce(s.verified_at, s.completed_at) > ?3 OR s.blob_id > ?4)
     ORDER BY coalesce(s.verified_at, s.completed_at), s.blob_id LIMIT ?5";
 
 /// Where a page begins: after this time and row, among manifests or blobs.

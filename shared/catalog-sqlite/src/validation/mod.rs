@@ -3,6 +3,8 @@
 mod damage;
 mod due;
 mod pages;
+#[cfg(test)]
+mod plans;
 mod runs;
 mod targets;
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use n2s_catalog::{DatasetScope, Proof, ProofPage};
 use n2s_domain::ProofLevel;
 use serde_json::json;
+use sqlx::sqlite::SqliteRow;
 
 use super::{blob_proof, manifest_proof};
 use crate::connect::SqliteCatalog;
@@ -14,7 +15,19 @@ use crate::decode::{self, col};
 use crate::error::Fail;
 
 /// Groups of segments in one page: each may have hundreds.
-const GROUPS: i64 = 50;
+const GROUPS_MAX: i64 = 50;
+
+/// Rows of a version's own files. One version at a time: a pair of columns compared with a pair of values would lead SQLite into the
+/// index by the version alone, and each page would begin at the version's first row.
+pub(super) const FILES: &str = "SELECT id, from_version, blob_id, size FROM files
+     WHERE dataset_id = ?1 AND from_version = ?2 AND id > ?3 ORDER BY id LIMIT ?4";
+/// The next version with files of its own.
+pub(super) const NEXT: &str =
+    "SELECT min(from_version) AS version FROM files WHERE dataset_id = ?1 AND from_version > ?2";
+/// Segments. Ids of a dataset's groups rise with its versions, because one push at a time adds any.
+pub(super) const GROUPS: &str =
+    "SELECT g.id, s.blob_id FROM (SELECT id FROM manifest_groups WHERE dataset_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3) g
+     LEFT JOIN manifest_segments s ON s.group_id = g.id";
 
 /// Placements of blobs `[blob, first row]` of the page; see the three conditions below.
 macro_rules! placements {
@@ -31,11 +44,11 @@ macro_rules! placements {
 }
 
 /// Not in an earlier file of one blob.
-const SINGLES: &str = placements!(
+pub(super) const SINGLES: &str = placements!(
     "NOT EXISTS (SELECT 1 FROM files g WHERE g.blob_id = l.id AND g.id < j.value ->> 1 AND g.dataset_id = ?2)"
 );
 /// Not a file of its own, nor in an earlier file of several.
-const PIECES: &str = placements!(
+pub(super) const PIECES: &str = placements!(
     "NOT EXISTS (SELECT 1 FROM files g WHERE g.blob_id = l.id AND g.dataset_id = ?2)
      AND NOT EXISTS (SELECT 1 FROM file_blobs q JOIN files g ON g.id = q.file_id
         WHERE q.blob_id = l.id AND q.file_id < j.value ->> 1 AND g.dataset_id = ?2)"
@@ -119,14 +132,7 @@ impl SqliteCatalog {
         (version, id): (i64, i64),
         limit: u32,
     ) -> Result<(Vec<Proof>, Option<After>), Fail> {
-        let files = sqlx::query(
-            "SELECT id, from_version, blob_id, size FROM files WHERE dataset_id = ?1 AND (from_version, id) > (?2, ?3)
-             ORDER BY from_version, id LIMIT ?4",
-        );
-        let files = files.bind(rows.dataset).bind(version).bind(id).bind(i64::from(limit));
-        let files = files.fetch_all(self.readers()).await?;
-        let Some(last) = files.last() else { return Ok((Vec::new(), Some(After::Group(0)))) };
-        let next = After::File(col(last, "from_version")?, col(last, "id")?);
+        let (files, next) = self.files_after(rows.dataset, (version, id), limit).await?;
         let (mut singles, mut several) = (BTreeMap::new(), Vec::new());
         for file in &files {
             let id: i64 = col(file, "id")?;
@@ -149,21 +155,46 @@ impl SqliteCatalog {
         Ok((proofs, Some(next)))
     }
 
+    /// At least `limit` rows, if there are, and where the next page begins.
+    async fn files_after(
+        &self,
+        dataset: i64,
+        (mut version, mut id): (i64, i64),
+        limit: u32,
+    ) -> Result<(Vec<SqliteRow>, After), Fail> {
+        let mut files = Vec::new();
+        loop {
+            let page = sqlx::query(FILES).bind(dataset).bind(version).bind(id).bind(i64::from(limit));
+            let page = page.fetch_all(self.readers()).await?;
+            let whole = page.len() == limit as usize;
+            files.extend(page);
+            if files.len() >= limit as usize {
+                // A version that is at its end has no row after any other.
+                let last = files.last().filter(|_| whole).map_or(Ok(i64::MAX), |row| col(row, "id"))?;
+                return Ok((files, After::File(version, last)));
+            }
+            let next = sqlx::query(NEXT).bind(dataset).bind(version).fetch_one(self.readers()).await?;
+            let Some(next) = col::<Option<i64>>(&next, "version")? else {
+                return Ok((files, After::Group(0)));
+            };
+            (version, id) = (next, 0);
+        }
+    }
+
     async fn segment_proofs(&self, rows: &Rows, after: i64) -> Result<(Vec<Proof>, Option<After>), Fail> {
-        // Ids of a dataset's groups rise with its versions, because one push at a time adds any.
-        let segments = sqlx::query(
-            "SELECT g.id, s.blob_id FROM (SELECT id FROM manifest_groups WHERE dataset_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3) g
-             LEFT JOIN manifest_segments s ON s.group_id = g.id ORDER BY g.id, s.seq",
-        );
-        let segments = segments.bind(rows.dataset).bind(after).bind(GROUPS).fetch_all(self.readers()).await?;
-        let Some(last) = segments.last() else { return Ok((Vec::new(), Some(After::Version(0)))) };
-        let next = After::Group(col(last, "id")?);
-        let mut blobs = BTreeMap::new();
+        let segments = sqlx::query(GROUPS);
+        let segments =
+            segments.bind(rows.dataset).bind(after).bind(GROUPS_MAX).fetch_all(self.readers()).await?;
+        let (mut blobs, mut last) = (BTreeMap::new(), None);
         for row in &segments {
+            let group: i64 = col(row, "id")?;
+            last = last.max(Some(group));
             if let Some(blob) = col::<Option<i64>>(row, "blob_id")? {
-                blobs.entry(blob).or_insert(col::<i64>(row, "id")?);
+                let first = blobs.entry(blob).or_insert(group);
+                *first = group.min(*first);
             }
         }
+        let next = last.map_or(After::Version(0), After::Group);
         Ok((self.placed(SEGMENTS, &blobs, rows).await?, Some(next)))
     }
 

@@ -11,6 +11,15 @@ use crate::connect::{SqliteCatalog, Tx, begin};
 use crate::decode::{self, col, count, hex, int, time, time_opt, word};
 use crate::error::Fail;
 
+/// The oldest proofs and the number of damages of a store.
+pub(super) const OVERVIEW: &str = "SELECT
+        (SELECT coalesce(verified_at, completed_at) FROM blob_backends WHERE backend_id = ?1 AND status = 'completed'
+         ORDER BY coalesce(verified_at, completed_at) LIMIT 1) AS blob,
+        (SELECT coalesce(verified_at, completed_at) FROM changeset_backends WHERE backend_id = ?1 AND manifest = 'completed'
+         ORDER BY coalesce(verified_at, completed_at) LIMIT 1) AS manifest,
+        (SELECT count(*) FROM blob_backends WHERE damaged_at IS NOT NULL AND backend_id = ?1)
+            + (SELECT count(*) FROM changeset_backends WHERE damaged_at IS NOT NULL AND backend_id = ?1) AS damaged";
+
 impl SqliteCatalog {
     pub(super) async fn begin_run(&self, run: &NewValidation) -> Result<Option<ValidationRun>, Fail> {
         let now = self.now();
@@ -67,16 +76,7 @@ impl SqliteCatalog {
     }
 
     pub(super) async fn overview(&self, backend: BackendId) -> Result<ProofOverview, Fail> {
-        let row = sqlx::query(
-            "SELECT
-                (SELECT coalesce(verified_at, completed_at) FROM blob_backends WHERE backend_id = ?1 AND status = 'completed'
-                 ORDER BY coalesce(verified_at, completed_at) LIMIT 1) AS blob,
-                (SELECT coalesce(verified_at, completed_at) FROM changeset_backends WHERE backend_id = ?1 AND manifest = 'completed'
-                 ORDER BY coalesce(verified_at, completed_at) LIMIT 1) AS manifest,
-                (SELECT count(*) FROM blob_backends WHERE damaged_at IS NOT NULL AND backend_id = ?1)
-                    + (SELECT count(*) FROM changeset_backends WHERE damaged_at IS NOT NULL AND backend_id = ?1) AS damaged",
-        );
-        let row = row.bind(backend.0).fetch_one(self.readers()).await?;
+        let row = sqlx::query(OVERVIEW).bind(backend.0).fetch_one(self.readers()).await?;
         let oldest = [time_opt(&row, "blob")?, time_opt(&row, "manifest")?].into_iter().flatten().min();
         let last = sqlx::query("SELECT * FROM validations WHERE backend_id = ? ORDER BY id DESC LIMIT 1");
         let last = last.bind(backend.0).fetch_optional(self.readers()).await?;
