@@ -68,6 +68,18 @@ const REQUIRED: &[&str] = &[
     "C-missing-path",
     "C-target",
     "C-config",
+    "C-validate",
+    "C-validate-damage",
+    "C-validate-levels",
+    "C-validate-manifests",
+    "C-validate-lost",
+    "C-validate-status",
+    "C-validate-outage",
+    "C-validate-budget",
+    "C-validate-sample",
+    "C-validate-killed",
+    "C-validate-continuous",
+    "C-validate-cost",
 ];
 
 #[test]
