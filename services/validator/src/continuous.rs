@@ -96,7 +96,8 @@ impl Validator {
         let mut found = StoreReport::new(store.name.clone());
         keys::check(store, &identity, &mut found).await;
         let budget = Budget::new(self.settings.bytes_per_sec);
-        let mut stepper = Stepper { deps: &self.deps, store, run, level, budget, silent: 0 };
+        let mut stepper =
+            Stepper { deps: &self.deps, store, run, level, budget, silent: 0, looked_at: Instant::now() };
         let began = Instant::now();
         while began.elapsed() < RUN_MAX && !shutdown.is_cancelled() && found.stopped.is_none() {
             self.pass(&mut stepper, &mut found, shutdown).await?;

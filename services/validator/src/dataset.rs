@@ -147,7 +147,7 @@ impl Run<'_> {
         };
         let budget = Budget::new(request.bytes_per_sec);
         let (deps, store, level) = (self.deps, self.store, request.level);
-        let mut stepper = Stepper { deps, store, run, level, budget, silent: 0 };
+        let mut stepper = Stepper { deps, store, run, level, budget, silent: 0, looked_at: Instant::now() };
         let mut undecided: HashSet<Vouched> = HashSet::new();
         let mut left: Option<u64> = None;
         loop {

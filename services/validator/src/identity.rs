@@ -35,6 +35,15 @@ impl Stop {
     }
 }
 
+/// Whether the catalog would have the store left alone: an operator paused it, or workers found it away. Asks nobody else.
+pub(crate) async fn left_alone(
+    catalog: &dyn Catalog,
+    store: &StoreDeps,
+) -> Result<Option<Stop>, CatalogError> {
+    let records = catalog.backends().await?;
+    Ok(records.iter().find(|(record, _)| record.id == store.id).and_then(|(record, _)| unwell(record)))
+}
+
 /// `Ok(Ok(None))` when nothing has ever been stored there.
 pub(crate) async fn identify(
     catalog: &dyn Catalog,

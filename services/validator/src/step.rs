@@ -4,16 +4,18 @@
 //! away in the middle of a wave looks like a wave of missing objects.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use n2s_catalog::{Affected, CatalogError, Damage, Proof, ValidationRun, Vouched};
 use n2s_domain::ProofLevel;
 use n2s_envelope::Opener;
+use tokio::time::Instant;
 
 use crate::budget::Budget;
 use crate::check::{Item, Verdict, check};
 use crate::deps::{StoreDeps, ValidatorDeps};
-use crate::identity::{Stop, identify};
+use crate::identity::{Stop, identify, left_alone};
 use crate::report::{Found, StoreReport, What};
 
 /// Calls to a store at once.
@@ -23,6 +25,8 @@ const CALL_BYTES: u64 = 8 << 20;
 const CALL_OBJECTS: usize = 64;
 /// Waves without a single answer after which a store is left alone.
 const SILENT_MAX: u32 = 3;
+/// Between two looks whether an operator or a worker has paused the store.
+const LOOK: Duration = Duration::from_secs(1);
 /// Places that are named for one damage.
 const AFFECTED: u32 = 4;
 
@@ -35,6 +39,7 @@ pub(crate) struct Stepper<'a> {
     pub(crate) level: ProofLevel,
     pub(crate) budget: Budget,
     pub(crate) silent: u32,
+    pub(crate) looked_at: Instant,
 }
 
 /// How a wave ended.
@@ -67,6 +72,12 @@ impl Stepper<'_> {
         proofs: &[Proof],
         report: &mut StoreReport,
     ) -> Result<Stepped, CatalogError> {
+        if self.looked_at.elapsed() >= LOOK {
+            self.looked_at = Instant::now();
+            if let Some(stop) = left_alone(self.deps.catalog.as_ref(), self.store).await? {
+                return Ok(Stepped::Stopped(stop));
+            }
+        }
         let targets = self.deps.catalog.proof_targets(proofs).await?;
         // What the catalog has given up meanwhile is nobody's to prove.
         let items = proofs.iter().zip(targets);

@@ -4,6 +4,7 @@
 
 mod world;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use n2s_domain::FailureKind;
@@ -88,4 +89,25 @@ async fn a_store_that_never_answers_is_left_alone() {
     assert!(report.stores[0].stopped.is_some(), "{report:?}");
     assert!(report.totals()[3] < 1_000, "it was asked for everything: {report:?}");
     assert_eq!(world.damages().await, 0);
+}
+
+/// One object a second, for longer than anybody waits.
+#[tokio::test]
+async fn a_store_that_is_paused_meanwhile_is_read_no_further() {
+    let world = World::new(60).await;
+    let read = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&read);
+    world.store.script(move |op, key| {
+        counted.fetch_add(u32::from(op == "retrieve" && key.starts_with("blobs/")), Ordering::Relaxed);
+        None
+    });
+    let pause = async {
+        while read.load(Ordering::Relaxed) < 2 {
+            tokio::task::yield_now().await;
+        }
+        world.pause().await;
+    };
+    let (report, ()) = tokio::join!(world.validate_at(Some(20)), pause);
+    assert!(report.stores[0].stopped.as_ref().unwrap().contains("moving house"), "{report:?}");
+    assert!(report.totals()[0] < 40, "{report:?}");
 }

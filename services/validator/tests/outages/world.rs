@@ -175,16 +175,25 @@ impl World {
     }
 
     pub async fn validate(&self) -> Report {
+        self.validate_at(None).await
+    }
+
+    pub async fn validate_at(&self, bytes_per_sec: Option<u64>) -> Report {
         let request = Request {
             project: "p".parse().unwrap(),
             dataset: "d".parse().unwrap(),
             backend: None,
             level: ProofLevel::Sealed,
             one_in: 1,
-            bytes_per_sec: None,
+            bytes_per_sec,
             patience: Duration::ZERO,
         };
         validate(&self.deps(), &request, &Nobody, &CancellationToken::new()).await.unwrap()
+    }
+
+    /// As an operator does.
+    pub async fn pause(&self) {
+        self.catalog.pause(self.id, true, "moving house").await.unwrap();
     }
 
     /// What the catalog holds for damaged.

@@ -161,7 +161,7 @@ async fn reopen_owners(tx: &mut Tx<'_>, blob: i64, backend: i64) -> Result<Optio
         if waits > 0 {
             delta(tx, owner, backend, int(waits), 0).await?;
         }
-        reopen(tx, owner, backend).await?;
+        reopen(tx, owner).await?;
         latest = Some(owner);
     }
     Ok(latest)
@@ -194,18 +194,19 @@ async fn manifest_damaged(
     .bind(now)
     .execute(&mut **tx)
     .await?;
-    reopen(tx, id, damage.backend.0).await?;
+    reopen(tx, id).await?;
     delta(tx, id, damage.backend.0, 0, 0).await?;
     Ok(true)
 }
 
-/// A committed changeset begins a new generation: degraded while `min_copies` stores are whole without this one.
-async fn reopen(tx: &mut Tx<'_>, changeset: i64, backend: i64) -> Result<(), Fail> {
+/// A committed changeset begins a new generation: degraded while `min_copies` stores are whole. The one that has lost
+/// something is not: it waits for a copy, or for its manifest.
+async fn reopen(tx: &mut Tx<'_>, changeset: i64) -> Result<(), Fail> {
     sqlx::query(
         "UPDATE changesets SET generation = generation + 1, completed_at = NULL,
             status = CASE
                 WHEN committed_at IS NULL OR status = 'pushing' THEN status
-                WHEN min_copies <= (SELECT count(*) FROM changeset_backends s WHERE s.changeset_id = ?1 AND s.backend_id <> ?2
+                WHEN min_copies <= (SELECT count(*) FROM changeset_backends s WHERE s.changeset_id = ?1
                     AND s.manifest = 'completed' AND s.waiting = 0 AND s.failed = 0
                     -- Not folded yet.
                     AND NOT EXISTS (SELECT 1 FROM completion_deltas d WHERE d.changeset_id = s.changeset_id
@@ -214,7 +215,6 @@ async fn reopen(tx: &mut Tx<'_>, changeset: i64, backend: i64) -> Result<(), Fai
          WHERE id = ?1",
     )
     .bind(changeset)
-    .bind(backend)
     .execute(&mut **tx)
     .await?;
     Ok(())
