@@ -102,6 +102,8 @@ pub async fn a_failed_repair_breaks_the_store(w: &World) {
 /// A header says that all of its version is there: it waits for what an earlier version lost, however that ends.
 pub async fn no_header_over_a_hole(w: &World) {
     w.push(&w.spec("d"), &[put("x", &[1])]).await;
+    // Between the owner and who inherits from it.
+    w.push(&w.spec("d"), &[put("z", &[9])]).await;
     w.work(&w.stores, &stored()).await;
     lose(w, "d", w.stores[0], 1).await;
     let repair = w.claim(w.stores[0]).await;
