@@ -3,12 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use n2s_tests::{Ended, World, assert_same, files};
+use n2s_tests::{Ended, Running, World, assert_same, files, until};
 use serde_json::Value;
 
 const FILES: usize = 12;
@@ -138,16 +137,6 @@ fn what_only_reading_can_tell_is_not_found_by_asking() {
     let json = validate(&world, &["--level", "content"]).code(4).json();
     assert_eq!(found(&json), [("f1".to_owned(), "corrupt".to_owned())]);
     world.settled();
-}
-
-/// Waits, for at most a minute, until something is so.
-#[track_caller]
-fn until(what: &str, so: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !so() {
-        assert!(start.elapsed() < Duration::from_mins(1), "{what} did not happen");
-        std::thread::yield_now();
-    }
 }
 
 /// What `backends list` says of a store.
@@ -332,11 +321,10 @@ fn a_killed_run_is_gone_on_with_and_kept_its_budget() {
     let world = pushed();
     let slow = ["--backend", "one", "--limit-bytes-per-second", "400"];
     let start = Instant::now();
-    let mut child = world.start(&[&["validate", "--project", "p", "--dataset", "d"], &slow[..]].concat());
+    let child = world.start(&[&["validate", "--project", "p", "--dataset", "d"], &slow[..]].concat());
     // Two of the proofs are those of the key and the marker, which count for no copy.
     until("half of it", || backend(&world, "one")["last_validation"]["checked"].as_u64() >= Some(8));
-    child.kill().unwrap();
-    child.wait().unwrap();
+    child.kill();
     let elapsed = start.elapsed();
     let run = backend(&world, "one")["last_validation"].clone();
     let largest = files(&world.path("one/blobs")).iter().map(|path| fs::metadata(path).unwrap().len()).max();
@@ -359,19 +347,15 @@ fn the_engine_proves_everything_by_itself() {
     let whole = fs::read(&flipped).unwrap();
     flip(&flipped);
     fs::remove_file(&deleted).unwrap();
-    let mut up = world.start(&["up"]);
+    let up = world.start(&["up"]);
     until("the repair", || deleted.exists() && fs::read(&flipped).is_ok_and(|bytes| bytes == whole));
     until("the end of it", || number(&backend(&world, "two"), "damaged") == 0);
-    // A second validator waits for the first, and a terminated one ends well.
-    let mut second = world.command(&["serve", "validator"]).stderr(Stdio::piped()).spawn().unwrap();
-    let mut said = String::new();
-    BufReader::new(second.stderr.as_mut().unwrap()).read_line(&mut said).unwrap();
-    assert!(said.starts_with("validating"), "{said}");
-    for child in [&mut second, &mut up] {
-        let pid = rustix::process::Pid::from_child(child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        assert!(child.wait().unwrap().success());
-    }
+    // A second validator waits for the first, and one that is asked to end ends well.
+    let mut second =
+        Running::spawn(world.command(&["serve", "validator"]).stdout(Stdio::piped()).stderr(Stdio::piped()));
+    assert!(second.line().unwrap().starts_with("validating"));
+    second.terminate().code(0);
+    up.terminate().code(0);
     assert_eq!(status(&world), "completed");
     world.settled();
 }

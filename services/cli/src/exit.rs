@@ -49,6 +49,7 @@ fn code(error: &anyhow::Error) -> u8 {
         if let Some(error) = cause.downcast_ref::<AssemblyError>() {
             return match error {
                 AssemblyError::Config(_)
+                | AssemblyError::Queue(_)
                 | AssemblyError::Vault(_)
                 | AssemblyError::VaultMissing(_)
                 | AssemblyError::NoHome(_) => 2,
@@ -80,7 +81,7 @@ fn of_seam(error: &SeamError) -> u8 {
 fn of_pull(error: &PullError) -> u8 {
     match error {
         PullError::Seam(error) => of_seam(error),
-        PullError::NotEmpty(_) | PullError::WrongVault { .. } => 2,
+        PullError::NotEmpty(_) | PullError::WrongVault { .. } | PullError::Glob { .. } => 2,
         PullError::NoMatch(_) => 3,
         _ => 1,
     }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use n2s_dispatcher::{
     Dispatcher, DispatcherDeps, DispatcherSettings, Folder, Sweeper, SweeperDeps, SweeperSettings,
 };
-use n2s_queue::EmbeddedQueue;
 use n2s_worker::{Worker, WorkerDeps, WorkerSettings};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -15,11 +14,10 @@ use tokio_util::sync::CancellationToken;
 use crate::error::AssemblyError;
 use crate::node::Node;
 use crate::push_lock::lock;
+use crate::queue;
 
 /// Between two tries to take over a home whose engine runs elsewhere.
 const TAKE_OVER_EVERY: Duration = Duration::from_millis(500);
-/// Messages the in-process queue holds.
-const QUEUE_CAPACITY: usize = 65_536;
 
 /// Who runs the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,12 +82,18 @@ async fn run(
         return;
     }
     let mut parts = JoinSet::new();
-    let queue = Arc::new(EmbeddedQueue::new(QUEUE_CAPACITY));
+    let queue = match queue::start(&node, &mut parts, &stop) {
+        Ok(queue) => queue,
+        Err(error) => {
+            tracing::error!(%error, "the engine has no queue");
+            return;
+        }
+    };
     parts.spawn(sweeper.run(stop.clone()));
     parts.spawn(Folder::new(Arc::clone(&node.catalog), node.bell.clone()).run(stop.clone()));
     let deps = DispatcherDeps {
         catalog: Arc::clone(&node.catalog),
-        queue: Arc::clone(&queue) as _,
+        queue: Arc::clone(&queue),
         bell: node.bell.clone(),
         backends: node.stores.iter().map(|store| (store.id, store.name.clone())).collect(),
     };
@@ -104,9 +108,13 @@ async fn run(
         stores: node.stores.clone(),
     };
     let mut settings = WorkerSettings::new(format!("embedded-{}", std::process::id()));
-    settings.bytes_max = 64 << 20;
+    // A push in the same process holds as much again.
+    settings.bytes_max = 32 << 20;
     parts.spawn(Worker::new(deps, settings).run(stop.clone()));
     while parts.join_next().await.is_some() {}
+    if let Some(queue) = node.queue.get() {
+        queue.close().await;
+    }
     drop(held);
 }
 

@@ -6,6 +6,7 @@ mod error;
 mod home;
 mod node;
 mod push_lock;
+mod queue;
 mod validation;
 
 pub use backend::{add_local_backend, default_store_path};
@@ -14,4 +15,5 @@ pub use error::AssemblyError;
 pub use home::Home;
 pub use node::Node;
 pub use push_lock::PushLock;
+pub use queue::check;
 pub use validation::Validation;

@@ -1,15 +1,17 @@
 //! A home, opened.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use n2s_catalog::{Backends as _, Catalog, VaultObjects, Vaults as _};
 use n2s_catalog_sqlite::SqliteCatalog;
 use n2s_config::Config;
-use n2s_domain::{BackendId, Clock, Entropy, SystemClock, SystemEntropy};
+use n2s_domain::{BackendId, Clock, Entropy, SystemEntropy};
 use n2s_envelope::Vault;
+use n2s_failpoints::{Point, failpoint};
 use n2s_intake::{Intake, IntakeDeps, Stores};
 use n2s_queue::Bell;
+use n2s_queue_rabbitmq::{Options, RabbitQueue};
 use n2s_storage::Staging;
 use n2s_storage_backends::LocalStore;
 use n2s_worker::StoreDeps;
@@ -18,6 +20,7 @@ use crate::backend;
 use crate::error::AssemblyError;
 use crate::home::Home;
 use crate::push_lock::lock_making;
+use crate::queue;
 
 /// Everything a command of one machine works with.
 #[derive(Debug)]
@@ -40,6 +43,10 @@ pub struct Node {
     pub(crate) stores: Vec<StoreDeps>,
     pub(crate) bell: Bell,
     pub(crate) entropy: Arc<dyn Entropy>,
+    /// How to reach the broker, if the queue is one.
+    pub(crate) broker: Option<Options>,
+    /// The broker's queue, once this process runs the engine.
+    pub(crate) queue: OnceLock<Arc<RabbitQueue>>,
 }
 
 impl Node {
@@ -55,11 +62,13 @@ impl Node {
     pub async fn open_or_make(home: Home) -> Result<Self, AssemblyError> {
         // A broken configuration is told before anything is made.
         let configured = load(&home)?;
+        configured.as_ref().map(|config| queue::broker(&config.queue)).transpose()?;
         home.make()?;
         // Two first commands at once make one vault, one store and one catalog.
         let making = lock_making(&home)?;
         let configured = configured.filter(|config| !config.backends.is_empty()).or(load(&home)?);
         let (vault, made_vault) = open_vault(&home)?;
+        failpoint(Point::HomeVault);
         let config = match configured {
             Some(config) if !config.backends.is_empty() => config,
             _ => {
@@ -68,8 +77,10 @@ impl Node {
                 Config::load(&home.config())?
             }
         };
+        failpoint(Point::HomeStores);
+        let broker = queue::broker(&config.queue)?;
         let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) =
-            (Arc::new(SystemClock), Arc::new(SystemEntropy));
+            (n2s_failpoints::clock(), Arc::new(SystemEntropy));
         let catalog = SqliteCatalog::open(&home.catalog(), Arc::clone(&clock), Arc::clone(&entropy)).await?;
         let objects =
             VaultObjects { vault: vault.id(), marker: vault.marker(), epochs: vault.wrapped_epochs() };
@@ -93,6 +104,8 @@ impl Node {
             stores,
             bell,
             entropy,
+            broker,
+            queue: OnceLock::new(),
         })
     }
 }

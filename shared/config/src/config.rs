@@ -8,7 +8,7 @@ use n2s_domain::BackendName;
 use serde::Deserialize;
 
 use crate::error::ConfigError;
-use crate::sections::{BackendConfig, PushConfig, StagingConfig, ValidatorConfig};
+use crate::sections::{BackendConfig, PushConfig, QueueConfig, StagingConfig, ValidatorConfig};
 use crate::tree::Tree;
 use crate::{keys, rules};
 
@@ -20,6 +20,8 @@ pub struct Config {
     pub backends: BTreeMap<BackendName, BackendConfig>,
     /// `[push]`
     pub push: PushConfig,
+    /// `[queue]`
+    pub queue: QueueConfig,
     /// `[staging]`
     pub staging: StagingConfig,
     /// `[validator]`

@@ -18,6 +18,7 @@ pub(crate) fn contradictions(config: &Config, tree: &Tree) -> Vec<Problem> {
     }
     found.nested_stores(config);
     found.staging(config);
+    found.queue(config);
     found.problems
 }
 
@@ -65,6 +66,9 @@ impl Found<'_> {
         self.refuse_if(retry.base_ms == 0, &key("retry.base_ms"), "it must be at least 1");
         let crossed = retry.cap_secs.saturating_mul(1_000) < retry.base_ms;
         self.refuse_if(crossed, &key("retry.cap_secs"), "it must be at least as long as base_ms");
+        let most = limits::RETRY_DELAY_MAX.as_secs();
+        let what = format!("it must be at most {most}: nothing waits longer to be tried again");
+        self.refuse_if(retry.cap_secs > most, &key("retry.cap_secs"), what);
     }
 
     fn staging(&mut self, config: &Config) {
@@ -72,6 +76,28 @@ impl Found<'_> {
         let what =
             "it is relative, so it would be another place in every directory; write it in full, from '/'";
         self.refuse_if(relative, "staging.path", what);
+    }
+
+    fn queue(&mut self, config: &Config) {
+        let queue = &config.queue;
+        let url = queue.url.as_ref();
+        for (name, path) in [("password_file", &queue.password_file), ("tls_ca", &queue.tls_ca)] {
+            let key = format!("queue.{name}");
+            let what = "there is no broker to use it for; write queue.url, or leave this out";
+            self.refuse_if(path.is_some() && url.is_none(), &key, what);
+            let relative = path.as_ref().is_some_and(|path| path.is_relative());
+            let what =
+                "it is relative, so it would be another place in every directory; write it in full, from '/'";
+            self.refuse_if(relative, &key, what);
+        }
+        let Some(url) = url else { return };
+        let (file, plain) = (queue.password_file.is_some(), !url.is_tls());
+        let what = "there is a password in queue.url, too; leave one out";
+        self.refuse_if(file && url.has_password(), "queue.password_file", what);
+        let what = "it names no user whose password is in password_file; write amqp://user@…";
+        self.refuse_if(file && !url.has_user(), "queue.url", what);
+        let what = "queue.url does not ask for TLS; write amqps:// there, or leave this out";
+        self.refuse_if(queue.tls_ca.is_some() && plain, "queue.tls_ca", what);
     }
 
     /// Two stores in one place would be one copy that counts twice.

@@ -143,6 +143,10 @@ fn settings_that_contradict_each_other_are_refused() {
         ("retry.attempts_max = 0\n".to_owned(), "c.toml:4: backends.disk.retry.attempts_max: it must be"),
         ("retry.base_ms = 0\n".to_owned(), "c.toml:4: backends.disk.retry.base_ms: it must be"),
         (
+            "retry.cap_secs = 3601\n".to_owned(),
+            "c.toml:4: backends.disk.retry.cap_secs: it must be at most 3600",
+        ),
+        (
             "retry = { base_ms = 2000, cap_secs = 1 }\n".to_owned(),
             "c.toml:4: backends.disk.retry.cap_secs: it must be",
         ),
@@ -169,4 +173,40 @@ fn a_file_that_is_absent_is_named() {
     let error = Config::load(Path::new("/nowhere/c.toml")).unwrap_err();
     assert_eq!(error.to_string(), "the configuration /nowhere/c.toml cannot be read");
     assert!(std::error::Error::source(&error).is_some());
+}
+
+#[test]
+fn a_broker_is_named_by_its_url_and_nothing_shows_its_password() {
+    let text = "[queue]\nurl = \"amqps://n2s:sesame@broker/v\"\ntls_ca = \"/ca.pem\"\n";
+    let config = read(text, &[]).unwrap();
+    assert_eq!(config.queue.url.as_ref().unwrap().reveal(), "amqps://n2s:sesame@broker/v");
+    assert!(!format!("{config:?}").contains("sesame"));
+    let config = read("", &[("N2S_QUEUE__URL", "amqp://broker:5672")]).unwrap();
+    assert_eq!(config.queue.url.unwrap().reveal(), "amqp://broker:5672");
+}
+
+#[test]
+fn what_cannot_be_a_broker_is_refused_with_its_line_and_without_its_password() {
+    let queue = |keys: &str| refusal(&format!("[queue]\n{keys}"));
+    for (keys, wanted) in [
+        ("url = \"http://u:sesame@host\"", "c.toml:2: queue.url: it does not begin with amqp://"),
+        ("url = \"amqp://u:ses@me@host\"", "write them as %3a and %40"),
+        ("url = 5672", "it is not text"),
+        (
+            "url = \"amqp://host\"\ntls_ca = \"/ca.pem\"",
+            "c.toml:3: queue.tls_ca: queue.url does not ask for TLS",
+        ),
+        ("url = \"amqps://host\"\ntls_ca = \"ca.pem\"", "queue.tls_ca: it is relative"),
+        (
+            "url = \"amqp://u:sesame@host\"\npassword_file = \"/f\"",
+            "queue.password_file: there is a password in",
+        ),
+        ("url = \"amqp://host\"\npassword_file = \"/f\"", "queue.url: it names no user"),
+        ("password_file = \"/f\"", "queue.password_file: there is no broker"),
+        ("uri = \"amqp://host\"", "did you mean 'url'?"),
+    ] {
+        let said = queue(keys);
+        assert!(said.contains(wanted), "{keys}: {said}");
+        assert!(!said.contains("ses"), "{said}");
+    }
 }

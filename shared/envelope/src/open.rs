@@ -1,6 +1,7 @@
 //! Opening: an object in, what was asked for out, or a reason why not.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use bytes::Bytes;
 use chacha20poly1305::XChaCha20Poly1305;
@@ -8,7 +9,7 @@ use chacha20poly1305::aead::AeadInOut as _;
 use n2s_domain::limits::{BLOB_BYTES_MAX, METADATA_BYTES_MAX, SEALED_BYTES_MAX};
 use n2s_domain::{ChangesetId, ContentHash, DatasetName, Epoch, ProjectName, VaultId, Version};
 
-use crate::compress::decompress;
+use crate::compress::{decompress, unpack as unpack_frame};
 use crate::error::EnvelopeError;
 use crate::hash::content_hash;
 use crate::metadata::{Kind, Metadata};
@@ -100,6 +101,35 @@ pub(crate) fn open_with(
     object: &[u8],
     expect: &Expect,
 ) -> Result<Opened, EnvelopeError> {
+    unpack(decrypt(cipher, epoch, object)?, expect)
+}
+
+/// Opens `object` and compares it with the payload it must hold, without another copy of the payload.
+pub(crate) fn holds(
+    cipher: &XChaCha20Poly1305,
+    epoch: Epoch,
+    object: &[u8],
+    payload: &[u8],
+) -> Result<Metadata, EnvelopeError> {
+    let plaintext = decrypt(cipher, epoch, object)?;
+    let (metadata, body) = split(&plaintext)?;
+    let mut hasher = blake3::Hasher::new();
+    let mut rest = payload;
+    let mut same = |piece: &[u8]| {
+        hasher.update(piece);
+        let (wanted, after) = rest.split_at(piece.len().min(rest.len()));
+        rest = after;
+        wanted == piece
+    };
+    let body = &plaintext[body];
+    let whole = if metadata.compression == "zstd" { unpack_frame(body, &mut same) } else { same(body) };
+    if !whole || !rest.is_empty() || hasher.finalize() != metadata.content_hash.0 {
+        return Err(EnvelopeError::SelfCheck);
+    }
+    Ok(metadata)
+}
+
+fn decrypt(cipher: &XChaCha20Poly1305, epoch: Epoch, object: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
     let (header, rest) = object.split_at(HEADER_BYTES);
     let (ciphertext, tag) = rest.split_at(rest.len() - TAG_BYTES);
     let nonce: &[u8; 24] = header[HEADER_BYTES - 24..].try_into().expect("it has 24 bytes");
@@ -108,10 +138,11 @@ pub(crate) fn open_with(
     cipher
         .decrypt_inout_detached(nonce.into(), header, plaintext.as_mut_slice().into(), tag.into())
         .map_err(|_| EnvelopeError::Forged(epoch))?;
-    unpack(plaintext, expect)
+    Ok(plaintext)
 }
 
-fn unpack(plaintext: Vec<u8>, expect: &Expect) -> Result<Opened, EnvelopeError> {
+/// The metadata, and where the body is.
+fn split(plaintext: &[u8]) -> Result<(Metadata, Range<usize>), EnvelopeError> {
     let length = u32::from_le_bytes(plaintext[..4].try_into().expect("the shortest object holds 4")) as usize;
     if length > METADATA_BYTES_MAX || length > plaintext.len() - 4 {
         return Err(EnvelopeError::Malformed("the metadata's length"));
@@ -121,14 +152,19 @@ fn unpack(plaintext: Vec<u8>, expect: &Expect) -> Result<Opened, EnvelopeError> 
     let padding = usize::try_from(metadata.padding).unwrap_or(usize::MAX);
     let end = plaintext.len().checked_sub(padding).filter(|end| *end >= 4 + length);
     let end = end.ok_or(EnvelopeError::Malformed("the padding"))?;
+    Ok((metadata, 4 + length..end))
+}
+
+fn unpack(plaintext: Vec<u8>, expect: &Expect) -> Result<Opened, EnvelopeError> {
+    let (metadata, body) = split(&plaintext)?;
     let size = usize::try_from(metadata.size).unwrap_or(usize::MAX);
     if size > BLOB_BYTES_MAX {
         return Err(EnvelopeError::Malformed("the size"));
     }
     let payload = match metadata.compression.as_str() {
-        "none" if end - 4 - length == size => Bytes::from(plaintext).slice(4 + length..end),
+        "none" if body.len() == size => Bytes::from(plaintext).slice(body),
         "zstd" => {
-            let payload = decompress(&plaintext[4 + length..end], size);
+            let payload = decompress(&plaintext[body], size);
             Bytes::from(payload.ok_or(EnvelopeError::Malformed("the compressed payload"))?)
         }
         _ => return Err(EnvelopeError::Malformed("the compression")),

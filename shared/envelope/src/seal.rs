@@ -5,13 +5,14 @@ use chacha20poly1305::aead::AeadInOut as _;
 use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305};
 use n2s_domain::limits::{BLOB_BYTES_MAX, METADATA_BYTES_MAX};
 use n2s_domain::{ContentHash, Epoch, SealedHash, VaultId};
+use zstd::zstd_safe::compress_bound;
 
-use crate::compress::compress;
+use crate::compress::{append, promises};
 use crate::error::EnvelopeError;
 use crate::hash::{content_hash, sealed_hash};
 use crate::keys::{self, Secret};
 use crate::metadata::Metadata;
-use crate::open::{Expect, open_with};
+use crate::open::holds;
 
 pub(crate) const MAGIC: &[u8; 4] = b"N2SB";
 pub(crate) const FORMAT: u8 = 1;
@@ -81,31 +82,48 @@ impl Sealer {
             return Err(EnvelopeError::TooLarge { what: "the payload", bytes, max });
         }
         let content_hash = content_hash(payload);
-        let compressed = compress(payload, LEVEL);
-        let (body, compression) = compressed.as_deref().map_or((payload, "none"), |frame| (frame, "zstd"));
-        let metadata = Metadata {
-            content_hash,
-            size: payload.len() as u64,
-            compression: compression.to_owned(),
-            padding: 0,
-            ..metadata.clone()
-        };
-        let bytes = self.encrypt(&metadata, body)?;
+        let metadata = Metadata { content_hash, size: payload.len() as u64, padding: 0, ..metadata.clone() };
+        let mut object = self.lay(metadata, payload)?;
+        self.encrypt(&mut object)?;
         if self.self_check {
-            self.check(&bytes, content_hash, payload)?;
+            self.check(&object, content_hash, payload)?;
         }
+        object.shrink_to_fit();
         let (size, epoch) = (payload.len() as u64, self.epoch);
-        Ok(Sealed { sealed_hash: sealed_hash(&bytes), bytes: Bytes::from(bytes), content_hash, size, epoch })
+        Ok(Sealed {
+            sealed_hash: sealed_hash(&object),
+            bytes: Bytes::from(object),
+            content_hash,
+            size,
+            epoch,
+        })
     }
 
-    /// One buffer from metadata to object: the plaintext is laid where the ciphertext will be.
-    fn encrypt(&self, metadata: &Metadata, body: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
+    /// Header and plaintext, where the ciphertext will be: one buffer from metadata to object.
+    fn lay(&self, mut metadata: Metadata, payload: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
+        let mut object = Vec::new();
+        if promises(payload) {
+            "zstd".clone_into(&mut metadata.compression);
+            self.begin(&mut object, &metadata, compress_bound(payload.len()))?;
+            if append(&mut object, payload, LEVEL) {
+                return Ok(object);
+            }
+            object.clear();
+        }
+        "none".clone_into(&mut metadata.compression);
+        self.begin(&mut object, &metadata, payload.len())?;
+        object.extend_from_slice(payload);
+        Ok(object)
+    }
+
+    /// Everything before the payload, and room for `body` bytes of it.
+    fn begin(&self, object: &mut Vec<u8>, metadata: &Metadata, body: usize) -> Result<(), EnvelopeError> {
         let json = serde_json::to_vec(metadata).map_err(|_| EnvelopeError::Malformed("the metadata"))?;
         if json.len() > METADATA_BYTES_MAX {
             let (bytes, max) = (json.len() as u64, METADATA_BYTES_MAX as u64);
             return Err(EnvelopeError::TooLarge { what: "the metadata", bytes, max });
         }
-        let mut object = Vec::with_capacity(HEADER_BYTES + 4 + json.len() + body.len() + TAG_BYTES);
+        object.reserve_exact(HEADER_BYTES + 4 + json.len() + body + TAG_BYTES);
         object.extend_from_slice(MAGIC);
         object.extend_from_slice(&[FORMAT, SUITE]);
         object.extend_from_slice(&self.vault.0);
@@ -113,7 +131,11 @@ impl Sealer {
         object.resize(HEADER_BYTES, 0);
         object.extend_from_slice(&u32::try_from(json.len()).unwrap_or(u32::MAX).to_le_bytes());
         object.extend_from_slice(&json);
-        object.extend_from_slice(body);
+        Ok(())
+    }
+
+    /// Turns the plaintext behind the header into the ciphertext, in place, and adds the tag.
+    fn encrypt(&self, object: &mut Vec<u8>) -> Result<(), EnvelopeError> {
         let nonce = keys::nonce(&self.nonce_key, &object[HEADER_BYTES..]);
         object[HEADER_BYTES - 24..HEADER_BYTES].copy_from_slice(&nonce);
         let (header, plaintext) = object.split_at_mut(HEADER_BYTES);
@@ -122,13 +144,12 @@ impl Sealer {
             .encrypt_inout_detached((&nonce).into(), header, plaintext.into())
             .map_err(|_| EnvelopeError::Malformed("too long to encrypt"))?;
         object.extend_from_slice(&tag);
-        Ok(object)
+        Ok(())
     }
 
     fn check(&self, object: &[u8], content: ContentHash, payload: &[u8]) -> Result<(), EnvelopeError> {
-        match open_with(&self.cipher, self.epoch, object, &Expect::Blob(content)) {
-            Ok(opened) if opened.payload == payload => Ok(()),
-            // A manifest is checked like a blob: by its content.
+        match holds(&self.cipher, self.epoch, object, payload) {
+            Ok(metadata) if metadata.content_hash == content => Ok(()),
             _ => Err(EnvelopeError::SelfCheck),
         }
     }

@@ -46,6 +46,7 @@ macro_rules! catalog_conformance {
                 completed_between_offer_and_entries, an_abandoned_push_takes_its_promise_along;
             manifests: groups_are_inherited_and_replaced, changes_and_blobs_are_read_back, segments_are_waited_for;
             jobs: a_ticket_is_claimed_once, an_outcome_counts_once, a_fenced_outcome_is_discarded, a_refused_message_is_due_again,
+                a_wiped_broker_costs_only_its_messages,
                 a_lost_message_is_due_again, only_the_objects_failures_are_charged, lapses_alone_fail_a_job,
                 heartbeats_end_at_the_maximum, a_take_over_blames_nobody, a_backoff_is_waited_out, states_are_the_domains;
             completion: settles_once_when_all_is_placed, finished_before_commit_counts, failed_and_degraded,
@@ -55,7 +56,7 @@ macro_rules! catalog_conformance {
             operate: failures_are_listed_and_filtered, a_retry_has_a_fresh_budget;
             staging: kept_while_anything_needs_it, freed_at_the_largest_min_copies, pins_hold_and_let_go, unneeded_after_its_grace,
                 orphans_are_found, early_only_what_a_store_has;
-            validation: every_copy_is_paged_once, oldest_proofs_come_first, existence_does_not_put_off_a_reading,
+            validation: every_copy_is_paged_once, a_segment_of_many_versions_comes_once, oldest_proofs_come_first, existence_does_not_put_off_a_reading,
                 targets_come_in_the_order_asked, one_run_at_a_time_goes_over_everything;
             damage: damage_is_replaced_by_a_job, min_copies_elsewhere_degrade, a_failed_repair_breaks_the_store,
                 no_header_over_a_hole, the_last_copy_is_sent_again, a_push_learns_of_a_loss_before_it_commits,

@@ -63,12 +63,14 @@ pub(super) async fn copy(w: &World, dataset: &str, backend: BackendId, n: u64) -
 /// Whatever shares a blob, and in whichever version; manifests and their segments, too; open and other datasets' rows not.
 pub async fn every_copy_is_paged_once(w: &World) {
     let open = w.open("d").await;
-    w.send(&open.lease, &[1, 2, 3, 4, 8, 9]).await;
+    w.send(&open.lease, &[1, 2, 3, 4, 7, 8, 9]).await;
     let changes = [
+        // So that what shares a blob does not share a page.
+        put("0", &[7]),
         put("a", &[1]),
         put("b", &[1]),
         put("c", &[2, 3, 2]),
-        put("d", &[3, 4]),
+        put("d", &[3, 4, 2]),
         put("e", &[3]),
         put("f", &[]),
     ];
@@ -96,13 +98,30 @@ pub async fn every_copy_is_paged_once(w: &World) {
             let mut sizes: Vec<_> = blobs(&found).iter().map(|proof| proof.bytes - 100).collect();
             sizes.sort_unstable();
             sizes.dedup();
-            assert_eq!(sizes, [1, 2, 3, 4, 5, 8, 9]);
-            assert_eq!(blobs(&found).len(), 7 * stores);
+            assert_eq!(sizes, [1, 2, 3, 4, 5, 7, 8, 9]);
+            assert_eq!(blobs(&found).len(), 8 * stores);
             assert_eq!(found.len() - blobs(&found).len(), 2 * stores, "the manifests of two versions");
         }
     }
     let unknown = w.catalog.dataset_proofs(&scope("nothing", None, ProofLevel::Sealed), None, 2).await;
     assert!(matches!(unknown, Err(crate::CatalogError::Unknown { what: "dataset", .. })));
+}
+
+/// However many versions build on it.
+pub async fn a_segment_of_many_versions_comes_once(w: &World) {
+    const VERSIONS: u64 = 90;
+    for version in 1..=VERSIONS {
+        let open = w.open("d").await;
+        w.send(&open.lease, &[8, 9]).await;
+        let segments = vec![content(8 + version % 2)];
+        let group = NewGroup { kind: GroupKind::List, since: Version(version - 1), entries: 1, segments };
+        w.catalog.record_groups(&open.lease, &[group]).await.unwrap();
+        w.commit(&open.lease, 0).await;
+    }
+    w.work(&w.stores[..1], &stored()).await;
+    let found = proofs(w, &scope("d", None, ProofLevel::Sealed)).await;
+    let (segments, all) = (blobs(&found).len() as u64, found.len() as u64);
+    assert_eq!((segments, all - segments), (2, VERSIONS));
 }
 
 /// Acknowledged counts as proven; what is proven goes to the end; pages join up.
