@@ -98,6 +98,8 @@ const REQUIRED: &[&str] = &[
     "C-validate-killed",
     "C-validate-continuous",
     "C-validate-cost",
+    "C-validate-doubt",
+    "C-validate-source",
 ];
 
 #[test]

@@ -297,6 +297,35 @@ fn manifests_keys_and_the_marker_are_replaced_like_blobs() {
 }
 
 #[test]
+fn what_a_pull_could_not_read_is_proven_first_and_replaced() {
+    let world = pushed();
+    let flipped = object(&world, "one", "src/f9");
+    flip(&flipped);
+    world.pull("out", &["--from", "one"]).code(0).says(&["a damaged or missing copy on one"]);
+    assert!(backend(&world, "one")["proven_since"].is_null());
+    // One copy of each store.
+    let json = validate(&world, &["--sample-rate", "1000"]).code(4).json();
+    assert_eq!(found(&json), [("f9".to_owned(), "corrupt".to_owned())]);
+    assert_eq!(states(&json), ["replaced"]);
+    world.settled();
+}
+
+#[test]
+fn a_repair_waits_for_a_source_that_is_not_mounted() {
+    let world = pushed();
+    fs::remove_file(object(&world, "one", "src/f9")).unwrap();
+    fs::rename(world.path("two"), world.path("elsewhere")).unwrap();
+    fs::create_dir(world.path("two")).unwrap();
+    let json = validate(&world, &["--backend", "one"]).code(4).json();
+    assert_eq!(states(&json), ["waiting"], "{json}");
+    fs::remove_dir(world.path("two")).unwrap();
+    fs::rename(world.path("elsewhere"), world.path("two")).unwrap();
+    world.n2s(&["repair"]).code(0);
+    assert_eq!(number(&validate(&world, &[]).code(0).json(), "damaged"), 0);
+    world.settled();
+}
+
+#[test]
 fn one_in_n_proves_everything_in_n_runs() {
     const N: u64 = 4;
     let world = pushed();

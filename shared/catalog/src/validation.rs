@@ -182,7 +182,7 @@ pub struct DamageRecord {
 /// How well a store's copies are proven.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProofOverview {
-    /// Every completed copy's bytes were proven, or acknowledged, since then; `None` without any.
+    /// Every completed copy's bytes were proven, or acknowledged, since then; `None` without any, or when one is in doubt.
     pub oldest: Option<Timestamp>,
     /// Copies found damaged and not replaced yet.
     pub damaged: u64,
@@ -249,6 +249,10 @@ pub trait Validation {
         level: ProofLevel,
         proofs: &[Proof],
     ) -> Result<bool, CatalogError>;
+
+    /// Takes back the proof of copies that somebody could not read: they are the first to be proven. Whoever only wanted to read does
+    /// not know whether the copy or its store is at fault, and says no more than this.
+    async fn doubt(&self, copies: &[(Vouched, BackendId)]) -> Result<(), CatalogError>;
 
     /// Marks copies damaged and makes the jobs that replace them. Changesets whose own rows reference them begin a new
     /// generation: `degraded` while `min_copies` are whole elsewhere, otherwise `pushing`. A blob that thereby loses its last

@@ -69,7 +69,11 @@ pub async fn backend_rows(node: &Node) -> anyhow::Result<(String, Vec<Value>)> {
             pending,
             failed,
             bytes(tally.bytes),
-            proof.oldest.map_or_else(String::new, |oldest| oldest.to_string()[..10].to_owned()),
+            match proof.oldest {
+                Some(oldest) => oldest.to_string()[..10].to_owned(),
+                None if tally.completed > 0 => "in doubt".to_owned(),
+                None => String::new(),
+            },
             proof.damaged.to_string(),
             reason,
         ]

@@ -116,9 +116,7 @@ async fn tell(node: &Node, before: usize, open: Open, output: &Output) -> anyhow
             )
         }
     };
-    if lost > 0 {
-        text.push_str(PUSH_AGAIN);
-    }
+    text.push_str(&advice(|wanted| records.iter().filter(|record| state(record) == wanted).count()));
     output.answer(&text, &json!({ "damaged": before, "left": lines, "lost": lost }));
     Ok(match (lost, records.len()) {
         (0, 0) => ExitCode::SUCCESS,
@@ -128,9 +126,22 @@ async fn tell(node: &Node, before: usize, open: Open, output: &Output) -> anyhow
 }
 
 const HEADER: [&str; 4] = ["backend", "needed by", "now", "why"];
-/// What to do about what is lost.
-pub const PUSH_AGAIN: &str =
-    "\nwhat is lost has no intact copy on any store: push the same files again, and they are sent anew";
+/// What to do about what is not replaced, by the number of each state.
+pub fn advice(count: impl Fn(&str) -> usize) -> String {
+    let say = |state, text: &str| if count(state) > 0 { format!("\n{text}") } else { String::new() };
+    [
+        say(
+            "waiting",
+            "what waits is replaced when a store that has it is back: by the next command, or by `n2s up`",
+        ),
+        say("failed", "what failed is tried again by `n2s repair`; `n2s failed` says why"),
+        say(
+            "lost",
+            "what is lost has no intact copy on any store: push the same files again, and they are sent anew",
+        ),
+    ]
+    .concat()
+}
 
 /// What becomes of a damaged copy, in a word that programs may rely on.
 pub fn state(record: &DamageRecord) -> &'static str {

@@ -9,7 +9,7 @@ use n2s_validator::{Found, Report, Request, StoreReport, validate};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::repair::{Open, PUSH_AGAIN, affected_json, needed_by, settle, state};
+use super::repair::{Open, advice, affected_json, needed_by, settle, state};
 use crate::args::Validate;
 use crate::output::{Output, bytes, table};
 use crate::progress::{ValidateWatch, Watch};
@@ -140,7 +140,7 @@ struct Summary {
     stores: usize,
 }
 
-fn words(summary: &Summary, rows: Vec<Vec<String>>, count: impl Fn(&str) -> usize) -> String {
+fn words(summary: &Summary, rows: Vec<Vec<String>>, count: impl Fn(&str) -> usize + Copy) -> String {
     let Summary { checked, read, damaged, stores } = summary;
     let read = bytes(*read);
     let looked = format!("{checked} copies looked at on {stores} stores, {read} read, {damaged} damaged");
@@ -149,8 +149,7 @@ fn words(summary: &Summary, rows: Vec<Vec<String>>, count: impl Fn(&str) -> usiz
     }
     let table = table(&["backend", "wrong", "object", "needed by", "now"], rows);
     let states = ["replaced", "waiting", "failed", "lost"].map(|state| format!("{} {state}", count(state)));
-    let advice = if count("lost") > 0 { PUSH_AGAIN } else { "" };
-    format!("{table}\n{looked}: {}{advice}", states.join(", "))
+    format!("{table}\n{looked}: {}{}", states.join(", "), advice(count))
 }
 
 fn damage_json(store: &StoreReport, found: &Found, now: &str) -> Value {

@@ -66,6 +66,10 @@ impl Validation for SqliteCatalog {
         self.prove(run, level, proofs).await.at("record proofs")
     }
 
+    async fn doubt(&self, copies: &[(Vouched, BackendId)]) -> Result<(), CatalogError> {
+        self.take_back(copies).await.at("doubt copies")
+    }
+
     async fn record_damage(
         &self,
         run: Option<ValidationRun>,

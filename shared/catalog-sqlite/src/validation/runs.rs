@@ -11,6 +11,9 @@ use crate::connect::{SqliteCatalog, Tx, begin};
 use crate::decode::{self, col, count, hex, int, time, time_opt, word};
 use crate::error::Fail;
 
+/// The proof of what is doubted: older than any.
+const DOUBT: i64 = 0;
+
 /// The oldest proofs and the number of damages of a store.
 pub(super) const OVERVIEW: &str = "SELECT
         (SELECT coalesce(verified_at, completed_at) FROM blob_backends WHERE backend_id = ?1 AND status = 'completed'
@@ -78,10 +81,35 @@ impl SqliteCatalog {
     pub(super) async fn overview(&self, backend: BackendId) -> Result<ProofOverview, Fail> {
         let row = sqlx::query(OVERVIEW).bind(backend.0).fetch_one(self.readers()).await?;
         let oldest = [time_opt(&row, "blob")?, time_opt(&row, "manifest")?].into_iter().flatten().min();
+        let oldest = oldest.filter(|oldest| oldest.as_micros() != DOUBT);
         let last = sqlx::query("SELECT * FROM validations WHERE backend_id = ? ORDER BY id DESC LIMIT 1");
         let last = last.bind(backend.0).fetch_optional(self.readers()).await?;
         let last = last.map(|row| record(&row)).transpose()?;
         Ok(ProofOverview { oldest, damaged: count(&row, "damaged")?, last })
+    }
+
+    pub(super) async fn take_back(&self, copies: &[(Vouched, BackendId)]) -> Result<(), Fail> {
+        let (blobs, manifests) = split(copies.iter().copied());
+        let mut writer = self.writer().await;
+        let mut tx = begin(&mut writer).await?;
+        sqlx::query(
+            "UPDATE blob_backends SET seen_at = ?2, verified_at = ?2 FROM json_each(?1) j
+             WHERE blob_id = j.value ->> 0 AND backend_id = j.value ->> 1 AND status = 'completed'",
+        )
+        .bind(decode::json(&blobs))
+        .bind(DOUBT)
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query(
+            "UPDATE changeset_backends SET seen_at = ?2, verified_at = ?2 FROM json_each(?1) j
+             WHERE changeset_id = (SELECT id FROM changesets WHERE uuid = unhex(j.value ->> 0))
+               AND backend_id = j.value ->> 1 AND manifest = 'completed'",
+        )
+        .bind(decode::json(&manifests))
+        .bind(DOUBT)
+        .execute(&mut *tx)
+        .await?;
+        Ok(tx.commit().await?)
     }
 
     pub(super) async fn prove(
@@ -95,7 +123,7 @@ impl SqliteCatalog {
         let mut tx = begin(&mut writer).await?;
         let bytes = proofs.iter().map(|proof| proof.bytes).sum();
         let alive = touch(&mut tx, run, (proofs.len() as u64, bytes, 0), now).await?;
-        let (blobs, manifests) = split(proofs);
+        let (blobs, manifests) = split(proofs.iter().map(|proof| (proof.object, proof.backend)));
         // A look at existence does not put off a reading; a reading is also a look.
         sqlx::query(
             "UPDATE blob_backends SET seen_at = ?2, verified_at = CASE WHEN ?3 THEN ?2 ELSE verified_at END
@@ -136,14 +164,12 @@ fn record(row: &SqliteRow) -> Result<ValidationRecord, Fail> {
 }
 
 /// Bulk parameters: blobs by id, manifests by the changeset's UUID in hex; each with its store.
-pub(super) fn split(proofs: &[Proof]) -> (Vec<Value>, Vec<Value>) {
+pub(super) fn split(copies: impl Iterator<Item = (Vouched, BackendId)>) -> (Vec<Value>, Vec<Value>) {
     let (mut blobs, mut manifests) = (Vec::new(), Vec::new());
-    for proof in proofs {
-        match proof.object {
-            Vouched::Blob(blob) => blobs.push(json!([blob.0, proof.backend.0])),
-            Vouched::Manifest(changeset) => {
-                manifests.push(json!([hex(changeset.0.as_bytes()), proof.backend.0]));
-            }
+    for (object, backend) in copies {
+        match object {
+            Vouched::Blob(blob) => blobs.push(json!([blob.0, backend.0])),
+            Vouched::Manifest(changeset) => manifests.push(json!([hex(changeset.0.as_bytes()), backend.0])),
         }
     }
     (blobs, manifests)

@@ -14,7 +14,7 @@ use crate::error::Fail;
 
 impl SqliteCatalog {
     pub(super) async fn targets(&self, proofs: &[Proof]) -> Result<Vec<Option<ProofTarget>>, Fail> {
-        let (blobs, manifests) = split(proofs);
+        let (blobs, manifests) = split(proofs.iter().map(|proof| (proof.object, proof.backend)));
         let mut found = BTreeMap::new();
         let rows = sqlx::query(
             "SELECT l.id, s.backend_id, l.content_hash, l.sealed_hash, l.encrypted_size FROM json_each(?1) j

@@ -177,6 +177,27 @@ pub async fn existence_does_not_put_off_a_reading(w: &World) {
     assert_eq!((due(ProofLevel::Exists).await, due(ProofLevel::Sealed).await), (0, 0));
 }
 
+/// Before what is older, at every level; a proof ends it.
+pub async fn what_is_doubted_is_proven_first(w: &World) {
+    let (changeset, _) = w.push(&w.spec("d"), &[put("x", &[1]), put("y", &[2])]).await;
+    w.work(&w.stores[..1], &stored()).await;
+    w.advance(HOUR).await;
+    let (backend, run) = (w.stores[0], begin(w, w.stores[0]).await);
+    let all = oldest(w, backend, run.started_at).await;
+    let second = all.iter().find(|proof| proof.bytes == 102).unwrap().object;
+    let doubted = [(second, backend), (Vouched::Manifest(changeset), backend), (second, w.stores[1])];
+    w.catalog.doubt(&doubted).await.unwrap();
+    for level in LEVELS {
+        let mut found = proofs(w, &scope("d", Some(backend), level)).await;
+        found.sort_unstable();
+        assert_eq!([found[0].object, found[1].object], [second, Vouched::Manifest(changeset)]);
+    }
+    assert_eq!(blobs(&oldest(w, backend, run.started_at).await)[0].object, second);
+    assert_eq!(w.catalog.proof_overview(backend).await.unwrap().oldest, None);
+    w.catalog.record_proofs(run, ProofLevel::Sealed, &all).await.unwrap();
+    assert!(w.catalog.proof_overview(backend).await.unwrap().oldest >= Some(run.started_at));
+}
+
 /// What to look for is said while the catalog vouches for it.
 pub async fn targets_come_in_the_order_asked(w: &World) {
     let (changeset, version) = w.push(&w.spec("d"), &[put("x", &[1]), put("y", &[2])]).await;
