@@ -1,63 +1,15 @@
-//! What the stores hold is proven, damage is found, named and replaced, and an outage is not taken for damage.
+//! Damage is found, named and replaced, or lost until it is pushed again.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Instant;
+use std::path::PathBuf;
 
-use n2s_tests::{Ended, Running, World, assert_same, files, until};
+use n2s_tests::archive::{
+    FILES, backend, flip, found, number, object, pushed, replace, states, status, validate,
+};
+use n2s_tests::{World, assert_same, files};
 use serde_json::Value;
-
-const FILES: usize = 12;
-
-/// A pushed version on two stores: small files of their own length each, and one of several blobs.
-fn pushed() -> World {
-    let world = World::new();
-    for name in ["one", "two"] {
-        let path = world.path(name);
-        world.n2s(&["backends", "add", name, "--path", path.to_str().unwrap()]).code(0);
-    }
-    for n in 0..FILES {
-        world.write(&format!("src/f{n}"), format!("{n} ").repeat(100 + n));
-    }
-    world.push(&[]).code(0);
-    world
-}
-
-fn validate(world: &World, more: &[&str]) -> Ended {
-    world.n2s(&[&["validate", "--project", "p", "--dataset", "d", "--output", "json"], more].concat())
-}
-
-fn number(json: &Value, name: &str) -> u64 {
-    json[name].as_u64().unwrap_or_else(|| panic!("no {name} in {json}"))
-}
-
-/// The sealed object of a file on a store, found as a reader without n2s would: by opening all of them.
-fn object(world: &World, store: &str, name: &str) -> PathBuf {
-    let text = fs::read_to_string(world.path("home/vault")).unwrap();
-    let root = text.lines().find_map(|line| line.strip_prefix("root ")).unwrap();
-    let mut vault = n2s_envelope::Vault::from_root_text(root).unwrap();
-    let keys = if store == "one" { "two" } else { "one" };
-    vault.add_wrapped_epoch(&fs::read(world.path(keys).join("keys/1")).unwrap()).unwrap();
-    let opener = vault.opener();
-    let wanted = n2s_envelope::Expect::Blob(n2s_envelope::content_hash(&fs::read(world.path(name)).unwrap()));
-    let opens = |path: &PathBuf| opener.open(&fs::read(path).unwrap(), &wanted).is_ok();
-    files(&world.path(store).join("blobs")).into_iter().find(opens).unwrap()
-}
-
-fn replace(path: &Path, bytes: &[u8]) {
-    fs::remove_file(path).unwrap();
-    fs::write(path, bytes).unwrap();
-}
-
-fn flip(path: &Path) {
-    let mut bytes = fs::read(path).unwrap();
-    let last = bytes.len() - 1;
-    bytes[last] ^= 1;
-    replace(path, &bytes);
-}
 
 /// Deleted, flipped, cut short and swapped, each with the file it belongs to.
 fn damage(world: &World, store: &str) -> [PathBuf; 5] {
@@ -71,32 +23,6 @@ fn damage(world: &World, store: &str) -> [PathBuf; 5] {
     replace(&a, &bytes_b);
     replace(&b, &bytes_a);
     [deleted, flipped, cut, a, b]
-}
-
-/// Pairs of path and kind, sorted.
-fn found(json: &Value) -> Vec<(String, String)> {
-    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-    let damages = json["damages"].as_array().unwrap().iter();
-    let mut found: Vec<_> =
-        damages.map(|damage| (text(&damage["needed_by"][0]["path"]), text(&damage["kind"]))).collect();
-    found.sort();
-    found
-}
-
-fn status(world: &World) -> String {
-    world.json(&["changesets"])["changesets"][0]["status"].as_str().unwrap().to_owned()
-}
-
-#[test]
-fn an_intact_archive_is_proven_at_every_level() {
-    let world = pushed();
-    for level in ["exists", "sealed", "content"] {
-        let json = validate(&world, &["--level", level]).code(0).json();
-        // On each store: the files, a list and a map, the manifest; n2s.json and keys/1.
-        assert_eq!(number(&json, "checked"), 2 * (FILES as u64 + 2 + 1 + 2), "{json}");
-        assert_eq!(number(&json, "damaged") + number(&json, "unchecked"), 0, "{json}");
-    }
-    world.settled();
 }
 
 #[test]
@@ -137,16 +63,6 @@ fn what_only_reading_can_tell_is_not_found_by_asking() {
     let json = validate(&world, &["--level", "content"]).code(4).json();
     assert_eq!(found(&json), [("f1".to_owned(), "corrupt".to_owned())]);
     world.settled();
-}
-
-/// What `backends list` says of a store.
-fn backend(world: &World, name: &str) -> Value {
-    let rows = world.json(&["backends", "list"]);
-    rows["backends"].as_array().unwrap().iter().find(|row| row["backend"] == name).unwrap().clone()
-}
-
-fn states(json: &Value) -> Vec<&str> {
-    json["damages"].as_array().unwrap().iter().map(|damage| damage["state"].as_str().unwrap()).collect()
 }
 
 #[test]
@@ -235,38 +151,6 @@ fn a_copy_that_cannot_be_replaced_yet_leaves_the_version_degraded() {
 }
 
 #[test]
-fn a_store_that_is_not_mounted_has_no_damage() {
-    let world = pushed();
-    fs::rename(world.path("two"), world.path("elsewhere")).unwrap();
-    for mounted in [false, true] {
-        if mounted {
-            // A mount point without its disk.
-            fs::create_dir(world.path("two")).unwrap();
-        }
-        let ended = validate(&world, &[]).code(1).says(&["two", "mount"]);
-        assert_eq!(number(&ended.json(), "damaged"), 0);
-        assert_eq!(number(&backend(&world, "two"), "damaged"), 0);
-        assert_eq!(number(&backend(&world, "two"), "pending"), 0);
-    }
-    fs::remove_dir_all(world.path("two")).unwrap();
-    fs::rename(world.path("elsewhere"), world.path("two")).unwrap();
-    let json = validate(&world, &[]).code(0).json();
-    assert_eq!(number(&json, "checked"), 2 * (FILES as u64 + 5));
-    world.settled();
-}
-
-#[test]
-fn a_paused_store_is_left_alone() {
-    let world = pushed();
-    fs::remove_file(object(&world, "two", "src/f1")).unwrap();
-    world.n2s(&["backends", "pause", "two", "--reason", "moving house"]).code(0);
-    let ended = validate(&world, &["--backend", "two"]).code(1).says(&["two", "moving house"]);
-    assert_eq!(number(&ended.json(), "checked"), 0);
-    world.n2s(&["backends", "resume", "two"]).code(0);
-    validate(&world, &[]).code(4);
-}
-
-#[test]
 fn manifests_keys_and_the_marker_are_replaced_like_blobs() {
     let world = pushed();
     let archives = files(&world.path("one/archives"));
@@ -294,110 +178,4 @@ fn manifests_keys_and_the_marker_are_replaced_like_blobs() {
     flip(&key);
     intact(&validate(&world, &[]).code(4).json());
     world.settled();
-}
-
-#[test]
-fn what_a_pull_could_not_read_is_proven_first_and_replaced() {
-    let world = pushed();
-    let flipped = object(&world, "one", "src/f9");
-    flip(&flipped);
-    world.pull("out", &["--from", "one"]).code(0).says(&["a damaged or missing copy on one"]);
-    assert!(backend(&world, "one")["proven_since"].is_null());
-    // One copy of each store.
-    let json = validate(&world, &["--sample-rate", "1000"]).code(4).json();
-    assert_eq!(found(&json), [("f9".to_owned(), "corrupt".to_owned())]);
-    assert_eq!(states(&json), ["replaced"]);
-    world.settled();
-}
-
-#[test]
-fn a_repair_waits_for_a_source_that_is_not_mounted() {
-    let world = pushed();
-    fs::remove_file(object(&world, "one", "src/f9")).unwrap();
-    fs::rename(world.path("two"), world.path("elsewhere")).unwrap();
-    fs::create_dir(world.path("two")).unwrap();
-    let json = validate(&world, &["--backend", "one"]).code(4).json();
-    assert_eq!(states(&json), ["waiting"], "{json}");
-    fs::remove_dir(world.path("two")).unwrap();
-    fs::rename(world.path("elsewhere"), world.path("two")).unwrap();
-    world.n2s(&["repair"]).code(0);
-    assert_eq!(number(&validate(&world, &[]).code(0).json(), "damaged"), 0);
-    world.settled();
-}
-
-#[test]
-fn one_in_n_proves_everything_in_n_runs() {
-    const N: u64 = 4;
-    let world = pushed();
-    let copies = FILES as u64 + 3;
-    let mut began = String::new();
-    for round in 1..=N {
-        let json = validate(&world, &["--sample-rate", "4"]).code(0).json();
-        assert_eq!(number(&json, "checked"), 2 * (copies.div_ceil(N) + 2), "{json}");
-        for store in ["one", "two"] {
-            let row = backend(&world, store);
-            if round == 1 && store == "one" {
-                row["last_validation"]["started_at"].as_str().unwrap().clone_into(&mut began);
-            }
-            let all = row["proven_since"].as_str().unwrap() >= began.as_str();
-            assert_eq!(all, round == N, "after {round} runs: {row}");
-        }
-    }
-}
-
-#[test]
-fn a_killed_run_is_gone_on_with_and_kept_its_budget() {
-    let world = pushed();
-    let slow = ["--backend", "one", "--limit-bytes-per-second", "400"];
-    let start = Instant::now();
-    let child = world.start(&[&["validate", "--project", "p", "--dataset", "d"], &slow[..]].concat());
-    // Two of the proofs are those of the key and the marker, which count for no copy.
-    until("half of it", || backend(&world, "one")["last_validation"]["checked"].as_u64() >= Some(8));
-    child.kill();
-    let elapsed = start.elapsed();
-    let run = backend(&world, "one")["last_validation"].clone();
-    let largest = files(&world.path("one/blobs")).iter().map(|path| fs::metadata(path).unwrap().len()).max();
-    // What is read is paid for beforehand, by whole seconds' portions or one object.
-    let allowed = 400 * (elapsed.as_secs() + 1) + largest.unwrap().max(400);
-    assert!(number(&run, "bytes") <= allowed, "{run} is more than {allowed} bytes in {elapsed:?}");
-    // Half of the copies are the other half.
-    validate(&world, &["--backend", "one", "--sample-rate", "2"]).code(0);
-    let row = backend(&world, "one");
-    assert!(row["proven_since"].as_str() >= run["started_at"].as_str(), "{run}, {row}");
-}
-
-#[test]
-fn the_engine_proves_everything_by_itself() {
-    let world = pushed();
-    let config = world.path("home/config.toml");
-    let text = fs::read_to_string(&config).unwrap();
-    fs::write(&config, text + "\n[validator]\nevery_hours = 0\n").unwrap();
-    let [flipped, deleted] = ["src/f1", "src/f2"].map(|name| object(&world, "two", name));
-    let whole = fs::read(&flipped).unwrap();
-    flip(&flipped);
-    fs::remove_file(&deleted).unwrap();
-    let up = world.start(&["up"]);
-    until("the repair", || deleted.exists() && fs::read(&flipped).is_ok_and(|bytes| bytes == whole));
-    until("the end of it", || number(&backend(&world, "two"), "damaged") == 0);
-    // A second validator waits for the first, and one that is asked to end ends well.
-    let mut second =
-        Running::spawn(world.command(&["serve", "validator"]).stdout(Stdio::piped()).stderr(Stdio::piped()));
-    assert!(second.line().unwrap().starts_with("validating"));
-    second.terminate().code(0);
-    up.terminate().code(0);
-    assert_eq!(status(&world), "completed");
-    world.settled();
-}
-
-#[test]
-fn unknown_things_and_bad_flags_are_refused() {
-    let world = pushed();
-    let run = |args: &[&str]| world.n2s(&[&["validate"], args].concat());
-    run(&["--project", "q", "--dataset", "d"]).code(3).says(&["there are: p"]);
-    run(&["--project", "p", "--dataset", "e"]).code(3).says(&["there are: d"]);
-    run(&["--project", "p", "--dataset", "d", "--backend", "three"]).code(3).says(&["one, two"]);
-    run(&["--project", "p", "--dataset", "d", "--sample-rate", "0"]).code(2);
-    run(&["--project", "p", "--dataset", "d", "--level", "deep"])
-        .code(2)
-        .says(&["exists, sealed or content"]);
 }
