@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use n2s_domain::{BackendName, ChangesetId, ChangesetStatus, DatasetName, FailureKind, ProjectName};
+use n2s_domain::{
+    BackendName, ChangesetId, ChangesetStatus, DatasetName, FailureKind, ProjectName, Scope, TokenId,
+};
 
 /// One archive on several stores at once, encrypted, with a memory of what is where.
 #[derive(Debug, Parser)]
@@ -15,6 +17,18 @@ pub struct Args {
     /// Read this configuration instead of the home's config.toml
     #[arg(long, global = true, env = "N2S_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Work on this server instead of a home of this machine: https://host:port
+    #[arg(long, global = true, env = "N2S_SERVER", value_name = "URL")]
+    pub server: Option<String>,
+    /// Read the server's token from this file [default: the variable N2S_TOKEN]
+    #[arg(long, global = true, env = "N2S_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Trust these certificates (PEM) besides the system's
+    #[arg(long, global = true, env = "N2S_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Allow http:// to another machine, which shows the token to everyone on the way
+    #[arg(long, global = true)]
+    pub plain_http: bool,
     /// How answers look
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
     pub output: Format,
@@ -67,8 +81,14 @@ pub enum Command {
     Migrate,
     /// Recount every counter of the catalog from its rows
     Audit,
-    /// Keep everything running until interrupted
+    /// Keep everything running, the API on loopback included, until interrupted
     Up,
+    /// Run one role until interrupted
+    #[command(subcommand)]
+    Serve(Serve),
+    /// Make, list and revoke tokens of the API
+    #[command(subcommand)]
+    Token(Token),
     /// Print shell completions
     Completions {
         /// For which shell
@@ -313,11 +333,50 @@ pub enum Keys {
     Rotate,
 }
 
+/// `serve`.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum Serve {
+    /// The API that clients push to and pull from
+    Intake,
+}
+
+/// `token`.
+#[derive(Debug, Subcommand)]
+pub enum Token {
+    /// Make a token; it is shown once
+    Create {
+        /// Who or what will hold it
+        #[arg(long)]
+        name: String,
+        /// What it allows: push, pull, operate or admin; repeatable
+        #[arg(long = "scope", required = true)]
+        scopes: Vec<Scope>,
+        /// Only in this project; repeatable [default: all, those to come included]
+        #[arg(long = "project", value_name = "PROJECT")]
+        projects: Vec<ProjectName>,
+        /// Days until it ends [default: it lasts until revoked]
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+        expires_days: Option<u32>,
+    },
+    /// List every token that ever was
+    List,
+    /// End a token
+    Revoke {
+        /// Its id
+        #[arg(value_parser = token_id)]
+        id: TokenId,
+    },
+}
+
 /// `config`.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Read it and say what is wrong
     Check,
+}
+
+fn token_id(text: &str) -> Result<TokenId, String> {
+    text.parse().map(TokenId).map_err(|_| "it is the number that `n2s token list` shows".to_owned())
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

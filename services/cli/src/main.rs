@@ -5,6 +5,7 @@ mod commands;
 mod exit;
 mod output;
 mod progress;
+mod side;
 
 use std::process::ExitCode;
 

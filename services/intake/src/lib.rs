@@ -1,9 +1,15 @@
 #![doc = include_str!("../README.md")]
 
 mod error;
+pub mod http;
+mod operator;
 mod producer;
 mod reader;
+mod ready;
+mod records;
 mod sources;
+mod tokens;
+mod vaults;
 
 use std::collections::BTreeMap;
 use std::fmt;

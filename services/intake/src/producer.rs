@@ -31,7 +31,57 @@ fn bounded(what: &'static str, items: usize) -> Result<(), SeamError> {
 }
 
 impl Intake {
-    fn staging_key(&self, sealed_hash: SealedHash) -> StagingKey {
+    /// As `open`, with a token of the caller's choice for the lease.
+    pub(crate) async fn open_with(
+        &self,
+        request: &OpenRequest,
+        token: LeaseToken,
+    ) -> Result<Opened, SeamError> {
+        let open = cat::OpenPush {
+            changeset: ChangesetId::new(&*self.clock, &*self.entropy),
+            token,
+            project: request.project.clone(),
+            dataset: request.dataset.clone(),
+            vault: request.vault,
+            store_key: request.store_key,
+            snapshot: request.snapshot.clone(),
+            description: request.description.clone(),
+            client_id: request.client_id.clone(),
+            metadata: request.metadata.clone(),
+            backends: request.backends.clone(),
+            min_copies: request.min_copies,
+            take_over: match request.take_over {
+                TakeOver::IfLapsed => cat::TakeOver::IfLapsed,
+                TakeOver::OwnEvenIfLive => cat::TakeOver::OwnEvenIfLive,
+                TakeOver::Abandon => cat::TakeOver::Abandon,
+            },
+            lease: PUSH_LEASE,
+        };
+        let opened = match self.catalog.open_push(&open).await {
+            // The undo goes on here rather than making the caller wait for the sweeper's next round.
+            Err(cat::CatalogError::Undoing(_)) => {
+                while self.catalog.undo_step(UNDO_STEP_ROWS).await.map_err(catalog)? {}
+                let again = cat::OpenPush { take_over: cat::TakeOver::IfLapsed, ..open };
+                self.catalog.open_push(&again).await.map_err(catalog)?
+            }
+            other => other.map_err(catalog)?,
+        };
+        Ok(Opened {
+            lease: Lease { changeset: opened.lease.changeset, token: opened.lease.token },
+            version: opened.version,
+            parent: opened.parent.map(|parent| Parent {
+                version: parent.version,
+                changeset: parent.changeset,
+                file_count: parent.file_count,
+            }),
+            resumed: opened.resumed,
+            recorded: opened.recorded,
+            backends: opened.backends,
+            resend: opened.resend,
+        })
+    }
+
+    pub(crate) fn staging_key(&self, sealed_hash: SealedHash) -> StagingKey {
         // Positive, because databases count with signed numbers.
         let id = i64::try_from(self.entropy.next_u64() >> 2).expect("62 bits fit");
         StagingKey { sealed_hash, id }
@@ -95,48 +145,7 @@ impl Producer for Intake {
     }
 
     async fn open(&self, request: &OpenRequest) -> Result<Opened, SeamError> {
-        let open = cat::OpenPush {
-            changeset: ChangesetId::new(&*self.clock, &*self.entropy),
-            token: LeaseToken::new(&*self.entropy),
-            project: request.project.clone(),
-            dataset: request.dataset.clone(),
-            vault: request.vault,
-            store_key: request.store_key,
-            snapshot: request.snapshot.clone(),
-            description: request.description.clone(),
-            client_id: request.client_id.clone(),
-            metadata: request.metadata.clone(),
-            backends: request.backends.clone(),
-            min_copies: request.min_copies,
-            take_over: match request.take_over {
-                TakeOver::IfLapsed => cat::TakeOver::IfLapsed,
-                TakeOver::OwnEvenIfLive => cat::TakeOver::OwnEvenIfLive,
-                TakeOver::Abandon => cat::TakeOver::Abandon,
-            },
-            lease: PUSH_LEASE,
-        };
-        let opened = match self.catalog.open_push(&open).await {
-            // The undo goes on here rather than making the caller wait for the sweeper's next round.
-            Err(cat::CatalogError::Undoing(_)) => {
-                while self.catalog.undo_step(UNDO_STEP_ROWS).await.map_err(catalog)? {}
-                let again = cat::OpenPush { take_over: cat::TakeOver::IfLapsed, ..open };
-                self.catalog.open_push(&again).await.map_err(catalog)?
-            }
-            other => other.map_err(catalog)?,
-        };
-        Ok(Opened {
-            lease: Lease { changeset: opened.lease.changeset, token: opened.lease.token },
-            version: opened.version,
-            parent: opened.parent.map(|parent| Parent {
-                version: parent.version,
-                changeset: parent.changeset,
-                file_count: parent.file_count,
-            }),
-            resumed: opened.resumed,
-            recorded: opened.recorded,
-            backends: opened.backends,
-            resend: opened.resend,
-        })
+        self.open_with(request, LeaseToken::new(&*self.entropy)).await
     }
 
     async fn renew(&self, lease: &Lease) -> Result<(), SeamError> {

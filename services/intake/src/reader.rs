@@ -8,7 +8,7 @@ use n2s_domain::{BackendName, BlobId, DatasetName, FileEntry, PathSpan, ProjectN
 use crate::Intake;
 use crate::error::catalog;
 
-fn version_of(version: &VersionRef) -> cat::VersionRef {
+pub(crate) fn version_of(version: &VersionRef) -> cat::VersionRef {
     cat::VersionRef {
         dataset: version.dataset,
         version: version.version,
@@ -20,7 +20,7 @@ fn version_of(version: &VersionRef) -> cat::VersionRef {
     }
 }
 
-fn page_of(page: &Page<RelPath>) -> cat::Page<RelPath> {
+pub(crate) fn page_of(page: &Page<RelPath>) -> cat::Page<RelPath> {
     cat::Page { after: page.after.clone(), limit: page.limit.min(n2s_domain::limits::PAGE_ROWS_MAX) }
 }
 

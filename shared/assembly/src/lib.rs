@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod api;
 mod backend;
 mod engine;
 mod error;
@@ -7,6 +8,7 @@ mod home;
 mod node;
 mod push_lock;
 
+pub use api::ApiServer;
 pub use backend::{add_local_backend, default_store_path};
 pub use engine::{Engine, EngineRole};
 pub use error::AssemblyError;

@@ -13,7 +13,10 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::error::{At as _, Fail};
 
 /// Every migration, in order. Never edit one that has been released: expand, then contract.
-const MIGRATIONS: &[&str] = &[include_str!("../../../migrations/sqlite/0001_catalog.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../../migrations/sqlite/0001_catalog.sql"),
+    include_str!("../../../migrations/sqlite/0002_api_tokens.sql"),
+];
 
 /// How long a writer waits for another process's transaction.
 const BUSY: Duration = Duration::from_mins(1);
@@ -127,7 +130,7 @@ async fn migrate(
     }
     if found < known {
         // PRAGMA takes no parameters; the literal is the length of MIGRATIONS.
-        sqlx::raw_sql("PRAGMA user_version = 1").execute(&mut *tx).await?;
+        sqlx::raw_sql("PRAGMA user_version = 2").execute(&mut *tx).await?;
     }
     Ok(tx.commit().await?)
 }

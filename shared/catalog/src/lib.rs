@@ -13,6 +13,7 @@ pub mod operate;
 pub mod pushes;
 pub mod staging;
 pub mod syncing;
+pub mod tokens;
 pub mod vaults;
 
 use std::fmt;
@@ -37,6 +38,7 @@ pub use pushes::{
 };
 pub use staging::{StagedKey, StagingBook};
 pub use syncing::{SyncStep, Syncing};
+pub use tokens::{NewToken, TokenHash, TokenRecord, Tokens};
 pub use vaults::{VaultObjects, Vaults};
 
 /// The catalog: what every process agrees on. One method is one intention is one transaction; everything is bulk.
@@ -55,6 +57,7 @@ pub trait Catalog:
     + Library
     + Operate
     + Syncing
+    + Tokens
     + Audit
     + Send
     + Sync

@@ -51,6 +51,12 @@ impl Shape for u32 {
 impl Shape for u64 {
     const SHAPE: &'static str = "a whole number";
 }
+impl Shape for String {
+    const SHAPE: &'static str = "text";
+}
+impl Shape for bool {
+    const SHAPE: &'static str = "`true` or `false`";
+}
 impl Shape for PathBuf {
     const SHAPE: &'static str = "an absolute path";
 }

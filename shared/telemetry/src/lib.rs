@@ -1,9 +1,13 @@
 #![doc = include_str!("../README.md")]
 
+mod notify;
+
 use std::error::Error;
 use std::io::{self, IsTerminal as _};
 
 use tracing_subscriber::EnvFilter;
+
+pub use notify::{ready, stopping};
 
 /// How logs look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

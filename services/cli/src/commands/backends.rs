@@ -2,23 +2,25 @@
 
 use std::process::ExitCode;
 
-use n2s_assembly::{Home, Node, add_local_backend};
-use n2s_catalog::{BackendRecord, BackendState, BackendTally, CatalogError};
+use n2s_assembly::{Node, add_local_backend};
+use n2s_catalog::{BackendRecord, CatalogError};
+use n2s_client::seam::BackendStatus;
 use n2s_domain::BackendName;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::args::Backends;
 use crate::output::{Output, bytes, table};
+use crate::side::Place;
 
-pub async fn run(home: Home, args: Backends, output: &Output) -> anyhow::Result<ExitCode> {
+pub async fn run(place: Place, args: Backends, output: &Output) -> anyhow::Result<ExitCode> {
     match args {
         Backends::List => {
-            let (text, json) = backend_rows(&*super::open(home).await?).await?;
-            output.answer(&text, &json!({ "backends": json }));
+            let rows = place.open().await?.operator.backends().await?;
+            output.answer(&backend_table(&rows), &json!({ "backends": rows }));
         }
         Backends::Add { name, kind: _, path } => {
             let path = std::path::absolute(path)?;
-            add_local_backend(&home, &name, &path)?;
+            add_local_backend(&place.home_only("backends add")?, &name, &path)?;
             let text = format!(
                 "added {name} at {}; datasets pushed for the first time from now on go there, too; `n2s backends sync {name}` brings those that are there already",
                 path.display()
@@ -26,17 +28,16 @@ pub async fn run(home: Home, args: Backends, output: &Output) -> anyhow::Result<
             output.answer(&text, &json!({ "backend": name, "path": path }));
         }
         Backends::Pause { name, reason } => {
-            let node = super::open(home).await?;
-            node.catalog.pause(find(&node, &name).await?.id, true, &reason).await?;
+            place.open().await?.operator.pause(&name, &reason).await?;
             output.answer(&format!("paused {name}"), &json!({ "backend": name, "state": "paused" }));
         }
         Backends::Resume { name } => {
-            let node = super::open(home).await?;
-            node.catalog.resume(find(&node, &name).await?.id, true).await?;
+            place.open().await?.operator.resume(&name).await?;
             output.answer(&format!("resumed {name}"), &json!({ "backend": name, "state": "active" }));
         }
         Backends::Sync { name, project, dataset } => {
-            return super::sync::run(home, &name, project.as_ref(), dataset.as_ref(), output).await;
+            let place = Place { home: place.home_only("backends sync")?, server: None };
+            return super::sync::run(place, &name, project.as_ref(), dataset.as_ref(), output).await;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -50,47 +51,22 @@ pub async fn find(node: &Node, name: &BackendName) -> anyhow::Result<BackendReco
     Ok(found.ok_or(CatalogError::Unknown { what: "backend", name: name.to_string(), hint })?)
 }
 
-/// The stores, for people and for programs.
-pub async fn backend_rows(node: &Node) -> anyhow::Result<(String, Vec<Value>)> {
-    let rows = node.catalog.backends().await?;
-    let line = |(row, tally): &(BackendRecord, BackendTally)| {
-        let (state, reason) = state(row);
-        let counts = [tally.completed, tally.pending, tally.failed].map(|count| count.to_string());
-        let [completed, pending, failed] = counts;
+/// The stores, for people.
+pub fn backend_table(rows: &[BackendStatus]) -> String {
+    let line = |row: &BackendStatus| {
+        let [completed, pending, failed] =
+            [row.completed, row.pending, row.failed].map(|count| count.to_string());
         vec![
-            row.name.to_string(),
+            row.backend.to_string(),
             row.kind.clone(),
-            state,
+            row.state.as_str().to_owned(),
             completed,
             pending,
             failed,
-            bytes(tally.bytes),
-            reason,
+            bytes(row.bytes),
+            row.reason.clone(),
         ]
     };
     let header = ["backend", "kind", "state", "completed", "pending", "failed", "bytes", "why"];
-    let text = table(&header, rows.iter().map(line).collect());
-    let json = rows.iter().map(|(row, tally)| {
-        let (state, reason) = state(row);
-        json!({
-            "backend": row.name, "kind": row.kind, "state": state, "reason": reason, "completed": tally.completed,
-            "pending": tally.pending, "failed": tally.failed, "bytes": tally.bytes,
-            "initialised_at": row.initialised_at.map(|at| at.to_string()), "concurrency": row.health.concurrency,
-            "last_success_at": row.health.last_success_at.map(|at| at.to_string()),
-        })
-    });
-    Ok((text, json.collect()))
-}
-
-fn state(row: &BackendRecord) -> (String, String) {
-    match (&row.state, &row.health.open) {
-        (BackendState::Paused { reason, since, .. }, _) => {
-            ("paused".to_owned(), format!("{reason} (since {since})"))
-        }
-        (BackendState::Active, Some((since, _))) => {
-            let error = row.health.last_error.as_ref().map_or("", |(_, text, _)| text);
-            ("unreachable".to_owned(), format!("{error} (since {since})"))
-        }
-        (BackendState::Active, None) => ("active".to_owned(), String::new()),
-    }
+    table(&header, rows.iter().map(line).collect())
 }

@@ -23,6 +23,7 @@ pub mod operate;
 pub mod pushes;
 pub mod races;
 pub mod staging;
+pub mod tokens;
 pub mod vaults;
 mod world;
 
@@ -53,6 +54,7 @@ macro_rules! catalog_conformance {
             operate: failures_are_listed_and_filtered, a_retry_has_a_fresh_budget;
             staging: kept_while_anything_needs_it, freed_at_the_largest_min_copies, pins_hold_and_let_go, unneeded_after_its_grace,
                 orphans_are_found, early_only_what_a_store_has;
+            tokens: a_token_is_found_by_its_hash_until_it_expires, a_revoked_token_stays_revoked, tokens_are_listed_newest_first;
             audit: random_sequences_agree_with_a_model;
             races: tickets_are_claimed_once, outcomes_are_accepted_once, one_dataset_is_opened_once, no_waiter_is_lost,
                 folds_settle_once, the_first_sealing_wins, nothing_pinned_is_freed;
