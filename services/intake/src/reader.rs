@@ -93,20 +93,36 @@ impl Reader for Intake {
     }
 
     async fn fetch(&self, blobs: &[FileBlob], from: Option<&BackendName>) -> Vec<Result<Fetched, SeamError>> {
-        if let Some(unknown) = from.filter(|from| !self.stores.values().any(|(name, _)| name == *from)) {
-            let names: Vec<_> = self.stores.values().map(|(name, _)| name.to_string()).collect();
-            let unknown = || SeamError::Unknown {
-                what: "backend",
-                name: unknown.to_string(),
-                hint: format!("; there are: {}", names.join(", ")),
-            };
-            return blobs.iter().map(|_| Err(unknown())).collect();
+        if let Some(unknown) = from.and_then(|from| self.no_store(from)) {
+            return blobs.iter().map(|_| Err(unknown.clone().into())).collect();
         }
         self.fetch_all(blobs, from).await
     }
 }
 
+/// A store that is not configured.
+#[derive(Clone, Debug)]
+pub(crate) struct NoStore {
+    name: String,
+    hint: String,
+}
+
+impl From<NoStore> for SeamError {
+    fn from(NoStore { name, hint }: NoStore) -> Self {
+        Self::Unknown { what: "backend", name, hint }
+    }
+}
+
 impl Intake {
+    /// What to say when there is no such store.
+    pub(crate) fn no_store(&self, name: &BackendName) -> Option<NoStore> {
+        if self.stores.values().any(|(known, _)| known == name) {
+            return None;
+        }
+        let names: Vec<_> = self.stores.values().map(|(name, _)| name.to_string()).collect();
+        Some(NoStore { name: name.to_string(), hint: format!("; there are: {}", names.join(", ")) })
+    }
+
     pub(crate) fn blob_id(blob: &FileBlob) -> BlobId {
         BlobId(blob.id)
     }

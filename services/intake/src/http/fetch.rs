@@ -43,6 +43,9 @@ async fn fetch(State(api): Shared, caller: Caller, Json(call): Json<FetchCall>) 
     if call.blobs.len() > BATCH_ITEMS_MAX {
         return Err(Refused::invalid(format!("at most {BATCH_ITEMS_MAX} blobs can be asked for at once")));
     }
+    if let Some(unknown) = call.from.as_ref().and_then(|from| api.intake.no_store(from)) {
+        return Err(SeamError::from(unknown).into());
+    }
     let wanted = allowed(&api, &caller, call.blobs).await?;
     let groups = grouped(wanted);
     let largest = groups.iter().map(|group| bytes_of(group)).max().unwrap_or(0);

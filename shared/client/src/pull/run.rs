@@ -33,7 +33,7 @@ pub async fn pull(deps: &PullDeps, options: &PullOptions) -> Result<PullReport, 
     if let Some(from) = &options.from {
         // An unknown store is told before anything is written.
         if let Some(Err(error)) = deps.reader.fetch(&[probe()], Some(from)).await.pop()
-            && matches!(error, crate::seam::SeamError::Unknown { .. })
+            && matches!(error, crate::seam::SeamError::Unknown { what: "backend", .. })
         {
             return Err(error.into());
         }
