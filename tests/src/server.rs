@@ -93,6 +93,11 @@ impl Server {
         self.daemon.signal(rustix::process::Signal::TERM);
     }
 
+    /// Waits until it has ended.
+    pub fn wait(&mut self) {
+        self.daemon.wait();
+    }
+
     /// Starts it again on the same port after [`Self::kill`].
     pub fn start_again(&mut self) {
         let listen = self.url.rsplit('/').next().unwrap().to_owned();

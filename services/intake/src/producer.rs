@@ -183,8 +183,11 @@ impl Producer for Intake {
                 return Err(catalog(error));
             }
         };
-        let unneeded: Vec<_> =
-            accepted.iter().zip(&keys).filter(|(a, _)| !a.keep_staged).map(|(_, key)| *key).collect();
+        let mut unneeded = Vec::new();
+        for (accepted, key) in accepted.iter().zip(&keys).filter(|(accepted, _)| !accepted.keep_staged) {
+            tracing::debug!(blob.content = %accepted.content_hash, changeset.id = %lease.changeset, "a blob was sent again");
+            unneeded.push(*key);
+        }
         self.unstage(&unneeded).await;
         Ok(accepted.into_iter().map(|accepted| accepted.sealed_hash).collect())
     }

@@ -16,17 +16,16 @@ use n2s_client::wire::calls::{FetchCall, FetchedHead};
 use n2s_client::wire::problem::Problem;
 use n2s_client::wire::{FRAMES, SEALED, frames};
 use n2s_domain::limits::{BATCH_ITEMS_MAX, SEALED_BYTES_MAX};
-use n2s_domain::{BackendName, BlobId, ContentHash, Scope, SealedHash};
+use n2s_domain::{BackendName, BlobId, ContentHash, SealedHash};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{Answer, Refused, typed};
 use super::body::{At, Json, share};
-use super::caller::Caller;
+use super::caller::{By, Puller};
 use super::{Api, Shared};
 use crate::error::catalog;
 
-const PULL: &[Scope] = &[Scope::Pull];
 /// Blobs read from the stores at a time.
 const GROUP_BYTES: u64 = 8 * 1024 * 1024;
 const GROUP_BLOBS: usize = 64;
@@ -38,8 +37,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
 /// Fetch sealed blobs, in the order asked for: frames of a FetchedHead and the sealed bytes
 #[utoipa::path(post, path = "/v1/blobs/fetch", request_body = FetchCall, security(("token" = ["pull"])),
     responses((status = 200, body = String, content_type = "application/vnd.n2s.frames")))]
-async fn fetch(State(api): Shared, caller: Caller, Json(call): Json<FetchCall>) -> Answer<Response> {
-    caller.may_somewhere(PULL)?;
+async fn fetch(State(api): Shared, caller: By<Puller>, Json(call): Json<FetchCall>) -> Answer<Response> {
     if call.blobs.len() > BATCH_ITEMS_MAX {
         return Err(Refused::invalid(format!("at most {BATCH_ITEMS_MAX} blobs can be asked for at once")));
     }
@@ -65,8 +63,7 @@ async fn fetch(State(api): Shared, caller: Caller, Json(call): Json<FetchCall>) 
 /// Fetch one sealed blob by the id that a tree listed
 #[utoipa::path(get, path = "/v1/blobs/{id}", params(("id" = i64, Path)), security(("token" = ["pull"])),
     responses((status = 200, body = String, content_type = "application/octet-stream")))]
-async fn fetch_one(State(api): Shared, caller: Caller, At(id): At<i64>) -> Answer<Response> {
-    caller.may_somewhere(PULL)?;
+async fn fetch_one(State(api): Shared, caller: By<Puller>, At(id): At<i64>) -> Answer<Response> {
     let owner = owners(&api, &caller, &[id]).await?.pop().flatten();
     let sealed_hash = owner.ok_or_else(|| Refused::from(unknown(id)))?;
     let blob = FileBlob { id, content_hash: ContentHash([0; 32]), sealed_hash, encrypted_size: 0 };
@@ -82,15 +79,15 @@ fn unknown(id: i64) -> SeamError {
 }
 
 /// The accepted sealing of each blob that the caller may have.
-async fn owners(api: &Api, caller: &Caller, ids: &[i64]) -> Answer<Vec<Option<SealedHash>>> {
+async fn owners(api: &Api, caller: &By<Puller>, ids: &[i64]) -> Answer<Vec<Option<SealedHash>>> {
     let ids: Vec<_> = ids.iter().map(|id| BlobId(*id)).collect();
     let owners = api.intake.catalog.blob_owners(&ids).await.map_err(catalog)?;
-    let mine = |(project, sealed_hash)| caller.may(PULL, &project).ok().map(|()| sealed_hash);
+    let mine = |(project, sealed_hash)| caller.may(&project).ok().map(|()| sealed_hash);
     Ok(owners.into_iter().map(|owner| owner.and_then(mine)).collect())
 }
 
 /// Marks the blobs that are the caller's to read, under the name they were listed with.
-async fn allowed(api: &Api, caller: &Caller, blobs: Vec<FileBlob>) -> Answer<Vec<Wanted>> {
+async fn allowed(api: &Api, caller: &By<Puller>, blobs: Vec<FileBlob>) -> Answer<Vec<Wanted>> {
     let ids: Vec<_> = blobs.iter().map(|blob| blob.id).collect();
     let owners = owners(api, caller, &ids).await?;
     let mark = |(blob, owner): (FileBlob, Option<SealedHash>)| (blob, owner == Some(blob.sealed_hash));

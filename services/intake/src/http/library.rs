@@ -7,19 +7,15 @@ use n2s_client::seam::{
 };
 use n2s_client::wire::lines;
 use n2s_domain::limits::PAGE_ROWS_MAX;
-use n2s_domain::{ChangesetId, DatasetName, PathSpan, ProjectName, RelPath, Scope, Version};
+use n2s_domain::{ChangesetId, DatasetName, PathSpan, ProjectName, RelPath, Version};
 use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{Answer, Lines, Record, Refused};
 use super::body::{Args, At};
-use super::caller::Caller;
+use super::caller::{By, Puller, Reading, Role};
 use super::{Api, Shared};
-
-const PULL: &[Scope] = &[Scope::Pull];
-/// A push compares with the last version.
-const READ: &[Scope] = &[Scope::Pull, Scope::Push];
 
 pub(super) fn routes() -> OpenApiRouter<std::sync::Arc<Api>> {
     OpenApiRouter::new()
@@ -62,16 +58,20 @@ impl Which {
     params(("project" = String, Query), ("dataset" = String, Query), ("version" = Option<u64>, Query), ("snapshot" = Option<String>, Query),
         ("changeset" = Option<Uuid>, Query), ("open" = Option<Uuid>, Query, description = "What an open push has recorded so far")),
     security(("token" = ["pull", "push"])), responses((status = 200, body = VersionRef)))]
-async fn version(State(api): Shared, caller: Caller, Args(which): Args<Which>) -> Answer<Record<VersionRef>> {
-    caller.may(READ, &which.project)?;
+async fn version(
+    State(api): Shared,
+    caller: By<Reading>,
+    Args(which): Args<Which>,
+) -> Answer<Record<VersionRef>> {
+    caller.may(&which.project)?;
     let found = api.intake.version(&which.project, &which.dataset, &which.selector()?).await;
     Ok(Record(found.map_err(|error| discreet(error, &caller))?))
 }
 
 /// What other projects are called is told only to those who may see them.
-fn discreet(error: SeamError, caller: &Caller) -> SeamError {
+fn discreet<R: Role>(error: SeamError, caller: &By<R>) -> SeamError {
     match error {
-        SeamError::Unknown { what: "project", name, .. } if caller.may_everywhere(READ).is_err() => {
+        SeamError::Unknown { what: "project", name, .. } if caller.may_everywhere().is_err() => {
             SeamError::Unknown { what: "project", name, hint: String::new() }
         }
         other => other,
@@ -107,11 +107,11 @@ impl Part {
     security(("token" = ["pull"])), responses((status = 200, body = String, content_type = "application/x-ndjson")))]
 async fn tree(
     State(api): Shared,
-    caller: Caller,
+    caller: By<Puller>,
     At(id): At<ChangesetId>,
     Args(part): Args<Part>,
 ) -> Answer<Lines> {
-    let version = caller.version_of(&api, PULL, id).await?;
+    let version = caller.version_of(&api, id).await?;
     let (span, page) = part.take()?;
     Ok(Lines(lines::write_tree(api.intake.tree(&version, &span, &page).await?)))
 }
@@ -122,11 +122,11 @@ async fn tree(
     security(("token" = ["pull", "push"])), responses((status = 200, body = String, content_type = "application/x-ndjson")))]
 async fn entries(
     State(api): Shared,
-    caller: Caller,
+    caller: By<Reading>,
     At(id): At<ChangesetId>,
     Args(part): Args<Part>,
 ) -> Answer<Lines> {
-    let version = caller.version_of(&api, READ, id).await?;
+    let version = caller.version_of(&api, id).await?;
     let (span, page) = part.take()?;
     Ok(Lines(lines::write_entries(&api.intake.entries(&version, &span, &page).await?)))
 }
@@ -137,11 +137,11 @@ async fn entries(
     security(("token" = ["pull"])), responses((status = 200, body = String, content_type = "application/x-ndjson")))]
 async fn directories(
     State(api): Shared,
-    caller: Caller,
+    caller: By<Puller>,
     At(id): At<ChangesetId>,
     Args(part): Args<Part>,
 ) -> Answer<Lines> {
-    let version = caller.version_of(&api, PULL, id).await?;
+    let version = caller.version_of(&api, id).await?;
     let (span, page) = part.take()?;
     let found = api.intake.directories_last_first(&version, &span, &page).await?;
     Ok(Lines(lines::write_entries(&found)))
@@ -153,11 +153,11 @@ async fn directories(
     security(("token" = ["pull"])), responses((status = 200, body = ListedFile, content_type = "application/x-ndjson")))]
 async fn files(
     State(api): Shared,
-    caller: Caller,
+    caller: By<Puller>,
     At(id): At<ChangesetId>,
     Args(part): Args<Part>,
 ) -> Answer<Lines> {
-    let version = caller.version_of(&api, PULL, id).await?;
+    let version = caller.version_of(&api, id).await?;
     let (span, page) = part.take()?;
     Ok(Lines(lines::write(api.intake.files(&version, &span, &page).await?)))
 }
@@ -179,10 +179,10 @@ struct Sought {
     security(("token" = ["pull"])), responses((status = 200, body = Listing<SearchHit>)))]
 async fn search(
     State(api): Shared,
-    caller: Caller,
+    caller: By<Puller>,
     Args(sought): Args<Sought>,
 ) -> Answer<Record<Listing<SearchHit>>> {
-    caller.may_in(PULL, sought.project.as_ref())?;
+    caller.may_in(sought.project.as_ref())?;
     let filter = SearchFilter { project: sought.project, dataset: sought.dataset };
     let paging = Paging { after: sought.after, limit: sought.limit.unwrap_or(100) };
     let found = api.intake.search(&filter, &sought.text, &paging).await;

@@ -9,6 +9,7 @@ mod blobs;
 mod body;
 mod caller;
 mod doc;
+mod events;
 mod fetch;
 mod health;
 mod library;
@@ -108,6 +109,7 @@ fn routes() -> (Router<Arc<Api>>, utoipa::openapi::OpenApi) {
         .merge(library::routes())
         .merge(fetch::routes())
         .merge(operate::routes())
+        .merge(events::routes())
         .merge(tokens::routes())
         .split_for_parts()
 }

@@ -6,19 +6,15 @@ use n2s_client::seam::{
     Operator as _, Overview, Paging, Retried,
 };
 use n2s_client::wire::calls::PauseCall;
-use n2s_domain::{BackendName, ChangesetId, ChangesetStatus, DatasetName, FailureKind, ProjectName, Scope};
+use n2s_domain::{BackendName, ChangesetId, ChangesetStatus, DatasetName, FailureKind, ProjectName};
 use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{Answer, Done, Record};
 use super::body::{Args, At, Json};
-use super::caller::Caller;
+use super::caller::{By, Governor, Operating, Watcher};
 use super::{Api, Shared};
-
-const OPERATE: &[Scope] = &[Scope::Operate];
-/// Whoever pushes or pulls may watch.
-const WATCH: &[Scope] = &[Scope::Operate, Scope::Push, Scope::Pull];
 
 pub(super) fn routes() -> OpenApiRouter<std::sync::Arc<Api>> {
     OpenApiRouter::new()
@@ -35,15 +31,15 @@ pub(super) fn routes() -> OpenApiRouter<std::sync::Arc<Api>> {
 
 /// Everything at a glance: stores, staging, datasets
 #[utoipa::path(get, path = "/v1/status", security(("token" = ["operate"])), responses((status = 200, body = Overview)))]
-async fn status(State(api): Shared, caller: Caller) -> Answer<Record<Overview>> {
-    caller.may_everywhere(OPERATE)?;
+async fn status(State(api): Shared, caller: By<Operating>) -> Answer<Record<Overview>> {
+    caller.may_everywhere()?;
     Ok(Record(api.intake.overview().await?))
 }
 
 /// Every store, with its state and totals
 #[utoipa::path(get, path = "/v1/backends", security(("token" = ["operate"])), responses((status = 200, body = Vec<BackendStatus>)))]
-async fn backends(State(api): Shared, caller: Caller) -> Answer<Record<Vec<BackendStatus>>> {
-    caller.may_everywhere(OPERATE)?;
+async fn backends(State(api): Shared, caller: By<Operating>) -> Answer<Record<Vec<BackendStatus>>> {
+    caller.may_everywhere()?;
     Ok(Record(api.intake.backends().await?))
 }
 
@@ -52,11 +48,11 @@ async fn backends(State(api): Shared, caller: Caller) -> Answer<Record<Vec<Backe
     security(("token" = ["operate"])), responses((status = 204)))]
 async fn pause(
     State(api): Shared,
-    caller: Caller,
+    caller: By<Operating>,
     At(backend): At<BackendName>,
     Json(call): Json<PauseCall>,
 ) -> Answer<Done> {
-    caller.may_everywhere(OPERATE)?;
+    caller.may_everywhere()?;
     api.intake.pause(&backend, &call.reason).await?;
     Ok(Done)
 }
@@ -64,8 +60,8 @@ async fn pause(
 /// Send to a store again
 #[utoipa::path(post, path = "/v1/backends/{backend}/resume", params(("backend" = String, Path)),
     security(("token" = ["operate"])), responses((status = 204)))]
-async fn resume(State(api): Shared, caller: Caller, At(backend): At<BackendName>) -> Answer<Done> {
-    caller.may_everywhere(OPERATE)?;
+async fn resume(State(api): Shared, caller: By<Operating>, At(backend): At<BackendName>) -> Answer<Done> {
+    caller.may_everywhere()?;
     api.intake.resume(&backend).await?;
     Ok(Done)
 }
@@ -87,10 +83,10 @@ struct Listed {
     security(("token" = ["operate", "push", "pull"])), responses((status = 200, body = Listing<ChangesetRecord>)))]
 async fn changesets(
     State(api): Shared,
-    caller: Caller,
+    caller: By<Watcher>,
     Args(args): Args<Listed>,
 ) -> Answer<Record<Listing<ChangesetRecord>>> {
-    caller.may_in(WATCH, args.project.as_ref())?;
+    caller.may_in(args.project.as_ref())?;
     let filter = ChangesetFilter { project: args.project, dataset: args.dataset, status: args.status };
     let paging = Paging { after: args.after, limit: args.limit.unwrap_or(20) };
     Ok(Record(api.intake.changesets(&filter, &paging).await?))
@@ -101,10 +97,10 @@ async fn changesets(
     security(("token" = ["operate", "push", "pull"])), responses((status = 200, body = ChangesetRecord)))]
 async fn changeset(
     State(api): Shared,
-    caller: Caller,
+    caller: By<Watcher>,
     At(id): At<ChangesetId>,
 ) -> Answer<Record<ChangesetRecord>> {
-    caller.may_with(&api, WATCH, id).await?;
+    caller.may_with(&api, id).await?;
     Ok(Record(api.intake.changeset(id).await?))
 }
 
@@ -128,10 +124,10 @@ struct Failures {
     security(("token" = ["operate"])), responses((status = 200, body = Listing<FailedUpload>)))]
 async fn failed(
     State(api): Shared,
-    caller: Caller,
+    caller: By<Operating>,
     Args(args): Args<Failures>,
 ) -> Answer<Record<Listing<FailedUpload>>> {
-    caller.may_in(OPERATE, args.project.as_ref())?;
+    caller.may_in(args.project.as_ref())?;
     let paging = Paging { after: args.after, limit: args.limit.unwrap_or(1_000) };
     let filter = FailedFilter {
         project: args.project,
@@ -154,17 +150,17 @@ struct AtMost {
     security(("token" = ["operate"])), responses((status = 200, body = Retried)))]
 async fn retry(
     State(api): Shared,
-    caller: Caller,
+    caller: By<Operating>,
     Args(args): Args<AtMost>,
     Json(filter): Json<FailedFilter>,
 ) -> Answer<Record<Retried>> {
-    caller.may_in(OPERATE, filter.project.as_ref())?;
+    caller.may_in(filter.project.as_ref())?;
     Ok(Record(api.intake.retry(&filter, args.limit.unwrap_or(1_000)).await?))
 }
 
 /// Recount every counter; what has drifted, normally nothing
 #[utoipa::path(get, path = "/v1/audit", security(("token" = ["admin"])), responses((status = 200, body = Vec<Drift>)))]
-async fn audit(State(api): Shared, caller: Caller) -> Answer<Record<Vec<Drift>>> {
-    caller.may_everywhere(&[])?;
+async fn audit(State(api): Shared, caller: By<Governor>) -> Answer<Record<Vec<Drift>>> {
+    caller.may_everywhere()?;
     Ok(Record(api.intake.audit().await?))
 }

@@ -9,19 +9,18 @@ use n2s_client::seam::{
 use n2s_client::wire::calls::{CatalogInfo, ManifestHead, OfferAnswer, OfferCall, VaultObjects, VaultPath};
 use n2s_client::wire::{BLOBS_BODY_MAX, ENTRIES_BODY_MAX, frames, lines};
 use n2s_domain::limits::{BATCH_ITEMS_MAX, PUSH_LEASE};
-use n2s_domain::{ChangesetStatus, LeaseToken, Scope};
+use n2s_domain::{ChangesetStatus, LeaseToken, TokenId};
 use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{Answer, Done, Record, Refused};
 use super::body::{Args, At, Json, Whole};
-use super::caller::Caller;
+use super::caller::{By, Pusher, Watcher};
 use super::pushing::Pushing;
 use super::{Api, Shared};
 use crate::error::catalog;
 
-const PUSH: &[Scope] = &[Scope::Push];
 /// The header that makes a repeated open answer as the first did.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
@@ -39,8 +38,7 @@ pub(super) fn routes() -> OpenApiRouter<std::sync::Arc<Api>> {
 
 /// What a client must know first
 #[utoipa::path(get, path = "/v1/catalog", security(("token" = ["push", "pull", "operate"])), responses((status = 200, body = CatalogInfo)))]
-async fn info(State(api): Shared, caller: Caller) -> Answer<Record<CatalogInfo>> {
-    caller.may_somewhere(&[Scope::Push, Scope::Pull, Scope::Operate])?;
+async fn info(State(api): Shared, _: By<Watcher>) -> Answer<Record<CatalogInfo>> {
     Ok(Record(CatalogInfo { catalog: api.intake.catalog_id().await? }))
 }
 
@@ -49,11 +47,10 @@ async fn info(State(api): Shared, caller: Caller) -> Answer<Record<CatalogInfo>>
     security(("token" = ["push"])), responses((status = 200, body = VaultObjects)))]
 async fn register(
     State(api): Shared,
-    caller: Caller,
+    _: By<Pusher>,
     At(VaultPath { vault }): At<VaultPath>,
     Json(objects): Json<VaultObjects>,
 ) -> Answer<Record<VaultObjects>> {
-    caller.may_somewhere(PUSH)?;
     let objects = crate::vaults::read(vault, &objects)?;
     api.intake.catalog.register_vault(&objects).await.map_err(catalog)?;
     let registered = api.intake.catalog.vault_objects(vault).await.map_err(catalog)?;
@@ -66,11 +63,11 @@ async fn register(
     security(("token" = ["push"])), responses((status = 200, body = Opened)))]
 async fn open(
     State(api): Shared,
-    caller: Caller,
+    caller: By<Pusher>,
     headers: HeaderMap,
     Json(request): Json<OpenRequest>,
 ) -> Answer<Record<Opened>> {
-    caller.may(PUSH, &request.project)?;
+    caller.may(&request.project)?;
     let key = headers.get(IDEMPOTENCY_KEY).and_then(|key| key.to_str().ok()).filter(|key| !key.is_empty());
     let key = key.ok_or_else(|| Refused::invalid("the header Idempotency-Key is needed to open a push"))?;
     if api.intake.catalog.vault_objects(request.vault).await.map_err(catalog)?.is_none() {
@@ -78,7 +75,7 @@ async fn open(
             format!("vault {} is not registered; PUT /v1/vaults/{} does that", request.vault, request.vault);
         return Err(Refused::invalid(why));
     }
-    let token = lease_token(&caller, key, &request);
+    let token = lease_token(caller.token(), key, &request);
     let repeated = is_own(&api, &request, token).await?;
     let take_over = if repeated { TakeOver::OwnEvenIfLive } else { request.take_over };
     let opened = api.intake.open_with(&OpenRequest { take_over, ..request.clone() }, token).await?;
@@ -88,10 +85,10 @@ async fn open(
 
 /// The lease's token follows from the key, so that a repeated open, even of another process after a restart, is known by the lease it
 /// finds: nothing has to be remembered.
-fn lease_token(caller: &Caller, key: &str, request: &OpenRequest) -> LeaseToken {
+fn lease_token(token: TokenId, key: &str, request: &OpenRequest) -> LeaseToken {
     let mut hasher = blake3::Hasher::new_derive_key("n2s 2026-11 write lease of an idempotency key");
     let request = serde_json::to_vec(request).expect("records serialise into memory");
-    for part in [&caller.token.0.to_le_bytes()[..], key.as_bytes(), &request] {
+    for part in [&token.0.to_le_bytes()[..], key.as_bytes(), &request] {
         hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
     }
     let mut bytes = [0; 16];

@@ -6,11 +6,11 @@ use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use n2s_client::seam::Lease;
 use n2s_client::wire::LEASE_HEADER;
-use n2s_domain::{ChangesetId, LeaseToken, Scope};
+use n2s_domain::{ChangesetId, LeaseToken};
 
 use super::Api;
 use super::answer::Refused;
-use super::caller::Caller;
+use super::caller::{By, Pusher};
 
 /// The lease of a push in a project that the caller may push to.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +20,7 @@ impl FromRequestParts<Arc<Api>> for Pushing {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refused> {
-        let caller = Caller::from_request_parts(parts, api).await?;
+        let caller = By::<Pusher>::from_request_parts(parts, api).await?;
         let path = RawPathParams::from_request_parts(parts, api).await;
         let path = path.map_err(|error| Refused::invalid(error.body_text()))?;
         let found = path.iter().find(|(name, _)| *name == "changeset").map(|(_, value)| value.parse());
@@ -28,7 +28,7 @@ impl FromRequestParts<Arc<Api>> for Pushing {
             return Err(Refused::invalid("the changeset in the path is not an id"));
         };
         let changeset: ChangesetId = changeset;
-        caller.may_with(api, &[Scope::Push], changeset).await?;
+        caller.may_with(api, changeset).await?;
         let text = parts.headers.get(LEASE_HEADER).and_then(|value| value.to_str().ok());
         let token = text.and_then(|text| text.parse().ok()).map(LeaseToken);
         token.map(|token| Self(Lease { changeset, token })).ok_or_else(|| {

@@ -8,7 +8,7 @@ use utoipa_axum::routes;
 
 use super::answer::{Answer, Record};
 use super::body::{At, Json};
-use super::caller::Caller;
+use super::caller::{By, Governor};
 use super::{Api, Shared};
 
 pub(super) fn routes() -> OpenApiRouter<std::sync::Arc<Api>> {
@@ -16,10 +16,10 @@ pub(super) fn routes() -> OpenApiRouter<std::sync::Arc<Api>> {
 }
 
 /// Admin, which no other scope holds, in every project that a token is for.
-fn may_govern(caller: &Caller, projects: Option<&Vec<ProjectName>>) -> Answer<()> {
+fn may_govern(caller: &By<Governor>, projects: Option<&Vec<ProjectName>>) -> Answer<()> {
     match projects {
-        None => caller.may_everywhere(&[]),
-        Some(projects) => projects.iter().try_for_each(|project| caller.may(&[], project)),
+        None => caller.may_everywhere(),
+        Some(projects) => projects.iter().try_for_each(|project| caller.may(project)),
     }
 }
 
@@ -28,18 +28,16 @@ fn may_govern(caller: &Caller, projects: Option<&Vec<ProjectName>>) -> Answer<()
     responses((status = 200, body = MadeToken)))]
 async fn create(
     State(api): Shared,
-    caller: Caller,
+    caller: By<Governor>,
     Json(request): Json<TokenRequest>,
 ) -> Answer<Record<MadeToken>> {
-    caller.may_somewhere(&[])?;
     may_govern(&caller, request.projects.as_ref())?;
     Ok(Record(api.intake.create_token(&request).await?))
 }
 
 /// Every token that ever was, as far as the caller governs its projects, newest first
 #[utoipa::path(get, path = "/v1/tokens", security(("token" = ["admin"])), responses((status = 200, body = Vec<TokenStatus>)))]
-async fn list(State(api): Shared, caller: Caller) -> Answer<Record<Vec<TokenStatus>>> {
-    caller.may_somewhere(&[])?;
+async fn list(State(api): Shared, caller: By<Governor>) -> Answer<Record<Vec<TokenStatus>>> {
     let mut tokens = api.intake.tokens().await?;
     tokens.retain(|token| may_govern(&caller, token.projects.as_ref()).is_ok());
     Ok(Record(tokens))
@@ -48,13 +46,16 @@ async fn list(State(api): Shared, caller: Caller) -> Answer<Record<Vec<TokenStat
 /// End a token
 #[utoipa::path(delete, path = "/v1/tokens/{id}", params(("id" = i64, Path)), security(("token" = ["admin"])),
     responses((status = 200, body = TokenStatus)))]
-async fn revoke(State(api): Shared, caller: Caller, At(id): At<TokenId>) -> Answer<Record<TokenStatus>> {
-    caller.may_somewhere(&[])?;
+async fn revoke(
+    State(api): Shared,
+    caller: By<Governor>,
+    At(id): At<TokenId>,
+) -> Answer<Record<TokenStatus>> {
     let tokens = api.intake.tokens().await?;
     match tokens.iter().find(|token| token.id == id) {
         Some(token) => may_govern(&caller, token.projects.as_ref())?,
         // Whether there is one is told only to those who may know all.
-        None => caller.may_everywhere(&[])?,
+        None => caller.may_everywhere()?,
     }
     Ok(Record(api.intake.revoke_token(id).await?))
 }
