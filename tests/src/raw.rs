@@ -48,10 +48,10 @@ pub fn connect(url: &str) -> TcpStream {
 pub fn head(call: &str, token: &str, headers: &[(&str, String)]) -> String {
     let mut head = format!("{call} HTTP/1.1\r\nHost: n2s\r\nConnection: close\r\n");
     if !token.is_empty() {
-        head.push_str(&format!("Authorization: Bearer {token}\r\n"));
+        head += &format!("Authorization: Bearer {token}\r\n");
     }
     for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        head += &format!("{name}: {value}\r\n");
     }
     head + "\r\n"
 }

@@ -68,6 +68,11 @@ pub enum Command {
     Failed(Failed),
     /// Try failed uploads again
     Retry(Failed),
+    /// Give up what a changeset still waits for; `retry` takes it up again
+    Cancel {
+        /// Which
+        changeset: ChangesetId,
+    },
     /// List, add, pause and resume stores
     #[command(subcommand)]
     Backends(Backends),

@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 use n2s_catalog as cat;
 use n2s_client::seam::{
-    BackendStatus, ChangesetFilter, ChangesetRecord, DatasetStatus, Drift, FailedFilter, FailedUpload,
-    ListedFile, Listing, MadeToken, Operator, Overview, Page, Paging, Retried, SeamError, SearchFilter,
-    SearchHit, StagingTotals, TokenRequest, TokenStatus, VersionRef,
+    BackendStatus, Cancelled, ChangesetFilter, ChangesetRecord, DatasetStatus, Drift, FailedFilter,
+    FailedUpload, ListedFile, Listing, MadeToken, Operator, Overview, Page, Paging, Retried, SeamError,
+    SearchFilter, SearchHit, StagingTotals, TokenRequest, TokenStatus, VersionRef,
 };
 use n2s_domain::limits::PAGE_ROWS_MAX;
 use n2s_domain::{BackendId, BackendName, ChangesetId, PathSpan, RelPath, TokenId};
@@ -15,6 +15,9 @@ use crate::error::catalog;
 use crate::reader::{page_of, version_of};
 use crate::records::{backend_status, changeset_record, failed_upload, listed_file};
 use crate::tokens::{self, token_status};
+
+/// Placements given up in one transaction.
+const CANCEL_STEP: u32 = 5_000;
 
 /// One row more than asked for tells whether there is a next page.
 fn one_more(limit: u32) -> u32 {
@@ -148,6 +151,15 @@ impl Operator for Intake {
         let retried = self.catalog.retry_failed(&failures(filter), limit).await.map_err(catalog)?;
         (self.ring)();
         Ok(Retried { placements: retried.placements, manifests: retried.manifests })
+    }
+
+    async fn cancel(&self, id: ChangesetId) -> Result<Cancelled, SeamError> {
+        let mut placements = 0;
+        while let step @ 1.. = self.catalog.cancel(id, CANCEL_STEP).await.map_err(catalog)? {
+            placements += step;
+        }
+        (self.ring)();
+        Ok(Cancelled { placements })
     }
 
     async fn pause(&self, backend: &BackendName, reason: &str) -> Result<(), SeamError> {

@@ -1,4 +1,4 @@
-//! `n2s failed` and `n2s retry`.
+//! `n2s failed`, `n2s retry` and `n2s cancel`.
 
 use std::process::ExitCode;
 
@@ -91,4 +91,14 @@ async fn settle(
         wait_for(side, record.changeset, watch).await?;
     }
     Ok(())
+}
+
+pub async fn cancel(side: &Side, changeset: ChangesetId, output: &Output) -> anyhow::Result<ExitCode> {
+    let cancelled = side.operator.cancel(changeset).await?;
+    let text = format!(
+        "gave up {} blobs on stores; `n2s retry --changeset {changeset}` takes them up again",
+        cancelled.placements
+    );
+    output.answer(&text, &json!(cancelled));
+    Ok(ExitCode::SUCCESS)
 }

@@ -42,6 +42,7 @@ pub async fn run(args: Args, output: &Output) -> anyhow::Result<ExitCode> {
         Command::Status(status) => status::status(&place.open().await?, status, output).await,
         Command::Failed(failed) => failed::failed(&place.open().await?, failed, output).await,
         Command::Retry(failed) => failed::retry(&place.open().await?, failed, output).await,
+        Command::Cancel { changeset } => failed::cancel(&place.open().await?, changeset, output).await,
         Command::Backends(backends) => backends::run(place, backends, output).await,
         Command::Token(token) => token::run(&*place.open_or_make().await?.operator, token, output).await,
         Command::Audit => status::audit(&place.open().await?, output).await,

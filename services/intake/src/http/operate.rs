@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use n2s_client::seam::{
-    BackendStatus, ChangesetFilter, ChangesetRecord, Drift, FailedFilter, FailedUpload, Listing,
+    BackendStatus, Cancelled, ChangesetFilter, ChangesetRecord, Drift, FailedFilter, FailedUpload, Listing,
     Operator as _, Overview, Paging, Retried,
 };
 use n2s_client::wire::calls::PauseCall;
@@ -26,6 +26,7 @@ pub(super) fn routes() -> OpenApiRouter<std::sync::Arc<Api>> {
         .routes(routes!(changeset))
         .routes(routes!(failed))
         .routes(routes!(retry))
+        .routes(routes!(cancel))
         .routes(routes!(audit))
 }
 
@@ -156,6 +157,18 @@ async fn retry(
 ) -> Answer<Record<Retried>> {
     caller.may_in(filter.project.as_ref())?;
     Ok(Record(api.intake.retry(&filter, args.limit.unwrap_or(1_000)).await?))
+}
+
+/// Give up what a changeset still waits for and nobody else does; it can be retried
+#[utoipa::path(post, path = "/v1/changesets/{changeset}/cancel", params(("changeset" = Uuid, Path)),
+    security(("token" = ["operate"])), responses((status = 200, body = Cancelled)))]
+async fn cancel(
+    State(api): Shared,
+    caller: By<Operating>,
+    At(id): At<ChangesetId>,
+) -> Answer<Record<Cancelled>> {
+    caller.may_with(&api, id).await?;
+    Ok(Record(api.intake.cancel(id).await?))
 }
 
 /// Recount every counter; what has drifted, normally nothing

@@ -50,8 +50,9 @@ macro_rules! catalog_conformance {
             completion: settles_once_when_all_is_placed, finished_before_commit_counts, failed_and_degraded,
                 a_retry_begins_a_generation, waiters_are_shared, a_rearmed_placement_reopens_who_waited, a_child_waits_for_its_parent,
                 a_failed_manifest_is_retried;
-            library: versions_equal_a_naive_model, selectors_find_versions, pages_join_up, searches_ignore_case_and_form;
-            operate: failures_are_listed_and_filtered, a_retry_has_a_fresh_budget;
+            library: versions_equal_a_naive_model, selectors_find_versions, blobs_know_their_project, pages_join_up, searches_ignore_case_and_form;
+            operate: failures_are_listed_and_filtered, a_retry_has_a_fresh_budget,
+                a_cancelled_changeset_fails_and_can_be_retried, nothing_others_wait_for_is_cancelled;
             staging: kept_while_anything_needs_it, freed_at_the_largest_min_copies, pins_hold_and_let_go, unneeded_after_its_grace,
                 orphans_are_found, early_only_what_a_store_has;
             tokens: a_token_is_found_by_its_hash_until_it_expires, a_revoked_token_stays_revoked, tokens_are_listed_newest_first;

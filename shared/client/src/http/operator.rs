@@ -9,9 +9,9 @@ use super::Remote;
 use super::call::{Call, Miss, read, unreadable};
 use super::reader::part;
 use crate::seam::{
-    BackendStatus, ChangesetFilter, ChangesetRecord, Drift, FailedFilter, FailedUpload, ListedFile, Listing,
-    MadeToken, Operator, Overview, Page, Paging, Retried, SeamError, SearchFilter, SearchHit, TokenRequest,
-    TokenStatus, VersionRef,
+    BackendStatus, Cancelled, ChangesetFilter, ChangesetRecord, Drift, FailedFilter, FailedUpload,
+    ListedFile, Listing, MadeToken, Operator, Overview, Page, Paging, Retried, SeamError, SearchFilter,
+    SearchHit, TokenRequest, TokenStatus, VersionRef,
 };
 use crate::wire::calls::PauseCall;
 use crate::wire::lines;
@@ -81,6 +81,10 @@ impl Operator for Remote {
     async fn retry(&self, filter: &FailedFilter, limit: u32) -> Result<Retried, SeamError> {
         let call = Call::new(Method::POST, "/v1/retry").query("limit", Some(limit));
         self.line.ask(&call.json(filter)).await
+    }
+
+    async fn cancel(&self, id: ChangesetId) -> Result<Cancelled, SeamError> {
+        self.line.ask(&Call::new(Method::POST, format!("/v1/changesets/{id}/cancel"))).await
     }
 
     async fn pause(&self, backend: &BackendName, reason: &str) -> Result<(), SeamError> {

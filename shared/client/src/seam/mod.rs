@@ -19,7 +19,7 @@ pub use producer::{
 };
 pub use reader::{Fetched, FileBlob, FileRow, Page, Reader, Selector, VersionRef};
 pub use records::{
-    BackendStatus, ChangesetFilter, ChangesetRecord, DatasetStatus, Drift, FailedFilter, FailedUpload,
-    ListedFile, Listing, MadeToken, ManifestState, Overview, Paging, PathKind, Retried, SearchFilter,
-    SearchHit, StagingTotals, StoreProgress, StoreState, TokenRequest, TokenStatus,
+    BackendStatus, Cancelled, ChangesetFilter, ChangesetRecord, DatasetStatus, Drift, FailedFilter,
+    FailedUpload, ListedFile, Listing, MadeToken, ManifestState, Overview, Paging, PathKind, Retried,
+    SearchFilter, SearchHit, StagingTotals, StoreProgress, StoreState, TokenRequest, TokenStatus,
 };

@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use n2s_domain::{BackendName, ChangesetId, PathSpan, RelPath, TokenId};
 
 use super::records::{
-    BackendStatus, ChangesetFilter, ChangesetRecord, Drift, FailedFilter, FailedUpload, ListedFile, Listing,
-    MadeToken, Overview, Paging, Retried, SearchFilter, SearchHit, TokenRequest, TokenStatus,
+    BackendStatus, Cancelled, ChangesetFilter, ChangesetRecord, Drift, FailedFilter, FailedUpload,
+    ListedFile, Listing, MadeToken, Overview, Paging, Retried, SearchFilter, SearchHit, TokenRequest,
+    TokenStatus,
 };
 use super::{Page, SeamError, VersionRef};
 
@@ -55,6 +56,10 @@ pub trait Operator: fmt::Debug + Send + Sync + 'static {
 
     /// Tries up to `limit` failures again, with a fresh budget. Call again until it answers zeros.
     async fn retry(&self, filter: &FailedFilter, limit: u32) -> Result<Retried, SeamError>;
+
+    /// Gives up what a changeset still waits for and nobody else does, and what no worker is at: it fails with kind `cancelled`, and
+    /// can be retried.
+    async fn cancel(&self, id: ChangesetId) -> Result<Cancelled, SeamError>;
 
     /// Sends nothing more to a store.
     async fn pause(&self, backend: &BackendName, reason: &str) -> Result<(), SeamError>;

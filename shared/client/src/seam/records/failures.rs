@@ -62,6 +62,13 @@ pub struct FailedUpload {
     pub attempted_at: Option<Moment>,
 }
 
+/// What a cancellation gave up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Cancelled {
+    /// Blobs on stores.
+    pub placements: u64,
+}
+
 /// What a retry set going.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Retried {

@@ -8,7 +8,7 @@ mod stores;
 mod tokens;
 
 pub use changesets::{ChangesetFilter, ChangesetRecord, ManifestState, StoreProgress};
-pub use failures::{FailedFilter, FailedUpload, Retried};
+pub use failures::{Cancelled, FailedFilter, FailedUpload, Retried};
 pub use listings::{Listing, Paging};
 pub use paths::{ListedFile, PathKind, SearchFilter, SearchHit};
 pub use stores::{BackendStatus, DatasetStatus, Drift, Overview, StagingTotals, StoreState};
