@@ -447,3 +447,70 @@ fn a_server_that_is_not_there_is_said_so() {
     with("127.0.0.1:7227", &["status"]).code(2).says(&["https://host:port"]);
     with(&format!("http://127.0.0.1:{port}"), &["keys", "show"]).code(2).says(&["leave out --server"]);
 }
+
+#[test]
+fn a_client_without_the_vault_has_the_server_seal_and_open() {
+    let world = World::served();
+    many_files(&world);
+    let large: Vec<u8> =
+        (0..20_000_000u32).flat_map(|n| (n.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()).collect();
+    world.write("src/large", &large);
+    world.write("src/empty", "");
+    let bare = |args: &[&str]| -> n2s_tests::Ended {
+        world.command(args).env("N2S_HOME", world.path("bare")).output().unwrap().into()
+    };
+    let push = ["push", "--project", "p", "--dataset", "d", "--output", "json", "src"];
+    let pushed = bare(&push).code(0).json();
+    assert_eq!(pushed["status"], "completed", "{pushed}");
+    assert!(!world.path("bare/vault").exists(), "a vault was made where none is needed");
+    bare(&["pull", "--project", "p", "--dataset", "d", "--target", "bare-out", "--verify"]).code(0);
+    assert_same(&world.path("src"), &world.path("bare-out"));
+    // Whoever has the vault reads it as its own, and finds every content there already, large ones cut alike.
+    world.pull("out", &["--verify"]).code(0);
+    assert_same(&world.path("src"), &world.path("out"));
+    let again = world.json(&["push", "--project", "p", "--dataset", "e", "src"]);
+    assert!(again["sent_bytes"].as_u64().unwrap() < 300_000, "{again}");
+    world.write("src/one-more", "more");
+    assert_eq!(bare(&push).code(0).json()["put"], 2);
+    world.settled();
+}
+
+#[test]
+fn what_is_said_to_be_another_push_is_not_sealed() {
+    let (world, url, token) = served();
+    world.write("src/a", "alpha");
+    world.push(&[]).code(0);
+    let post =
+        |call: &str, headers: &[(&str, String)], body: &[u8]| request(&url, call, &token, headers, body);
+    let terms = post("GET /v1/plain?project=p&dataset=d", &[], b"").json();
+    assert_eq!(terms["vault"], json!(vault(&world)));
+    let open = json!({
+        "project": "p", "dataset": "d", "vault": terms["vault"], "store_key": terms["store_key"], "snapshot": null, "description": null,
+        "client_id": "by hand", "metadata": {}, "backends": [], "min_copies": null, "take_over": "if-lapsed",
+    });
+    let key = [("Idempotency-Key", "one".to_owned())];
+    let opened = post("POST /v1/pushes", &key, open.to_string().as_bytes()).json();
+    let push = format!("/v1/pushes/{}", opened["lease"]["changeset"].as_str().unwrap());
+    let lease = [("N2S-Lease", opened["lease"]["token"].as_str().unwrap().to_owned())];
+    let frame = |head: Value, bytes: &[u8]| {
+        let head = head.to_string();
+        [&u32::try_from(head.len()).unwrap().to_le_bytes()[..], head.as_bytes(), bytes].concat()
+    };
+    let other = frame(json!({ "content_hash": "ab".repeat(32), "length": 5 }), b"other");
+    let refused = post(&format!("POST {push}/plain"), &lease, &other);
+    assert!(refused.json()["detail"].as_str().unwrap().contains("other bytes"), "{refused:?}");
+    let header = json!({
+        "format": 1, "vault": terms["vault"], "catalog": "01a1fd32-16bb-786d-b650-d67d608d1bee", "project": "p", "dataset": "d", "version": 9,
+        "changeset": opened["lease"]["changeset"], "created_at": "2026-01-02T03:04:05.000000Z",
+        "counts": { "files": 1, "bytes": 5, "changed": 3 }, "body": { "sealed_hash": "00".repeat(32), "size": 0 },
+    });
+    let (header, body) = (header.to_string(), json!({ "groups": [] }).to_string());
+    let parts = [
+        frame(json!({ "length": header.len() }), header.as_bytes()),
+        frame(json!({ "length": body.len() }), body.as_bytes()),
+    ]
+    .concat();
+    let refused = post(&format!("POST {push}/commit-plain?batches=0"), &lease, &parts);
+    assert!(refused.json()["detail"].as_str().unwrap().contains("another push"), "{refused:?}");
+    assert_eq!(post(&format!("DELETE {push}"), &lease, b"").status, 204);
+}

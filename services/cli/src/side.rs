@@ -7,7 +7,7 @@ use std::time::Duration;
 use n2s_assembly::{Home, Node};
 use n2s_client::http::{HttpOptions, Remote, Secret};
 use n2s_client::seam::{Operator, Producer, Reader};
-use n2s_domain::{Clock, SystemClock, SystemEntropy};
+use n2s_domain::{Clock, DatasetName, ProjectName, StoreKey, SystemClock, SystemEntropy};
 use n2s_envelope::Vault;
 
 use crate::exit::Usage;
@@ -121,15 +121,17 @@ impl Side {
         })
     }
 
-    /// The vault, which pushing and pulling need.
-    pub fn vault(&self) -> Result<Arc<Vault>, Usage> {
-        self.vault.clone().ok_or_else(|| {
-            let path = self.home.vault();
-            Usage(format!(
-                "there is no vault at {}; copy it there (mode 0600) from where the project was first pushed",
-                path.display()
-            ))
-        })
+    /// The vault; without it the server seals and opens.
+    pub fn vault(&self) -> Option<Arc<Vault>> {
+        self.vault.clone()
+    }
+
+    /// The dataset's name on stores, and for the lock of its push.
+    pub async fn store_key(&self, project: &ProjectName, dataset: &DatasetName) -> anyhow::Result<StoreKey> {
+        match &self.vault {
+            Some(vault) => Ok(vault.store_key(project, dataset)),
+            None => Ok(self.producer.plain_terms(project, dataset).await?.store_key),
+        }
     }
 }
 

@@ -4,10 +4,13 @@ use async_trait::async_trait;
 use n2s_catalog as cat;
 use n2s_client::seam::{
     Commit, Committed, GroupKind, Lease, ManifestGroup, NewGroup, Offered, OpenRequest, Opened, Parent,
-    Producer, SealedObject, SeamError, SegmentRef, SendBlob, StoredBlob, TakeOver, VersionCounts,
+    PlainBlob, PlainCommit, PlainTerms, Producer, SealedObject, SealedRef, SeamError, SegmentRef, SendBlob,
+    StoredBlob, TakeOver, VersionCounts,
 };
 use n2s_domain::limits::{BATCH_ITEMS_MAX, PUSH_LEASE, SEALED_BYTES_MAX};
-use n2s_domain::{ChangesetId, ContentHash, EntryChange, LeaseToken, RelPath, SealedHash, Version};
+use n2s_domain::{
+    ChangesetId, ContentHash, DatasetName, EntryChange, LeaseToken, ProjectName, RelPath, SealedHash, Version,
+};
 use n2s_storage::StagingKey;
 use uuid::Uuid;
 
@@ -292,6 +295,22 @@ impl Producer for Intake {
                 Err(catalog(error))
             }
         }
+    }
+
+    async fn plain_terms(
+        &self,
+        project: &ProjectName,
+        dataset: &DatasetName,
+    ) -> Result<PlainTerms, SeamError> {
+        self.terms(project, dataset)
+    }
+
+    async fn send_plain(&self, lease: &Lease, blobs: Vec<PlainBlob>) -> Result<Vec<SealedRef>, SeamError> {
+        self.seal_and_send(lease, blobs).await
+    }
+
+    async fn commit_plain(&self, lease: &Lease, commit: PlainCommit) -> Result<Committed, SeamError> {
+        self.seal_and_commit(lease, commit).await
     }
 
     async fn abandon(&self, lease: &Lease) -> Result<(), SeamError> {

@@ -98,6 +98,15 @@ impl Reader for Intake {
         }
         self.fetch_all(blobs, from).await
     }
+
+    async fn fetch_opened(
+        &self,
+        blobs: &[FileBlob],
+        from: Option<&BackendName>,
+    ) -> Vec<Result<Fetched, SeamError>> {
+        let fetched = self.fetch(blobs, from).await;
+        self.open_fetched(blobs, fetched).await
+    }
 }
 
 /// A store that is not configured.

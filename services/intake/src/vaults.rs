@@ -1,9 +1,15 @@
-//! Vaults' public objects as they cross the network.
+//! The vault that intake may have, and vaults' public objects as they cross the network.
+
+use std::sync::Arc;
 
 use n2s_catalog as cat;
 use n2s_client::seam::SeamError;
 use n2s_client::wire::calls::VaultObjects;
 use n2s_domain::VaultId;
+use n2s_envelope::Vault;
+
+/// The vault of a server that seals and opens for its clients.
+pub(crate) struct Keys(pub(crate) Arc<Vault>);
 
 /// A vault's marker, and a wrapped epoch: both are far smaller.
 const OBJECT_BYTES_MAX: usize = 64 * 1024;

@@ -16,11 +16,8 @@ use crate::side::Place;
 pub async fn run(place: Place, args: Pull, output: &Output) -> anyhow::Result<ExitCode> {
     let side = place.open().await?;
     let watch = Arc::new(PullWatch::new(output));
-    let deps = PullDeps {
-        reader: Arc::clone(&side.reader),
-        vault: side.vault()?,
-        progress: Arc::clone(&watch) as _,
-    };
+    let deps =
+        PullDeps { reader: Arc::clone(&side.reader), vault: side.vault(), progress: Arc::clone(&watch) as _ };
     let options = PullOptions {
         project: args.dataset.project,
         dataset: args.dataset.dataset,

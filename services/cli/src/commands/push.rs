@@ -27,7 +27,7 @@ pub async fn run(place: Place, args: Push, output: &Output) -> anyhow::Result<Ex
             side.home.vault().display()
         ));
     }
-    let key = side.vault()?.store_key(&args.dataset.project, &args.dataset.dataset);
+    let key = side.store_key(&args.dataset.project, &args.dataset.dataset).await?;
     let Some(_lock) = PushLock::take(&side.home, key)? else {
         let dataset = &args.dataset;
         anyhow::bail!(
@@ -56,7 +56,7 @@ async fn pushed(
     let deps = PushDeps {
         producer: Arc::clone(&side.producer),
         reader: Arc::clone(&side.reader),
-        vault: side.vault()?,
+        vault: side.vault(),
         clock: Arc::clone(&side.clock),
         progress: Arc::clone(watch) as _,
     };

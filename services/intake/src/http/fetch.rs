@@ -34,7 +34,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new().routes(routes!(fetch)).routes(routes!(fetch_one))
 }
 
-/// Fetch sealed blobs, in the order asked for: frames of a FetchedHead and the sealed bytes
+/// Fetch blobs, in the order asked for, sealed or opened by the server: frames of a FetchedHead and the bytes
 #[utoipa::path(post, path = "/v1/blobs/fetch", request_body = FetchCall, security(("token" = ["pull"])),
     responses((status = 200, body = String, content_type = "application/vnd.n2s.frames")))]
 async fn fetch(State(api): Shared, caller: By<Puller>, Json(call): Json<FetchCall>) -> Answer<Response> {
@@ -48,10 +48,11 @@ async fn fetch(State(api): Shared, caller: By<Puller>, Json(call): Json<FetchCal
     let groups = grouped(wanted);
     let largest = groups.iter().map(|group| bytes_of(group)).max().unwrap_or(0);
     let share = Arc::new(share(&api, largest)?);
+    let open = call.open;
     let frames = stream::iter(groups).then(move |group| {
         let (api, from, share) = (Arc::clone(&api), call.from.clone(), Arc::clone(&share));
         async move {
-            let frames = read(&api, group, from.as_ref()).await;
+            let frames = read(&api, group, (from.as_ref(), open)).await;
             drop(share);
             stream::iter(frames.into_iter().map(Ok::<_, std::convert::Infallible>))
         }
@@ -113,9 +114,11 @@ fn grouped(wanted: Vec<Wanted>) -> Vec<Vec<Wanted>> {
     groups
 }
 
-async fn read(api: &Api, group: Vec<Wanted>, from: Option<&BackendName>) -> Vec<Bytes> {
+async fn read(api: &Api, group: Vec<Wanted>, (from, open): (Option<&BackendName>, bool)) -> Vec<Bytes> {
     let mine: Vec<_> = group.iter().filter(|(_, mine)| *mine).map(|(blob, _)| *blob).collect();
-    let mut fetched = api.intake.fetch(&mine, from).await.into_iter();
+    let fetched =
+        if open { api.intake.fetch_opened(&mine, from).await } else { api.intake.fetch(&mine, from).await };
+    let mut fetched = fetched.into_iter();
     let mut frames = Vec::with_capacity(group.len() * 2);
     for (blob, mine) in group {
         let answer = if mine { fetched.next() } else { None };

@@ -15,6 +15,7 @@ mod health;
 mod library;
 mod manifests;
 mod operate;
+mod plain;
 mod pushes;
 mod pushing;
 mod serve;
@@ -105,6 +106,7 @@ fn routes() -> (Router<Arc<Api>>, utoipa::openapi::OpenApi) {
     utoipa_axum::router::OpenApiRouter::with_openapi(doc::about())
         .merge(pushes::routes())
         .merge(blobs::routes())
+        .merge(plain::routes())
         .merge(manifests::routes())
         .merge(library::routes())
         .merge(fetch::routes())

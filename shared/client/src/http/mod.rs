@@ -10,6 +10,7 @@
 mod call;
 mod connect;
 mod operator;
+mod parcel;
 mod producer;
 mod reader;
 

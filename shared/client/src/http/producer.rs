@@ -1,104 +1,30 @@
 //! Pushing over HTTP.
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use n2s_domain::limits::PAGE_ROWS_MAX;
-use n2s_domain::{ContentHash, EntryChange, RelPath, SealedHash, Version};
+use n2s_domain::{ContentHash, DatasetName, EntryChange, ProjectName, RelPath, SealedHash, Version};
 use reqwest::Method;
 use uuid::{Builder, Uuid};
 
 use super::Remote;
-use super::call::{Call, Line, Miss, read, unreadable};
+use super::call::{Call, unreadable};
+use super::parcel::parcels;
 use crate::seam::{
-    Commit, Committed, Lease, ManifestGroup, NewGroup, Offered, OpenRequest, Opened, Producer, SeamError,
-    SendBlob, StoredBlob, VersionCounts,
+    Commit, Committed, Lease, ManifestGroup, NewGroup, Offered, OpenRequest, Opened, PlainBlob, PlainCommit,
+    PlainTerms, Producer, SealedRef, SeamError, SendBlob, StoredBlob, VersionCounts,
 };
 use crate::wire::calls::{
-    BlobHead, CatalogInfo, GroupsCall, ManifestHead, OfferAnswer, OfferCall, ReplacedAnswer, SendAnswer,
+    CatalogInfo, GroupsCall, ManifestHead, OfferAnswer, OfferCall, PlainManifestHead, ReplacedAnswer,
     VaultObjects,
 };
-use crate::wire::{BLOBS_BODY_WANTED, FRAMES, LEASE_HEADER, NDJSON, SEALED, frames, lines};
+use crate::wire::{FRAMES, LEASE_HEADER, NDJSON, frames, lines};
 
-fn push(method: Method, lease: &Lease, what: &str) -> Call {
+pub(super) fn push(method: Method, lease: &Lease, what: &str) -> Call {
     Call::new(method, format!("/v1/pushes/{}{what}", lease.changeset)).header(LEASE_HEADER, lease.token.0)
 }
 
-fn head(blob: &SendBlob) -> BlobHead {
-    BlobHead {
-        content_hash: blob.content_hash,
-        size: blob.size,
-        sealed_hash: blob.sealed_hash,
-        epoch: blob.epoch,
-        length: blob.bytes.len() as u64,
-    }
-}
-
-/// One blob is a body as it is; several are framed.
-fn sending(lease: &Lease, blobs: &[&SendBlob]) -> Call {
-    if let [blob] = blobs {
-        return push(Method::PUT, lease, &format!("/blobs/{}", blob.content_hash))
-            .header("n2s-size", blob.size)
-            .header("n2s-sealed-hash", blob.sealed_hash)
-            .header("n2s-epoch", blob.epoch)
-            .body(SEALED, blob.bytes.clone());
-    }
-    let mut body = BytesMut::new();
-    for blob in blobs {
-        body.extend_from_slice(&frames::head(&head(blob)));
-        body.extend_from_slice(&blob.bytes);
-    }
-    push(Method::POST, lease, "/blobs").body(FRAMES, body.freeze())
-}
-
-/// Requests of a size that a lost connection does not make expensive.
-fn parcels(blobs: &[SendBlob]) -> impl Iterator<Item = &[SendBlob]> {
-    let mut rest = blobs;
-    std::iter::from_fn(move || {
-        let mut bytes = 0;
-        let fits = |blob: &&SendBlob| {
-            bytes += blob.bytes.len();
-            bytes <= BLOBS_BODY_WANTED
-        };
-        let count = rest.iter().take_while(fits).count().max(1).min(rest.len());
-        let (parcel, after) = rest.split_at(count);
-        rest = after;
-        (!parcel.is_empty()).then_some(parcel)
-    })
-}
-
 impl Remote {
-    /// Sends one parcel. After a doubtful end the server is asked what it has, and gets the rest.
-    async fn send_parcel(&self, lease: &Lease, blobs: &[SendBlob]) -> Result<Vec<SealedHash>, SeamError> {
-        let mut accepted: BTreeMap<ContentHash, SealedHash> = BTreeMap::new();
-        let mut pace = Line::pace();
-        loop {
-            let missing: Vec<_> =
-                blobs.iter().filter(|blob| !accepted.contains_key(&blob.content_hash)).collect();
-            if missing.is_empty() {
-                break;
-            }
-            match self.line.once(&sending(lease, &missing)).await {
-                Ok(body) => {
-                    let answer: SendAnswer = read(&body)?;
-                    accepted.extend(missing.iter().map(|blob| blob.content_hash).zip(answer.accepted));
-                    break;
-                }
-                Err(Miss::Never(error)) => return Err(error),
-                Err(Miss::Later(after, error)) => self.line.wait(&mut pace, after, error).await?,
-            }
-            let contents: Vec<_> = missing.iter().map(|blob| blob.content_hash).collect();
-            let held = self.offer(lease, &contents).await?;
-            accepted.extend(contents.into_iter().zip(held).filter_map(|(content, held)| match held {
-                Offered::Held(sealed_hash) => Some((content, sealed_hash)),
-                Offered::Missing => None,
-            }));
-        }
-        let answer = |blob: &SendBlob| accepted.get(&blob.content_hash).copied();
-        blobs.iter().map(answer).collect::<Option<_>>().ok_or_else(incomplete)
-    }
-
     /// What the server has registered for a vault must be what this vault has: somebody else's objects would be copied to every store.
     async fn register(&self) -> Result<(), SeamError> {
         let Some((vault, own)) = &self.vault else { return Ok(()) };
@@ -115,7 +41,7 @@ impl Remote {
     }
 }
 
-fn incomplete() -> SeamError {
+pub(super) fn incomplete() -> SeamError {
     let source = anyhow::anyhow!("it left some items unanswered");
     SeamError::Other { doing: "reading the server's answer", source }
 }
@@ -152,7 +78,8 @@ impl Producer for Remote {
     async fn send(&self, lease: &Lease, blobs: Vec<SendBlob>) -> Result<Vec<SealedHash>, SeamError> {
         let mut accepted = Vec::with_capacity(blobs.len());
         for parcel in parcels(&blobs) {
-            accepted.extend(self.send_parcel(lease, parcel).await?);
+            let stored = self.send_parcel(lease, parcel).await?;
+            accepted.extend(stored.into_iter().map(|stored| stored.sealed_hash));
         }
         Ok(accepted)
     }
@@ -213,6 +140,33 @@ impl Producer for Remote {
             body.extend_from_slice(&object.bytes);
         }
         let call = push(Method::POST, lease, "/commit").query("batches", Some(commit.batches));
+        self.line.ask(&call.body(FRAMES, Bytes::from(body))).await
+    }
+
+    async fn plain_terms(
+        &self,
+        project: &ProjectName,
+        dataset: &DatasetName,
+    ) -> Result<PlainTerms, SeamError> {
+        let call = Call::get("/v1/plain").query("project", Some(project)).query("dataset", Some(dataset));
+        self.line.ask(&call).await
+    }
+
+    async fn send_plain(&self, lease: &Lease, blobs: Vec<PlainBlob>) -> Result<Vec<SealedRef>, SeamError> {
+        let mut stored = Vec::with_capacity(blobs.len());
+        for parcel in parcels(&blobs) {
+            stored.extend(self.send_parcel(lease, parcel).await?);
+        }
+        Ok(stored)
+    }
+
+    async fn commit_plain(&self, lease: &Lease, commit: PlainCommit) -> Result<Committed, SeamError> {
+        let mut body = BytesMut::new();
+        for object in [&commit.header, &commit.body] {
+            body.extend_from_slice(&frames::head(&PlainManifestHead { length: object.len() as u64 }));
+            body.extend_from_slice(object);
+        }
+        let call = push(Method::POST, lease, "/commit-plain").query("batches", Some(commit.batches));
         self.line.ask(&call.body(FRAMES, Bytes::from(body))).await
     }
 

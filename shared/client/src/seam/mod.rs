@@ -6,6 +6,7 @@
 mod error;
 mod moment;
 mod operator;
+mod plain;
 mod producer;
 mod reader;
 mod records;
@@ -13,6 +14,7 @@ mod records;
 pub use error::SeamError;
 pub use moment::Moment;
 pub use operator::Operator;
+pub use plain::{FirstSeen, PlainBlob, PlainCommit, PlainTerms, SealedRef};
 pub use producer::{
     Commit, Committed, GroupKind, Lease, ManifestGroup, NewGroup, Offered, OpenRequest, Opened, Parent,
     Producer, SealedObject, SegmentRef, SendBlob, StoredBlob, TakeOver, VersionCounts,

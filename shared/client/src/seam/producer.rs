@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::SeamError;
+use super::{PlainBlob, PlainCommit, PlainTerms, SealedRef, SeamError};
 
 /// What a producer says when it opens a push.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -297,6 +297,19 @@ pub trait Producer: fmt::Debug + Send + Sync + 'static {
 
     /// Stages header and body, and commits. Safe to repeat when the answer was lost.
     async fn commit(&self, lease: &Lease, commit: Commit) -> Result<Committed, SeamError>;
+
+    /// What to know before a push whose contents the other side seals. `Invalid` when it has no vault.
+    async fn plain_terms(
+        &self,
+        project: &ProjectName,
+        dataset: &DatasetName,
+    ) -> Result<PlainTerms, SeamError>;
+
+    /// Seals contents and stages them, durably; answers in the order given.
+    async fn send_plain(&self, lease: &Lease, blobs: Vec<PlainBlob>) -> Result<Vec<SealedRef>, SeamError>;
+
+    /// As [`Self::commit`]; the other side seals header and body.
+    async fn commit_plain(&self, lease: &Lease, commit: PlainCommit) -> Result<Committed, SeamError>;
 
     /// Gives the push up; its rows are undone.
     async fn abandon(&self, lease: &Lease) -> Result<(), SeamError>;

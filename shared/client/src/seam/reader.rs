@@ -131,4 +131,12 @@ pub trait Reader: fmt::Debug + Send + Sync + 'static {
     /// Fetches sealed blobs, in the order given: from staging or any store, `from` first, the next where a copy is missing or
     /// damaged. Each answer stands alone.
     async fn fetch(&self, blobs: &[FileBlob], from: Option<&BackendName>) -> Vec<Result<Fetched, SeamError>>;
+
+    /// The same, opened by the other side: the bytes are the plaintext, whose BLAKE3 is the content asked for. `Invalid` when it has
+    /// no vault.
+    async fn fetch_opened(
+        &self,
+        blobs: &[FileBlob],
+        from: Option<&BackendName>,
+    ) -> Vec<Result<Fetched, SeamError>>;
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::frames::Head;
 use super::problem::Problem;
-use crate::seam::{FileBlob, NewGroup};
+use crate::seam::{FileBlob, FirstSeen, NewGroup, SealedRef};
 
 /// What a client must know first.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
@@ -120,6 +120,9 @@ pub struct FetchCall {
     /// The store to ask first.
     #[schema(value_type = Option<String>)]
     pub from: Option<BackendName>,
+    /// Whether the server opens them: the objects are then plaintext.
+    #[serde(default)]
+    pub open: bool,
 }
 
 /// The head of a fetched blob, in the order asked for.
@@ -148,6 +151,46 @@ impl Head for FetchedHead {
 pub struct PauseCall {
     /// In words, for whoever looks at the store next.
     pub reason: String,
+}
+
+/// The head of a content that the server seals.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PlainHead {
+    /// BLAKE3 of the object, which is the plaintext.
+    #[schema(value_type = String)]
+    pub content_hash: ContentHash,
+    /// Bytes of the object.
+    pub length: u64,
+    /// Where it was seen.
+    #[serde(flatten)]
+    pub seen: FirstSeen,
+}
+
+impl Head for PlainHead {
+    fn length(&self) -> u64 {
+        self.length
+    }
+}
+
+/// What became of each content, in order.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct SealedAnswer {
+    /// Its sealing.
+    pub sealed: Vec<SealedRef>,
+}
+
+/// The head of an unsealed manifest's header, which comes first, and of its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlainManifestHead {
+    /// Bytes of the object.
+    pub length: u64,
+}
+
+impl Head for PlainManifestHead {
+    fn length(&self) -> u64 {
+        self.length
+    }
 }
 
 /// What a vault registers as.
