@@ -68,6 +68,16 @@ const REQUIRED: &[&str] = &[
     "C-missing-path",
     "C-target",
     "C-config",
+    "C-api-scopes",
+    "C-api-projects",
+    "C-api-bodies",
+    "C-api-kill",
+    "C-api-drain",
+    "C-api-two-clients",
+    "C-api-no-vault",
+    "C-api-wrong-vault",
+    "C-api-tls",
+    "C-cancel",
 ];
 
 #[test]

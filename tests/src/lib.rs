@@ -190,10 +190,8 @@ impl World {
 
     /// Gives a server a minute to make something so; without one nothing goes on when a command has ended.
     fn eventually(&self, what: &str, so: impl Fn() -> bool) {
-        let start = Instant::now();
-        while self.served && !so() {
-            assert!(start.elapsed() < Duration::from_mins(1), "{what} did not come");
-            std::thread::yield_now();
+        if self.served {
+            until(what, so);
         }
     }
 
@@ -206,6 +204,27 @@ impl World {
         let staged = staged();
         assert!(staged.is_empty(), "staging holds {} files, such as {}", staged.len(), staged[0].display());
     }
+}
+
+/// Waits, for at most a minute, until something is so.
+#[track_caller]
+pub fn until(what: &str, so: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !so() {
+        assert!(start.elapsed() < Duration::from_mins(1), "{what} did not happen");
+        std::thread::yield_now();
+    }
+}
+
+/// A served world, the server's address and a token for everything.
+pub fn served() -> (World, String, String) {
+    let world = World::served();
+    let (url, token) = {
+        let server = world.server();
+        let server = server.as_ref().unwrap();
+        (server.url.clone(), server.token.clone())
+    };
+    (world, url, token)
 }
 
 /// Whether a server can do it, or only a home.

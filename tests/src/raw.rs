@@ -1,5 +1,6 @@
 //! HTTP by hand: what no client of n2s would send.
 
+use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -48,10 +49,10 @@ pub fn connect(url: &str) -> TcpStream {
 pub fn head(call: &str, token: &str, headers: &[(&str, String)]) -> String {
     let mut head = format!("{call} HTTP/1.1\r\nHost: n2s\r\nConnection: close\r\n");
     if !token.is_empty() {
-        head += &format!("Authorization: Bearer {token}\r\n");
+        write!(head, "Authorization: Bearer {token}\r\n").unwrap();
     }
     for (name, value) in headers {
-        head += &format!("{name}: {value}\r\n");
+        write!(head, "{name}: {value}\r\n").unwrap();
     }
     head + "\r\n"
 }
