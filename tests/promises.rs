@@ -78,6 +78,9 @@ const REQUIRED: &[&str] = &[
     "C-api-wrong-vault",
     "C-api-tls",
     "C-cancel",
+    "C-api-retries",
+    "C-api-ready",
+    "C-api-events",
 ];
 
 #[test]

@@ -1,9 +1,12 @@
 //! Clients of a server: servers that die and come back, several clients, other vaults and none.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
 
-use n2s_tests::raw::request;
-use n2s_tests::{World, assert_same, files, until};
+use n2s_tests::raw::{connect, head, request};
+use n2s_tests::{World, assert_same, files, served, until};
 
 fn many_files(world: &World) {
     (0..800).for_each(|n| world.write(&format!("src/{}/{n}", n % 7), format!("content {n} ").repeat(400)));
@@ -157,4 +160,73 @@ fn a_client_without_the_vault_has_the_server_seal_and_open() {
     world.write("src/one-more", "more");
     assert_eq!(bare(&push).code(0).json()["put"], 2);
     world.settled();
+}
+
+#[test]
+fn up_has_the_api_on_loopback() {
+    let world = World::at_home();
+    let log = world.path("up.log");
+    let mut command = world.command(&["up"]);
+    let systemd = UnixDatagram::bind(world.path("notify")).unwrap();
+    systemd.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+    let told = || {
+        let mut bytes = [0; 100];
+        let length = systemd.recv(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes[..length]).into_owned()
+    };
+    command.env("N2S_API__LISTEN", "127.0.0.1:0").env("NOTIFY_SOCKET", world.path("notify"));
+    let mut up = n2s_servers::Daemon::start("n2s up", command, &log);
+    let url = || {
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        text.lines().find_map(|line| line.strip_prefix("API on ")).map(|url| url.trim().to_owned())
+    };
+    up.wait_until(Duration::from_mins(1), || url().is_some());
+    let url = url().unwrap();
+    assert_eq!(told(), "READY=1");
+    assert!(url.starts_with("http://127.0.0.1:"), "{url}");
+    assert_eq!(request(&url, "GET /readyz", "", &[], b"").status, 200);
+    assert_eq!(request(&url, "GET /v1/status", "", &[], b"").status, 401);
+    up.signal(rustix::process::Signal::TERM);
+    assert_eq!(told(), "STOPPING=1");
+    up.wait();
+    assert!(up.log_end().contains("stopped"));
+}
+
+#[test]
+fn readiness_tells_the_truth() {
+    let (world, url, _) = served();
+    let ready = || request(&url, "GET /readyz", "", &[], b"");
+    assert_eq!(ready().status, 200);
+    let staging = world.path("home/staging");
+    std::fs::remove_dir_all(&staging).unwrap();
+    std::fs::write(&staging, "in the way").unwrap();
+    let answer = ready();
+    assert_eq!(answer.problem(), "unavailable");
+    assert!(
+        !String::from_utf8_lossy(&answer.body).contains("home"),
+        "a caller without a token learnt a path"
+    );
+    std::fs::remove_file(&staging).unwrap();
+    assert_eq!(ready().status, 200);
+}
+
+#[test]
+fn progress_is_told_as_it_happens() {
+    let (world, url, token) = served();
+    world.write("src/a", "alpha");
+    world.push(&[]).code(0);
+    world.n2s(&["backends", "pause", "local"]).code(0);
+    world.write("src/b", "beta");
+    let pushed = world.push(&["--no-wait", "--output", "json"]).code(0).json();
+    let events = format!("GET /v1/changesets/{}/events", pushed["changeset"].as_str().unwrap());
+    let mut stream = connect(&url);
+    stream.write_all(head(&events, &token, &[]).as_bytes()).unwrap();
+    let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
+    let first = lines.find(|line| line.starts_with("event: ")).unwrap();
+    assert_eq!(first, "event: progress");
+    assert!(lines.find(|line| line.starts_with("data: ")).unwrap().contains("\"status\":\"pushing\""));
+    world.n2s(&["backends", "resume", "local"]).code(0);
+    let settled = lines.find(|line| line == "event: settled");
+    assert!(settled.is_some(), "the stream ended too early");
+    assert!(lines.find(|line| line.starts_with("data: ")).unwrap().contains("\"status\":\"completed\""));
 }
