@@ -108,6 +108,19 @@ const REQUIRED: &[&str] = &[
     "C-validate-cost",
     "C-validate-doubt",
     "C-validate-source",
+    "C-api-scopes",
+    "C-api-projects",
+    "C-api-bodies",
+    "C-api-kill",
+    "C-api-drain",
+    "C-api-two-clients",
+    "C-api-no-vault",
+    "C-api-wrong-vault",
+    "C-api-tls",
+    "C-cancel",
+    "C-api-retries",
+    "C-api-ready",
+    "C-api-events",
 ];
 
 #[test]

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod api;
 mod backend;
 mod bucket;
 mod check;
@@ -11,6 +12,7 @@ mod push_lock;
 mod queue;
 mod validation;
 
+pub use api::ApiServer;
 pub use backend::{add_local_backend, add_s3_backend, default_store_path};
 pub use check::check;
 pub use engine::{Engine, EngineRole};

@@ -8,7 +8,7 @@ use n2s_domain::BackendName;
 use serde::Deserialize;
 
 use crate::error::ConfigError;
-use crate::sections::{BackendConfig, PushConfig, QueueConfig, StagingConfig, ValidatorConfig};
+use crate::sections::{ApiConfig, BackendConfig, PushConfig, QueueConfig, StagingConfig, ValidatorConfig};
 use crate::tree::Tree;
 use crate::{keys, rules};
 
@@ -16,6 +16,8 @@ use crate::{keys, rules};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// `[api]`
+    pub api: ApiConfig,
     /// `[backends.NAME]`
     pub backends: BTreeMap<BackendName, BackendConfig>,
     /// `[push]`

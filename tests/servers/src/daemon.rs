@@ -53,6 +53,15 @@ impl Daemon {
         let _ = self.child.wait();
     }
 
+    /// Waits until it ends by itself, for at most a minute.
+    pub fn wait(&mut self) {
+        let start = Instant::now();
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(start.elapsed() < Duration::from_mins(1), "{} does not end", self.name);
+            std::thread::sleep(LOOK);
+        }
+    }
+
     /// Sends a signal to its process group, such as STOP and CONT.
     pub fn signal(&self, signal: Signal) {
         kill_process_group(self.pid(), signal).unwrap();

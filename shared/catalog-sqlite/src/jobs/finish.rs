@@ -103,7 +103,7 @@ async fn store(tx: &mut Tx<'_>, stored: &[(JobOf, Option<String>)], now: i64) ->
     Ok(())
 }
 
-pub(super) async fn fail_uploads(tx: &mut Tx<'_>, uploads: &[Value], now: i64) -> Result<(), Fail> {
+pub(crate) async fn fail_uploads(tx: &mut Tx<'_>, uploads: &[Value], now: i64) -> Result<(), Fail> {
     sqlx::query(
         "UPDATE blob_backends SET status = 'failed', attempted_at = ?2, error_kind = j.value ->> 2, error_message = j.value ->> 3,
             retry_count = retry_count + (j.value ->> 4)

@@ -1,5 +1,6 @@
 //! The sections, one file per noun.
 
+mod api;
 mod backend;
 mod push;
 mod queue;
@@ -7,6 +8,7 @@ mod s3;
 mod staging;
 mod validator;
 
+pub use api::ApiConfig;
 pub use backend::{BackendConfig, BackendKind, RetryConfig};
 pub use push::PushConfig;
 pub use queue::QueueConfig;
