@@ -52,6 +52,8 @@ fn code(error: &anyhow::Error) -> u8 {
                 | AssemblyError::Queue(_)
                 | AssemblyError::Vault(_)
                 | AssemblyError::VaultMissing(_)
+                | AssemblyError::Store { .. }
+                | AssemblyError::Secret { .. }
                 | AssemblyError::NoHome(_) => 2,
                 AssemblyError::Catalog(error) => of_catalog(error),
                 _ => 1,
@@ -82,6 +84,7 @@ fn of_pull(error: &PullError) -> u8 {
     match error {
         PullError::Seam(error) => of_seam(error),
         PullError::NotEmpty(_) | PullError::WrongVault { .. } | PullError::Glob { .. } => 2,
+        PullError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotADirectory => 2,
         PullError::NoMatch(_) => 3,
         _ => 1,
     }

@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 mod backend;
+mod bucket;
+mod check;
 mod engine;
 mod error;
 mod home;
@@ -9,11 +11,11 @@ mod push_lock;
 mod queue;
 mod validation;
 
-pub use backend::{add_local_backend, default_store_path};
+pub use backend::{add_local_backend, add_s3_backend, default_store_path};
+pub use check::check;
 pub use engine::{Engine, EngineRole};
 pub use error::AssemblyError;
 pub use home::Home;
 pub use node::Node;
 pub use push_lock::PushLock;
-pub use queue::check;
 pub use validation::Validation;

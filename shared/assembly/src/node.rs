@@ -13,10 +13,10 @@ use n2s_intake::{Intake, IntakeDeps, Stores};
 use n2s_queue::Bell;
 use n2s_queue_rabbitmq::{Options, RabbitQueue};
 use n2s_storage::Staging;
-use n2s_storage_backends::LocalStore;
 use n2s_worker::StoreDeps;
 
 use crate::backend;
+use crate::check::check;
 use crate::error::AssemblyError;
 use crate::home::Home;
 use crate::push_lock::lock_making;
@@ -62,7 +62,7 @@ impl Node {
     pub async fn open_or_make(home: Home) -> Result<Self, AssemblyError> {
         // A broken configuration is told before anything is made.
         let configured = load(&home)?;
-        configured.as_ref().map(|config| queue::broker(&config.queue)).transpose()?;
+        configured.iter().try_for_each(|config| check(&home, config))?;
         home.make()?;
         // Two first commands at once make one vault, one store and one catalog.
         let making = lock_making(&home)?;
@@ -88,8 +88,7 @@ impl Node {
         drop(making);
         let stores = stores(&catalog, &config).await?;
         let catalog: Arc<dyn Catalog> = Arc::new(catalog);
-        let staging_root = config.staging.path.clone().unwrap_or_else(|| home.root().to_owned());
-        let staging = Staging::new(Arc::new(LocalStore::new("staging", staging_root)));
+        let staging = backend::open_staging(&home, &config)?;
         let bell = Bell::new();
         let intake = intake(&catalog, &staging, &stores, &bell, (&clock, &entropy));
         Ok(Self {
@@ -146,16 +145,18 @@ async fn stores(catalog: &SqliteCatalog, config: &Config) -> Result<Vec<StoreDep
     let store = |(row, (name, config)): (
         n2s_catalog::BackendRecord,
         (&n2s_domain::BackendName, &n2s_config::BackendConfig),
-    )| StoreDeps {
-        id: row.id,
-        name: name.clone(),
-        kind: row.kind,
-        storage: backend::open(name, config),
-        retry: backend::retry(config),
-        concurrency: config.concurrency(),
-        batch: backend::batch(config),
+    )| {
+        Ok(StoreDeps {
+            id: row.id,
+            name: name.clone(),
+            kind: row.kind,
+            storage: backend::open(name, config)?,
+            retry: backend::retry(config),
+            concurrency: config.concurrency(),
+            batch: backend::batch(config),
+        })
     };
-    Ok(rows.into_iter().zip(&config.backends).map(store).collect())
+    rows.into_iter().zip(&config.backends).map(store).collect()
 }
 
 fn intake(

@@ -2,7 +2,15 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod daemon;
+pub mod garage;
 mod rabbitmq;
+mod rabbitmq_cluster;
+pub mod rgw;
+#[cfg(feature = "s3")]
+pub mod s3;
+#[cfg(feature = "s3")]
+pub mod s3_scripted;
 
 pub use daemon::{Daemon, find, free_port};
 pub use rabbitmq::{RabbitMq, Vhost};
+pub use rabbitmq_cluster::RabbitCluster;

@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use n2s_assembly::{Home, Node, add_local_backend};
+use n2s_assembly::{Home, Node};
 use n2s_catalog::{BackendRecord, BackendState, BackendTally, CatalogError, ProofOverview, ValidationRecord};
-use n2s_domain::BackendName;
+use n2s_domain::{BackendName, Timestamp};
 use serde_json::{Value, json};
 
 use crate::args::Backends;
@@ -16,15 +16,7 @@ pub async fn run(home: Home, args: Backends, output: &Output) -> anyhow::Result<
             let (text, json) = backend_rows(&*super::open(home).await?).await?;
             output.answer(&text, &json!({ "backends": json }));
         }
-        Backends::Add { name, kind: _, path } => {
-            let path = std::path::absolute(path)?;
-            add_local_backend(&home, &name, &path)?;
-            let text = format!(
-                "added {name} at {}; datasets pushed for the first time from now on go there, too; `n2s backends sync {name}` brings those that are there already",
-                path.display()
-            );
-            output.answer(&text, &json!({ "backend": name, "path": path }));
-        }
+        Backends::Add(add) => super::add::run(&home, *add, output)?,
         Backends::Pause { name, reason } => {
             let node = super::open(home).await?;
             node.catalog.pause(find(&node, &name).await?.id, true, &reason).await?;
@@ -58,7 +50,7 @@ pub async fn backend_rows(node: &Node) -> anyhow::Result<(String, Vec<Value>)> {
         proofs.push(node.catalog.proof_overview(row.id).await?);
     }
     let line = |((row, tally), proof): (&(BackendRecord, BackendTally), &ProofOverview)| {
-        let (state, reason) = state(row);
+        let (state, reason, _) = state(row);
         let counts = [tally.completed, tally.pending, tally.failed].map(|count| count.to_string());
         let [completed, pending, failed] = counts;
         vec![
@@ -92,9 +84,10 @@ pub async fn backend_rows(node: &Node) -> anyhow::Result<(String, Vec<Value>)> {
     ];
     let text = table(&header, rows.iter().zip(&proofs).map(line).collect());
     let json = rows.iter().zip(&proofs).map(|((row, tally), proof)| {
-        let (state, reason) = state(row);
+        let (state, reason, since) = state(row);
         json!({
-            "backend": row.name, "kind": row.kind, "state": state, "reason": reason, "completed": tally.completed,
+            "backend": row.name, "kind": row.kind, "state": state, "reason": reason,
+            "since": since.map(|at| at.to_string()), "completed": tally.completed,
             "pending": tally.pending, "failed": tally.failed, "bytes": tally.bytes,
             "initialised_at": row.initialised_at.map(|at| at.to_string()), "concurrency": row.health.concurrency,
             "last_success_at": row.health.last_success_at.map(|at| at.to_string()),
@@ -113,15 +106,16 @@ fn validation_json(run: &ValidationRecord) -> Value {
     })
 }
 
-fn state(row: &BackendRecord) -> (String, String) {
+/// What it is, why, and since when.
+fn state(row: &BackendRecord) -> (String, String, Option<Timestamp>) {
     match (&row.state, &row.health.open) {
         (BackendState::Paused { reason, since, .. }, _) => {
-            ("paused".to_owned(), format!("{reason} (since {since})"))
+            ("paused".to_owned(), format!("{reason} (since {since})"), Some(*since))
         }
         (BackendState::Active, Some((since, _))) => {
             let error = row.health.last_error.as_ref().map_or("", |(_, text, _)| text);
-            ("unreachable".to_owned(), format!("{error} (since {since})"))
+            ("unreachable".to_owned(), format!("{error} (since {since})"), Some(*since))
         }
-        (BackendState::Active, None) => ("active".to_owned(), String::new()),
+        (BackendState::Active, None) => ("active".to_owned(), String::new(), None),
     }
 }
