@@ -94,6 +94,20 @@ const REQUIRED: &[&str] = &[
     "C-broker-faults",
     "C-broker-poison",
     "C-broker-cluster",
+    "C-validate",
+    "C-validate-damage",
+    "C-validate-levels",
+    "C-validate-manifests",
+    "C-validate-lost",
+    "C-validate-status",
+    "C-validate-outage",
+    "C-validate-budget",
+    "C-validate-sample",
+    "C-validate-killed",
+    "C-validate-continuous",
+    "C-validate-cost",
+    "C-validate-doubt",
+    "C-validate-source",
 ];
 
 #[test]

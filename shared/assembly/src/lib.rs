@@ -9,6 +9,7 @@ mod home;
 mod node;
 mod push_lock;
 mod queue;
+mod validation;
 
 pub use backend::{add_local_backend, add_s3_backend, default_store_path};
 pub use check::check;
@@ -17,3 +18,4 @@ pub use error::AssemblyError;
 pub use home::Home;
 pub use node::Node;
 pub use push_lock::PushLock;
+pub use validation::Validation;

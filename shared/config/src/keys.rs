@@ -6,11 +6,14 @@ use toml::Value;
 use crate::closest::closest;
 use crate::error::Problem;
 use crate::schema::{Key, Section};
-use crate::sections::{BackendConfig, BackendKind, PushConfig, QueueConfig, RetryConfig, StagingConfig};
+use crate::sections::{
+    BackendConfig, BackendKind, PushConfig, QueueConfig, RetryConfig, StagingConfig, ValidatorConfig,
+};
 use crate::tree::Tree;
 
 /// The sections with a fixed name, in the order of the reference page.
-pub(crate) const FIXED: [Section; 3] = [PushConfig::SECTION, QueueConfig::SECTION, StagingConfig::SECTION];
+pub(crate) const FIXED: [Section; 4] =
+    [PushConfig::SECTION, QueueConfig::SECTION, StagingConfig::SECTION, ValidatorConfig::SECTION];
 
 /// The key that a path of keys names, if there is one.
 pub(crate) fn key_at(path: &[String]) -> Option<&'static Key> {
