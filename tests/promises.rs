@@ -89,6 +89,11 @@ const REQUIRED: &[&str] = &[
     "C-other-stores",
     "C-copies",
     "C-no-home",
+    "C-broker-wiped",
+    "C-broker-killed",
+    "C-broker-faults",
+    "C-broker-poison",
+    "C-broker-cluster",
     "C-validate",
     "C-validate-damage",
     "C-validate-levels",
@@ -103,11 +108,6 @@ const REQUIRED: &[&str] = &[
     "C-validate-cost",
     "C-validate-doubt",
     "C-validate-source",
-    "C-broker-wiped",
-    "C-broker-killed",
-    "C-broker-faults",
-    "C-broker-poison",
-    "C-broker-cluster",
 ];
 
 #[test]

@@ -21,4 +21,5 @@ pub use error::{ConfigError, Problem};
 pub use secret::Secret;
 pub use sections::{
     BackendConfig, BackendKind, PushConfig, QueueConfig, RetryConfig, S3Config, StagingConfig, StagingKind,
+    ValidatorConfig,
 };
