@@ -23,6 +23,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("n2s-queue", vec![DOMAIN]),
         ("n2s-storage", vec![DOMAIN]),
         ("n2s-catalog-sqlite", vec![DOMAIN, "n2s-catalog"]),
+        ("n2s-catalog-postgres", vec![DOMAIN, "n2s-catalog"]),
         ("n2s-storage-backends", vec![DOMAIN, "n2s-storage"]),
         ("n2s-client", vec![DOMAIN, "n2s-envelope"]),
         ("n2s-intake", [&traits[..], &["n2s-envelope", "n2s-client"]].concat()),

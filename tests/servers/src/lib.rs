@@ -2,5 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod daemon;
+mod postgres;
 
 pub use daemon::{Daemon, find, free_port};
+pub use postgres::Postgres;
