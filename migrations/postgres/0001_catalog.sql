@@ -155,7 +155,7 @@ CREATE TABLE changeset_backends (
     waiting       bigint NOT NULL DEFAULT 0,  -- folded from completion_deltas
     failed        bigint NOT NULL DEFAULT 0,  -- folded from completion_deltas
     manifest      text NOT NULL DEFAULT 'waiting'
-                  CHECK (manifest IN ('waiting', 'blocked', 'pending', 'completed', 'failed')),
+                  CHECK (manifest IN ('syncing', 'waiting', 'blocked', 'pending', 'completed', 'failed')),
     attempted_at  timestamptz,
     completed_at  timestamptz,
     retry_count   bigint NOT NULL DEFAULT 0,

@@ -132,6 +132,7 @@ async fn store(tx: &mut Tx<'_>, changeset: i64, backend: i64) -> Result<Option<S
 /// manifest is then.
 async fn advance(tx: &mut Tx<'_>, store: &Store) -> Result<&'static str, Fail> {
     match store.manifest.as_str() {
+        "syncing" => return Ok("syncing"),
         "pending" => return Ok("pending"),
         "completed" => return Ok("completed"),
         "failed" => return Ok("failed"),
@@ -231,6 +232,7 @@ async fn fire(tx: &mut Tx<'_>, changeset: i64) -> Result<Option<Settled>, Fail> 
     for row in &rows {
         let (waiting, failed): (i64, i64) = (col(row, "waiting")?, col(row, "failed")?);
         stores.push(match col::<&str>(row, "manifest")? {
+            "syncing" => StoreProgress::Waiting,
             _ if waiting > 0 => StoreProgress::Waiting,
             "completed" => StoreProgress::Whole,
             "failed" | "blocked" => StoreProgress::Broken,

@@ -16,6 +16,7 @@ mod options;
 mod placing;
 mod pushes;
 mod staging;
+mod syncing;
 mod vaults;
 
 pub use connect::PostgresCatalog;

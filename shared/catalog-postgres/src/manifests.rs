@@ -95,18 +95,20 @@ impl PostgresCatalog {
         let push = self.hold(&mut tx, lease).await?;
         let row = sqlx::query(
             "SELECT file_count, total_size,
-                (SELECT count(*) FROM files WHERE dataset_id = $2 AND from_version = $3)
-                + (SELECT count(*) FROM files o WHERE o.dataset_id = $2 AND o.to_version = $3 AND NOT EXISTS (
+                (SELECT count(*) FROM files WHERE dataset_id = $2 AND from_version = $3) AS put,
+                (SELECT count(*) FROM files o WHERE o.dataset_id = $2 AND o.to_version = $3 AND NOT EXISTS (
                     SELECT 1 FROM files n WHERE n.dataset_id = $2 AND substr(sha256(n.filepath), 1, 16) = substr(sha256(o.filepath), 1, 16)
-                        AND n.filepath = o.filepath AND n.from_version = $3)) AS changed
+                        AND n.filepath = o.filepath AND n.from_version = $3)) AS removed
              FROM changesets WHERE id = $1",
         );
         let row = row.bind(push.id).bind(push.dataset).bind(push.version).fetch_one(&mut *tx).await?;
         tx.commit().await?;
+        let removed = count(&row, "removed")?;
         Ok(VersionCounts {
             files: count(&row, "file_count")?,
             bytes: count(&row, "total_size")?,
-            changed: count(&row, "changed")?,
+            changed: count(&row, "put")? + removed,
+            removed,
         })
     }
 

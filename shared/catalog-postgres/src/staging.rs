@@ -21,6 +21,10 @@ impl StagingBook for PostgresCatalog {
         transact!("free staging", self.free(grace, limit))
     }
 
+    async fn free_early(&self, limit: u32) -> Result<Vec<StagedKey>, CatalogError> {
+        transact!("relieve staging", self.relieve(limit))
+    }
+
     async fn staging_lost(&self, keys: &[StagedKey]) -> Result<(), CatalogError> {
         transact!("strike out what staging lost", self.strike_lost(keys))
     }
@@ -47,6 +51,15 @@ const UNNEEDED: &str = "
           AND NOT EXISTS (SELECT 1 FROM manifest_segments s WHERE s.blob_id = l.id))
     LIMIT $2";
 
+/// A store has a copy, from which the others can read.
+const STORED_ONCE: &str = "
+    SELECT l.id, l.sealed_hash, l.staging_id FROM blobs l
+    WHERE l.staging_id IS NOT NULL AND l.staged_at <= n2s_now() - $1::bigint * interval '1 microsecond'
+      AND ($3::bigint[] IS NULL OR l.id = ANY ($3))
+      AND NOT EXISTS (SELECT 1 FROM pins p WHERE p.blob_id = l.id)
+      AND EXISTS (SELECT 1 FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'completed')
+    LIMIT $2";
+
 impl PostgresCatalog {
     async fn orphans(&self, keys: &[StagedKey]) -> Result<Vec<StagedKey>, Fail> {
         let ids: Vec<_> = keys.iter().map(|key| key.id).collect();
@@ -59,19 +72,25 @@ impl PostgresCatalog {
         Ok(keys.iter().filter(|key| orphans.contains(&key.id)).copied().collect())
     }
 
-    /// Candidates are looked for without locks, then looked at again under them.
     async fn free(&self, grace: Duration, limit: u32) -> Result<Vec<StagedKey>, Fail> {
+        self.strike_out(UNNEEDED, micros(grace), limit).await
+    }
+
+    async fn relieve(&self, limit: u32) -> Result<Vec<StagedKey>, Fail> {
+        self.strike_out(STORED_ONCE, 0, limit).await
+    }
+
+    /// Candidates are looked for without locks, then looked at again under them.
+    async fn strike_out(&self, sql: &'static str, grace: i64, limit: u32) -> Result<Vec<StagedKey>, Fail> {
         let mut tx = self.begin().await?;
-        let unneeded = |among: Option<Vec<i64>>| {
-            sqlx::query(UNNEEDED).bind(micros(grace)).bind(i64::from(limit)).bind(among)
-        };
-        let rows = unneeded(None).fetch_all(&mut *tx).await?;
+        let look = |among: Option<Vec<i64>>| sqlx::query(sql).bind(grace).bind(i64::from(limit)).bind(among);
+        let rows = look(None).fetch_all(&mut *tx).await?;
         let candidates = rows.iter().map(|row| col(row, "id")).collect::<Result<Vec<i64>, _>>()?;
         if candidates.is_empty() {
             return Ok(Vec::new());
         }
         lock_staged(&mut tx, &candidates).await?;
-        let rows = unneeded(Some(candidates)).fetch_all(&mut *tx).await?;
+        let rows = look(Some(candidates)).fetch_all(&mut *tx).await?;
         let freed = unstage(&mut tx, &rows).await?;
         tx.commit().await?;
         Ok(freed)

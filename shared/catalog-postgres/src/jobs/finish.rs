@@ -4,6 +4,7 @@
 //! second must see the first's placement completed, or neither would free it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use n2s_catalog::{Finish, FinishReport, Outcome, StagedKey};
 use n2s_domain::FailureKind;
@@ -40,37 +41,50 @@ pub(super) struct FailedUpload {
 impl PostgresCatalog {
     pub(super) async fn settle_claims(&self, outcomes: &[Finish]) -> Result<FinishReport, Fail> {
         let mut tx = self.begin().await?;
-        let jobs = held(&mut tx, outcomes).await?;
-        let stored = outcomes.iter().filter_map(|finish| match &finish.outcome {
-            Outcome::Stored { location } => Some((*jobs.get(&finish.claim.job.0)?, location.clone())),
-            _ => None,
-        });
-        let stored: Vec<_> = stored.collect();
+        let mut jobs = held(&mut tx, outcomes).await?;
+        let (mut stored, mut failed, mut retried) = (Vec::new(), Vec::new(), Vec::new());
+        let mut accepted = Vec::with_capacity(outcomes.len());
+        for finish in outcomes {
+            // Taken out: a batch may hold an outcome twice, or a fenced one beside the one that counts.
+            let held = jobs.remove(&(finish.claim.job.0, int(finish.claim.epoch)));
+            accepted.push(held.is_some());
+            let Some(job) = held else { continue };
+            match &finish.outcome {
+                Outcome::Stored { location } => stored.push((job, location.clone())),
+                Outcome::Failed { kind, message } => failed.push((job, *kind, message.as_str())),
+                Outcome::Retry { after, charged, error } => {
+                    retried.push((job, *after, *charged, error.as_ref()))
+                }
+            }
+        }
         let freeable = lock_blobs(&mut tx, &stored).await?;
-        lock_placements(&mut tx, jobs.values()).await?;
+        let ended = || stored.iter().map(|(job, _)| *job).chain(failed.iter().map(|(job, ..)| *job));
+        lock_placements(&mut tx, ended().chain(retried.iter().map(|(job, ..)| *job))).await?;
         store(&mut tx, &stored).await?;
-        let mut done: Vec<i64> = stored.iter().map(|(job, _)| job.id).collect();
-        done.extend(fail(&mut tx, outcomes, &jobs).await?);
-        again(&mut tx, outcomes, &jobs).await?;
+        fail(&mut tx, &failed).await?;
+        for retry in retried {
+            again(&mut tx, retry).await?;
+        }
+        let done: Vec<i64> = ended().map(|job| job.id).collect();
         sqlx::query("DELETE FROM jobs WHERE id = ANY ($1)").bind(done).execute(&mut *tx).await?;
         let freed = free(&mut tx, &stored, freeable).await?;
         tx.commit().await?;
-        let accepted = outcomes.iter().map(|finish| jobs.contains_key(&finish.claim.job.0)).collect();
         Ok(FinishReport { accepted, freed })
     }
 }
 
-async fn held(tx: &mut Tx<'_>, outcomes: &[Finish]) -> Result<BTreeMap<i64, JobOf>, Fail> {
+/// The jobs whose claims still hold, by job and epoch; locked.
+async fn held(tx: &mut Tx<'_>, outcomes: &[Finish]) -> Result<BTreeMap<(i64, i64), JobOf>, Fail> {
     let (ids, epochs) = arrays(outcomes.iter().map(|finish| (finish.claim.job.0, int(finish.claim.epoch))));
     let rows = sqlx::query(
-        "SELECT j.id, j.backend_id, j.changeset_id, j.blob_id FROM unnest($1::bigint[], $2::bigint[]) o (id, epoch)
+        "SELECT j.id, j.epoch, j.backend_id, j.changeset_id, j.blob_id FROM unnest($1::bigint[], $2::bigint[]) o (id, epoch)
          JOIN jobs j ON j.id = o.id AND j.epoch = o.epoch AND j.state = 2 ORDER BY j.id FOR NO KEY UPDATE OF j",
     );
     let job = |row| {
         let id = col(row, "id")?;
         let (backend, changeset, blob) =
             (col(row, "backend_id")?, col(row, "changeset_id")?, col(row, "blob_id")?);
-        Ok((id, JobOf { id, backend, changeset, blob }))
+        Ok(((id, col(row, "epoch")?), JobOf { id, backend, changeset, blob }))
     };
     rows.bind(ids).bind(epochs).fetch_all(&mut **tx).await?.iter().map(job).collect()
 }
@@ -89,7 +103,7 @@ async fn lock_blobs(tx: &mut Tx<'_>, stored: &[(JobOf, Option<String>)]) -> Resu
     Ok(blobs)
 }
 
-async fn lock_placements(tx: &mut Tx<'_>, jobs: impl Iterator<Item = &JobOf>) -> Result<(), Fail> {
+async fn lock_placements(tx: &mut Tx<'_>, jobs: impl Iterator<Item = JobOf>) -> Result<(), Fail> {
     let (blobs, backends) = arrays(jobs.filter_map(|job| Some((job.blob?, job.backend))));
     sqlx::query(
         "SELECT 1 FROM unnest($1::bigint[], $2::bigint[]) j (blob, backend)
@@ -174,30 +188,22 @@ pub(super) async fn fail_uploads(tx: &mut Tx<'_>, uploads: &[FailedUpload]) -> R
     Ok(())
 }
 
-/// Returns the jobs that have ended.
-async fn fail(tx: &mut Tx<'_>, outcomes: &[Finish], jobs: &BTreeMap<i64, JobOf>) -> Result<Vec<i64>, Fail> {
-    let (mut uploads, mut done) = (Vec::new(), Vec::new());
-    for finish in outcomes {
-        let (Some(job), Outcome::Failed { kind, message }) = (jobs.get(&finish.claim.job.0), &finish.outcome)
-        else {
-            continue;
-        };
-        done.push(job.id);
-        match job.blob {
-            Some(blob) => uploads.push(FailedUpload {
+async fn fail(tx: &mut Tx<'_>, failed: &[(JobOf, FailureKind, &str)]) -> Result<(), Fail> {
+    let mut uploads = Vec::new();
+    for &(job, kind, words) in failed {
+        if let Some(blob) = job.blob {
+            uploads.push(FailedUpload {
                 blob,
                 backend: job.backend,
-                kind: *kind,
-                words: message.clone(),
+                kind,
+                words: words.to_owned(),
                 charged: true,
-            }),
-            None => {
-                manifest_ended(tx, (job.changeset, job.backend), "failed", Some((*kind, message))).await?;
-            }
+            });
+        } else {
+            manifest_ended(tx, (job.changeset, job.backend), "failed", Some((kind, words))).await?;
         }
     }
-    fail_uploads(tx, &uploads).await?;
-    Ok(done)
+    fail_uploads(tx, &uploads).await
 }
 
 /// A manifest's end on a store concerns the versions built on it there, too: the folder wakes them.
@@ -223,40 +229,35 @@ pub(super) async fn manifest_ended(
     delta(tx, changeset, backend, 0, 0).await
 }
 
-/// Retries: the jobs are pending again, and their placements, or manifests, say why.
-async fn again(tx: &mut Tx<'_>, outcomes: &[Finish], jobs: &BTreeMap<i64, JobOf>) -> Result<(), Fail> {
-    for finish in outcomes {
-        let (Some(job), Outcome::Retry { after, charged, error }) =
-            (jobs.get(&finish.claim.job.0), &finish.outcome)
-        else {
-            continue;
-        };
-        sqlx::query(
-            "UPDATE jobs SET state = 0, due_at = n2s_now() + $2::bigint * interval '1 microsecond',
-                retry_count = retry_count + $3::bool::int WHERE id = $1",
-        )
-        .bind(job.id)
-        .bind(micros(*after))
-        .bind(*charged)
+type Retry<'o> = (JobOf, Duration, bool, Option<&'o (FailureKind, String)>);
+
+/// The job is pending again, and its placement, or manifest, says why.
+async fn again(tx: &mut Tx<'_>, (job, after, charged, error): Retry<'_>) -> Result<(), Fail> {
+    sqlx::query(
+        "UPDATE jobs SET state = 0, due_at = n2s_now() + $2::bigint * interval '1 microsecond',
+            retry_count = retry_count + $3::bool::int WHERE id = $1",
+    )
+    .bind(job.id)
+    .bind(micros(after))
+    .bind(charged)
+    .execute(&mut **tx)
+    .await?;
+    let Some((kind, words)) = error else { return Ok(()) };
+    let sql = if job.blob.is_some() {
+        "UPDATE blob_backends SET attempted_at = n2s_now(), error_kind = $3, error_message = $4,
+            retry_count = retry_count + $5::bool::int WHERE blob_id = $1 AND backend_id = $2"
+    } else {
+        "UPDATE changeset_backends SET attempted_at = n2s_now(), error_kind = $3, error_message = $4,
+            retry_count = retry_count + $5::bool::int WHERE changeset_id = $1 AND backend_id = $2"
+    };
+    sqlx::query(sql)
+        .bind(job.blob.unwrap_or(job.changeset))
+        .bind(job.backend)
+        .bind(kind.as_str())
+        .bind(text(words))
+        .bind(charged)
         .execute(&mut **tx)
         .await?;
-        let Some((kind, words)) = error else { continue };
-        let sql = if job.blob.is_some() {
-            "UPDATE blob_backends SET attempted_at = n2s_now(), error_kind = $3, error_message = $4,
-                retry_count = retry_count + $5::bool::int WHERE blob_id = $1 AND backend_id = $2"
-        } else {
-            "UPDATE changeset_backends SET attempted_at = n2s_now(), error_kind = $3, error_message = $4,
-                retry_count = retry_count + $5::bool::int WHERE changeset_id = $1 AND backend_id = $2"
-        };
-        sqlx::query(sql)
-            .bind(job.blob.unwrap_or(job.changeset))
-            .bind(job.backend)
-            .bind(kind.as_str())
-            .bind(text(words))
-            .bind(*charged)
-            .execute(&mut **tx)
-            .await?;
-    }
     Ok(())
 }
 

@@ -50,20 +50,29 @@ impl PostgresCatalog {
         Err(unknown("project", project, &names)?)
     }
 
+    /// A dataset's id and head.
+    pub(crate) async fn dataset(
+        &self,
+        project: &ProjectName,
+        dataset: &DatasetName,
+    ) -> Result<(i64, Option<i64>), Fail> {
+        let project_id = self.project_id(project).await?;
+        let row = sqlx::query("SELECT id, head_id FROM datasets WHERE project_id = $1 AND name = $2");
+        let row = row.bind(project_id).bind(dataset.to_string()).fetch_optional(self.pool()).await?;
+        if let Some(row) = row {
+            return Ok((col(&row, "id")?, col(&row, "head_id")?));
+        }
+        let names = sqlx::query("SELECT name FROM datasets WHERE project_id = $1 ORDER BY name LIMIT 5");
+        Err(unknown("dataset", dataset, &names.bind(project_id).fetch_all(self.pool()).await?)?)
+    }
+
     pub(super) async fn find_version(
         &self,
         project: &ProjectName,
         dataset: &DatasetName,
         selector: &Selector,
     ) -> Result<VersionRef, Fail> {
-        let project_id = self.project_id(project).await?;
-        let row = sqlx::query("SELECT id, head_id FROM datasets WHERE project_id = $1 AND name = $2");
-        let row = row.bind(project_id).bind(dataset.to_string()).fetch_optional(self.pool()).await?;
-        let Some(row) = row else {
-            let names = sqlx::query("SELECT name FROM datasets WHERE project_id = $1 ORDER BY name LIMIT 5");
-            return Err(unknown("dataset", dataset, &names.bind(project_id).fetch_all(self.pool()).await?)?);
-        };
-        let (id, head): (i64, Option<i64>) = (col(&row, "id")?, col(&row, "head_id")?);
+        let (id, head) = self.dataset(project, dataset).await?;
         let found = self.version_row(id, head, selector).await?;
         if let Some(row) = found {
             return version_ref(&row, id);
@@ -165,7 +174,7 @@ impl PostgresCatalog {
         );
         let store = |row| {
             let manifest = match col::<&str>(row, "manifest")? {
-                "waiting" => ManifestState::Waiting,
+                "waiting" | "syncing" => ManifestState::Waiting,
                 "blocked" => ManifestState::Blocked,
                 "pending" => ManifestState::Pending,
                 "completed" => ManifestState::Completed,

@@ -8,7 +8,7 @@ use n2s_catalog::{
     SearchHit, Selector, VersionRef,
 };
 use n2s_domain::{
-    BackendId, BlobId, ChangesetId, ChunkRef, Content, DatasetName, FileEntry, FileMeta, FileTime,
+    BackendId, BlobId, ChangesetId, ChunkRef, Content, DatasetName, FileEntry, FileMeta, FileTime, PathSpan,
     ProjectName, RelPath,
 };
 use sqlx::PgConnection;
@@ -36,24 +36,31 @@ impl Library for PostgresCatalog {
         self.find_version(project, dataset, selector).await.at("find a version")
     }
 
-    async fn tree(&self, version: &VersionRef, page: &Page<RelPath>) -> Result<Vec<FileRow>, CatalogError> {
-        self.tree_page(version, page).await.at("read a tree")
+    async fn tree(
+        &self,
+        version: &VersionRef,
+        within: &PathSpan,
+        page: &Page<RelPath>,
+    ) -> Result<Vec<FileRow>, CatalogError> {
+        self.tree_page(version, within, page).await.at("read a tree")
     }
 
     async fn entries(
         &self,
         version: &VersionRef,
+        within: &PathSpan,
         page: &Page<RelPath>,
     ) -> Result<Vec<FileEntry>, CatalogError> {
-        self.entry_page(version, page).await.at("read a tree's entries")
+        self.entry_page(version, within, page).await.at("read a tree's entries")
     }
 
     async fn directories_last_first(
         &self,
         version: &VersionRef,
+        within: &PathSpan,
         page: &Page<RelPath>,
     ) -> Result<Vec<FileEntry>, CatalogError> {
-        self.directory_page(version, page).await.at("read a tree's directories")
+        self.directory_page(version, within, page).await.at("read a tree's directories")
     }
 
     async fn placements(&self, blobs: &[BlobId]) -> Result<Vec<Placement>, CatalogError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use n2s_catalog::library::FileBlob;
 use n2s_catalog::{FileRow, Page, StagedKey, VersionRef};
-use n2s_domain::{BackendId, BlobId, ChangesetId, FileEntry, RelPath};
+use n2s_domain::{BackendId, BlobId, ChangesetId, FileEntry, PathSpan, RelPath};
 use sqlx::postgres::PgRow;
 
 use super::entries_of;
@@ -12,60 +12,82 @@ use crate::connect::PostgresCatalog;
 use crate::decode::{col, content, count, int, sealed};
 use crate::error::Fail;
 
-/// The first 256 bytes of paths are in the index; ties are sorted.
+/// Rows of a version from a byte string on, or between two. The first 256 bytes of paths are in the index, ties are sorted; the end is in a
+/// statement of its own, since an `OR` would keep the index from stopping there.
 const FORWARD: &str = "SELECT f.*, c.uuid FROM files f JOIN changesets c ON c.id = f.changeset_id
-     WHERE f.dataset_id = $1 AND f.from_version <= $2 AND (f.to_version IS NULL OR f.to_version > $2) AND $3::bytea IS NULL
-     ORDER BY substr(f.filepath, 1, 256), f.filepath LIMIT $4";
-const FORWARD_AFTER: &str = "SELECT f.*, c.uuid FROM files f JOIN changesets c ON c.id = f.changeset_id
      WHERE f.dataset_id = $1 AND f.from_version <= $2 AND (f.to_version IS NULL OR f.to_version > $2)
-       AND substr(f.filepath, 1, 256) >= substr($3::bytea, 1, 256) AND f.filepath > $3
-     ORDER BY substr(f.filepath, 1, 256), f.filepath LIMIT $4";
+       AND substr(f.filepath, 1, 256) >= substr($3::bytea, 1, 256) AND f.filepath >= $3 AND $4::bytea IS NULL
+     ORDER BY substr(f.filepath, 1, 256), f.filepath LIMIT $5";
+const FORWARD_TO: &str = "SELECT f.*, c.uuid FROM files f JOIN changesets c ON c.id = f.changeset_id
+     WHERE f.dataset_id = $1 AND f.from_version <= $2 AND (f.to_version IS NULL OR f.to_version > $2)
+       AND substr(f.filepath, 1, 256) >= substr($3::bytea, 1, 256) AND f.filepath >= $3
+       AND substr(f.filepath, 1, 256) <= substr($4::bytea, 1, 256) AND f.filepath < $4
+     ORDER BY substr(f.filepath, 1, 256), f.filepath LIMIT $5";
 const DIRECTORIES: &str = "SELECT f.*, NULL::uuid AS uuid FROM files f
      WHERE f.dataset_id = $1 AND f.from_version <= $2 AND (f.to_version IS NULL OR f.to_version > $2) AND f.kind = 'd'
-       AND ($3::bytea IS NULL OR substr(f.filepath, 1, 256) <= substr($3, 1, 256) AND f.filepath < $3)
-     ORDER BY substr(f.filepath, 1, 256) DESC, f.filepath DESC LIMIT $4";
+       AND substr(f.filepath, 1, 256) >= substr($3::bytea, 1, 256) AND f.filepath >= $3 AND $4::bytea IS NULL
+     ORDER BY substr(f.filepath, 1, 256) DESC, f.filepath DESC LIMIT $5";
+const DIRECTORIES_TO: &str = "SELECT f.*, NULL::uuid AS uuid FROM files f
+     WHERE f.dataset_id = $1 AND f.from_version <= $2 AND (f.to_version IS NULL OR f.to_version > $2) AND f.kind = 'd'
+       AND substr(f.filepath, 1, 256) >= substr($3::bytea, 1, 256) AND f.filepath >= $3
+       AND substr(f.filepath, 1, 256) <= substr($4::bytea, 1, 256) AND f.filepath < $4
+     ORDER BY substr(f.filepath, 1, 256) DESC, f.filepath DESC LIMIT $5";
+
+type Bounds = (Vec<u8>, Option<Vec<u8>>);
 
 impl PostgresCatalog {
     async fn rows(
         &self,
         sql: &'static str,
         version: &VersionRef,
-        page: &Page<RelPath>,
+        (from, to): Bounds,
+        limit: u32,
     ) -> Result<Vec<PgRow>, Fail> {
-        let query = sqlx::query(sql).bind(version.dataset).bind(int(version.version.0));
-        let after = page.after.as_ref().map(|after| after.as_bytes().to_vec());
-        Ok(query.bind(after).bind(i64::from(page.limit)).fetch_all(self.pool()).await?)
+        let query = sqlx::query(sql).bind(version.dataset).bind(int(version.version.0)).bind(from).bind(to);
+        Ok(query.bind(i64::from(limit)).fetch_all(self.pool()).await?)
     }
 
-    /// With a start the index is sought, which an `OR` would forbid.
-    async fn forward(&self, version: &VersionRef, page: &Page<RelPath>) -> Result<Vec<PgRow>, Fail> {
-        self.rows(if page.after.is_some() { FORWARD_AFTER } else { FORWARD }, version, page).await
+    async fn forward(
+        &self,
+        version: &VersionRef,
+        within: &PathSpan,
+        page: &Page<RelPath>,
+    ) -> Result<Vec<PgRow>, Fail> {
+        let bounds = within.bounds_after(page.after.as_ref());
+        let sql = if bounds.1.is_some() { FORWARD_TO } else { FORWARD };
+        self.rows(sql, version, bounds, page.limit).await
     }
 
     pub(super) async fn entry_page(
         &self,
         version: &VersionRef,
+        within: &PathSpan,
         page: &Page<RelPath>,
     ) -> Result<Vec<FileEntry>, Fail> {
-        let rows = self.forward(version, page).await?;
+        let rows = self.forward(version, within, page).await?;
         entries_of(&mut *self.pool().acquire().await?, rows.iter()).await
     }
 
     pub(super) async fn directory_page(
         &self,
         version: &VersionRef,
+        within: &PathSpan,
         page: &Page<RelPath>,
     ) -> Result<Vec<FileEntry>, Fail> {
-        let rows = self.rows(DIRECTORIES, version, page).await?;
+        let (from, to) = within.bounds();
+        let to = page.after.as_ref().map_or(to, |before| Some(before.as_bytes().to_vec()));
+        let sql = if to.is_some() { DIRECTORIES_TO } else { DIRECTORIES };
+        let rows = self.rows(sql, version, (from, to), page.limit).await?;
         entries_of(&mut *self.pool().acquire().await?, rows.iter()).await
     }
 
     pub(super) async fn tree_page(
         &self,
         version: &VersionRef,
+        within: &PathSpan,
         page: &Page<RelPath>,
     ) -> Result<Vec<FileRow>, Fail> {
-        let rows = self.forward(version, page).await?;
+        let rows = self.forward(version, within, page).await?;
         let entries = entries_of(&mut *self.pool().acquire().await?, rows.iter()).await?;
         let hashes = entries.iter().flat_map(FileEntry::chunks).map(|chunk| chunk.hash.0.to_vec());
         let blobs = self.blobs_of(version, hashes.collect()).await?;

@@ -11,7 +11,7 @@ use n2s_catalog::{
     Library as _, Operate as _, Outcome, Page, Pushes as _, Selector, StagingBook as _, TakeOver,
 };
 use n2s_catalog_postgres::{Leadership, Office, PostgresCatalog, PostgresOptions, migrate};
-use n2s_domain::{BackendId, ChangesetStatus, FailureKind};
+use n2s_domain::{BackendId, ChangesetStatus, FailureKind, PathSpan};
 use n2s_servers::Postgres;
 use world::{World, dataset, finish, project, stored};
 
@@ -31,7 +31,8 @@ async fn a_push_completes_and_leaves_nothing_behind() {
         [(0, 3), (0, 3)]
     );
     let version = world.catalog.version(&project(), &dataset(), &Selector::Latest).await.unwrap();
-    let tree = world.catalog.tree(&version, &Page { after: None, limit: 100 }).await.unwrap();
+    let tree =
+        world.catalog.tree(&version, &PathSpan::Everything, &Page { after: None, limit: 100 }).await.unwrap();
     let paths: Vec<_> = tree.iter().map(|row| row.entry.path.to_string()).collect();
     assert_eq!(paths, ["three", "x/one", "x/two"]);
     assert!(tree.iter().all(|row| row.blobs.len() == 1 && row.blobs[0].stored_on.len() == 2));
@@ -105,7 +106,11 @@ async fn an_abandoned_push_is_undone_and_its_version_is_not_given_again() {
     let again = world.open("c", TakeOver::IfLapsed).await.unwrap();
     assert_eq!(again.version.0, 3);
     let version = world.catalog.version(&project(), &dataset(), &Selector::Latest).await.unwrap();
-    let entries = world.catalog.entries(&version, &Page { after: None, limit: 100 }).await.unwrap();
+    let entries = world
+        .catalog
+        .entries(&version, &PathSpan::Everything, &Page { after: None, limit: 100 })
+        .await
+        .unwrap();
     assert_eq!(entries.len(), 2);
     world.work().await;
     assert_eq!(world.catalog.audit().await.unwrap(), []);
@@ -253,7 +258,10 @@ async fn an_office_has_one_holder_and_falls_free() {
     assert!(Leadership::try_take(&options, office).await.unwrap().is_none());
     assert!(Leadership::try_take(&options, Office::Dispatcher(BackendId(2))).await.unwrap().is_some());
     assert!(held.holds().await);
-    world.psql("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()");
+    world.psql(
+        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+    );
     assert!(!held.holds().await);
     Leadership::try_take(&options, office).await.unwrap().unwrap().resign().await;
 }
