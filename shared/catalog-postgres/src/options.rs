@@ -68,6 +68,8 @@ impl PostgresOptions {
             ("lock_timeout", millis(self.lock_timeout)),
             ("idle_in_transaction_session_timeout", millis(self.idle_in_transaction_timeout)),
             ("plan_cache_mode", "force_custom_plan".to_owned()),
+            // Compiling a plan costs more than any of ours takes.
+            ("jit", "off".to_owned()),
         ]))
     }
 }

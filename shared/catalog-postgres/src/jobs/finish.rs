@@ -53,7 +53,7 @@ impl PostgresCatalog {
                 Outcome::Stored { location } => stored.push((job, location.clone())),
                 Outcome::Failed { kind, message } => failed.push((job, *kind, message.as_str())),
                 Outcome::Retry { after, charged, error } => {
-                    retried.push((job, *after, *charged, error.as_ref()))
+                    retried.push((job, *after, *charged, error.as_ref()));
                 }
             }
         }

@@ -147,8 +147,7 @@ impl World {
         self.catalog.open_push(&push).await
     }
 
-    /// Stages what is missing and records the entries.
-    pub async fn enter(&self, lease: &PushLease, batch: u64, paths: &[&str]) {
+    pub async fn stage(&self, lease: &PushLease, paths: &[&str]) {
         let contents: Vec<_> = paths.iter().map(|path| hash(path)).collect();
         self.catalog.offer(lease, &contents).await.unwrap();
         let staged = contents.iter().map(|content_hash| StagedBlob {
@@ -159,9 +158,25 @@ impl World {
             staged: StagedKey { sealed_hash: SealedHash(content_hash.0), id: staging_id() },
         });
         self.catalog.record_staged(lease, &staged.collect::<Vec<_>>()).await.unwrap();
+    }
+
+    /// Stages and records, twice: the second time changes nothing.
+    pub async fn enter(&self, lease: &PushLease, batch: u64, paths: &[&str]) {
+        self.stage(lease, paths).await;
         let changes: Vec<_> = paths.iter().map(|path| put(path)).collect();
         assert!(!self.catalog.record_entries(lease, batch, &changes).await.unwrap().repeated);
         assert!(self.catalog.record_entries(lease, batch, &changes).await.unwrap().repeated);
+    }
+
+    /// Commits, twice.
+    pub async fn commit(&self, lease: &PushLease, batches: u64) {
+        let object = || StagedObject {
+            staged: StagedKey { sealed_hash: SealedHash([3; 32]), id: staging_id() },
+            size: 9,
+        };
+        let commit = CommitPush { batches, header: object(), body: object() };
+        assert!(!self.catalog.commit_push(lease, &commit).await.unwrap().repeated);
+        assert!(self.catalog.commit_push(lease, &commit).await.unwrap().repeated);
     }
 
     pub async fn push(&self, client: &str, paths: &[&str]) -> PushLease {
@@ -175,13 +190,7 @@ impl World {
             batch += 1;
             self.enter(&open.lease, batch, paths).await;
         }
-        let object = || StagedObject {
-            staged: StagedKey { sealed_hash: SealedHash([3; 32]), id: staging_id() },
-            size: 9,
-        };
-        let commit = CommitPush { batches: batch, header: object(), body: object() };
-        assert!(!self.catalog.commit_push(&open.lease, &commit).await.unwrap().repeated);
-        assert!(self.catalog.commit_push(&open.lease, &commit).await.unwrap().repeated);
+        self.commit(&open.lease, batch).await;
         open.lease
     }
 
