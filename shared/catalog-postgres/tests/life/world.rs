@@ -128,6 +128,16 @@ impl World {
         client: &str,
         take_over: TakeOver,
     ) -> Result<OpenedPush, CatalogError> {
+        self.open_on(&self.catalog, dataset, client, take_over).await
+    }
+
+    pub async fn open_on(
+        &self,
+        catalog: &PostgresCatalog,
+        dataset: &str,
+        client: &str,
+        take_over: TakeOver,
+    ) -> Result<OpenedPush, CatalogError> {
         let push = OpenPush {
             changeset: ChangesetId::new(&SystemClock, &SystemEntropy),
             token: LeaseToken::new(&SystemEntropy),
@@ -144,7 +154,7 @@ impl World {
             take_over,
             lease: Duration::from_mins(1),
         };
-        self.catalog.open_push(&push).await
+        catalog.open_push(&push).await
     }
 
     pub async fn stage(&self, lease: &PushLease, paths: &[&str]) {
