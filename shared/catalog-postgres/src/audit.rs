@@ -42,6 +42,8 @@ const RECOUNTS: &[&str] = &[
         WHERE s.status = 'pending' AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.blob_id = s.blob_id AND j.backend_id = s.backend_id
             AND j.kind = 'upload'))
         AS counted",
+    "SELECT 'waiters of completed placements' AS counter, 0::bigint AS kept, (SELECT count(*) FROM placement_waiters w
+        JOIN blob_backends s USING (blob_id, backend_id) WHERE s.status = 'completed') AS counted",
 ];
 
 #[async_trait]
