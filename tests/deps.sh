@@ -12,6 +12,12 @@ command -v cc >/dev/null || missing+=(gcc libc6-dev)
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || missing+=(postgresql)
 if [ ${#missing[@]} -gt 0 ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        # Debian's package makes and starts a cluster of its own; the tests need the programs only.
+        quiet=/etc/postgresql-common/createcluster.d/n2s-tests.conf
+        if [[ " ${missing[*]} " == *" postgresql "* ]]; then
+            install -d "${quiet%/*}" && echo 'create_main_cluster = false' >"$quiet"
+        fi
+        trap 'rm -f "$quiet"' EXIT
         apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}"
     else
         echo "These are missing: ${missing[*]}. Install them, on Debian with: sudo apt-get install ${missing[*]}" >&2

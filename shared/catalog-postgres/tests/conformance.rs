@@ -34,12 +34,10 @@ impl Bench for Fleet {
 
 async fn open() -> Fleet {
     let offset = Arc::new(AtomicI64::new(0));
-    let options = PostgresOptions {
-        clock_offset: Some(offset.clone()),
-        pool_size: 4,
-        ..PostgresOptions::new(Postgres::shared().database())
-    };
-    migrate(&options).await.unwrap();
+    let make = async |url| assert_eq!(migrate(&PostgresOptions::new(url)).await.unwrap().0, 0);
+    let url = Postgres::shared().database_like("n2s_pattern", make).await;
+    let options =
+        PostgresOptions { clock_offset: Some(offset.clone()), pool_size: 4, ..PostgresOptions::new(url) };
     let handle = || async { Arc::new(PostgresCatalog::open(&options).await.unwrap()) };
     Fleet { handles: [handle().await, handle().await], offset }
 }

@@ -41,13 +41,19 @@ impl PostgresCatalog {
     }
 
     pub(super) async fn undo(&self, limit: u32) -> Result<bool, Fail> {
-        let mut tx = self.begin().await?;
-        let row = sqlx::query(
-            "SELECT id, dataset_id, version FROM changesets
-             WHERE committed_at IS NULL AND undone_at IS NULL AND abandoned_at IS NOT NULL
-             ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED",
+        let next = sqlx::query(
+            "SELECT id FROM changesets WHERE committed_at IS NULL AND undone_at IS NULL AND abandoned_at IS NOT NULL
+             ORDER BY id LIMIT 1",
         );
-        let Some(row) = row.fetch_optional(&mut *tx).await? else { return Ok(false) };
+        let Some(next) = next.fetch_optional(self.pool()).await? else { return Ok(false) };
+        let mut tx = self.begin().await?;
+        // Waited for, not passed by: "nothing left to undo" must not mean that somebody happened to look at the row.
+        let row = sqlx::query(
+            "SELECT id, dataset_id, version FROM changesets WHERE id = $1 AND undone_at IS NULL FOR NO KEY UPDATE",
+        );
+        let row = row.bind(col::<i64>(&next, "id")?).fetch_optional(&mut *tx).await?;
+        // Another sweeper ended it; there may be more.
+        let Some(row) = row else { return Ok(true) };
         let (id, dataset, version): (i64, i64, i64) =
             (col(&row, "id")?, col(&row, "dataset_id")?, col(&row, "version")?);
         let touched = delete_rows(&mut tx, id, dataset, version, limit).await?

@@ -87,7 +87,7 @@ impl World {
     }
 
     pub async fn on(server: &Postgres, stores: u32) -> Self {
-        let url = server.database();
+        let url = database(server).await;
         let offset = Arc::new(AtomicI64::new(0));
         let options = PostgresOptions {
             clock_offset: Some(offset.clone()),
@@ -95,7 +95,6 @@ impl World {
             acquire_timeout: Duration::from_secs(5),
             ..PostgresOptions::new(&url)
         };
-        migrate(&options).await.unwrap();
         let catalog = PostgresCatalog::open(&options).await.unwrap();
         let objects = VaultObjects { vault: VAULT, marker: vec![1], epochs: vec![(Epoch(1), vec![2])] };
         catalog.register_vault(&objects).await.unwrap();
@@ -248,6 +247,11 @@ impl World {
             }
         }
     }
+}
+
+async fn database(server: &Postgres) -> String {
+    let make = async |url| assert_eq!(migrate(&PostgresOptions::new(url)).await.unwrap().0, 0);
+    server.database_like("n2s_pattern", make).await
 }
 
 fn staging_id() -> i64 {
