@@ -84,8 +84,7 @@ impl Postgres {
     }
 
     fn at(dir: PathBuf, port: u16) -> Self {
-        let bin = find("initdb", &["/usr/lib/postgresql/*/bin/initdb"], PACKAGE).parent().unwrap().to_owned();
-        Self { dir, bin, port, keeper: Mutex::new(None), databases: AtomicU32::new(0) }
+        Self { dir, bin: programs(), port, keeper: Mutex::new(None), databases: AtomicU32::new(0) }
     }
 
     fn start_in(dir: PathBuf) -> Self {
@@ -139,7 +138,7 @@ impl Postgres {
         if !made.exists() {
             let lock = locked(&self.dir.join(format!("{pattern}.lock")));
             if !made.exists() {
-                self.psql(&self.url(), &format!("CREATE DATABASE {pattern}"));
+                Self::psql(&self.url(), &format!("CREATE DATABASE {pattern}"));
                 make(self.url_of(pattern)).await;
                 std::fs::write(&made, []).unwrap();
             }
@@ -150,18 +149,18 @@ impl Postgres {
 
     fn database_from(&self, pattern: &str) -> String {
         let name = format!("n2s_{}_{}", std::process::id(), self.databases.fetch_add(1, Ordering::Relaxed));
-        self.psql(&self.url(), &format!("CREATE DATABASE {name} TEMPLATE {pattern}"));
+        Self::psql(&self.url(), &format!("CREATE DATABASE {name} TEMPLATE {pattern}"));
         self.url_of(&name)
     }
 
     /// Runs SQL with psql and returns what it prints, unaligned and without headings. Panics when it fails.
-    pub fn psql(&self, url: &str, sql: &str) -> String {
-        self.try_psql(url, sql).unwrap_or_else(|said| panic!("{sql} failed:\n{said}"))
+    pub fn psql(url: &str, sql: &str) -> String {
+        Self::try_psql(url, sql).unwrap_or_else(|said| panic!("{sql} failed:\n{said}"))
     }
 
     /// The same, and what psql says where it fails.
-    pub fn try_psql(&self, url: &str, sql: &str) -> Result<String, String> {
-        let mut psql = Command::new(self.bin.join("psql"));
+    pub fn try_psql(url: &str, sql: &str) -> Result<String, String> {
+        let mut psql = Command::new(programs().join("psql"));
         psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql]).arg(url);
         let output = psql.current_dir("/").stdin(Stdio::null()).output().unwrap();
         let words = |bytes| String::from_utf8(bytes).unwrap().trim_end().to_owned();
@@ -217,7 +216,8 @@ impl Postgres {
         writeln!(words, "{word}").unwrap();
     }
 
-    fn log(&self) -> Vec<u8> {
+    /// What it has written to its log.
+    pub fn log(&self) -> Vec<u8> {
         std::fs::read(self.dir.join("log")).unwrap_or_default()
     }
 
@@ -234,6 +234,11 @@ impl Drop for Postgres {
             let _ = keeper.wait();
         }
     }
+}
+
+/// Where PostgreSQL's programs are.
+fn programs() -> PathBuf {
+    find("initdb", &["/usr/lib/postgresql/*/bin/initdb"], PACKAGE).parent().unwrap().to_owned()
 }
 
 /// A file that one process holds at a time, until it is dropped.

@@ -51,28 +51,28 @@ impl PostgresCatalog {
         picks: &[Pick],
         queued_for: Duration,
     ) -> Result<Vec<Ticket>, Fail> {
-        let mut tx = self.begin().await?;
-        let mut tickets = Vec::new();
-        for pick in picks.iter().filter(|pick| pick.limit > 0) {
-            let rows = sqlx::query(
-                "WITH due AS MATERIALIZED (
-                    SELECT j.id FROM jobs j WHERE j.backend_id = $1 AND j.state = 0 AND j.changeset_id = $2 AND j.due_at <= n2s_now()
-                       AND j.project_id = (SELECT d.project_id FROM changesets c JOIN datasets d ON d.id = c.dataset_id WHERE c.id = $2)
-                    ORDER BY j.due_at, j.id LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED)
-                 UPDATE jobs SET state = 1, dispatch_seq = jobs.dispatch_seq + 1,
-                    deadline = n2s_now() + $4::bigint * interval '1 microsecond'
-                 FROM due WHERE jobs.id = due.id RETURNING jobs.id, jobs.dispatch_seq",
-            );
-            let rows = rows.bind(backend.0).bind(pick.changeset).bind(i64::from(pick.limit));
-            for row in rows.bind(micros(queued_for)).fetch_all(&mut *tx).await? {
-                tickets.push(Ticket {
-                    job: JobId(col(&row, "id")?),
-                    dispatch_seq: count(&row, "dispatch_seq")?,
-                });
-            }
-        }
-        tx.commit().await?;
-        Ok(tickets)
+        let (changesets, limits) = arrays(picks.iter().map(|pick| (pick.changeset, i64::from(pick.limit))));
+        let rows = sqlx::query(
+            "WITH due AS MATERIALIZED (
+                SELECT p.turn, d.id FROM unnest($2::bigint[], $3::bigint[]) WITH ORDINALITY p (changeset, most, turn) CROSS JOIN LATERAL (
+                    SELECT j.id FROM jobs j
+                    WHERE j.backend_id = $1 AND j.state = 0 AND j.changeset_id = p.changeset AND j.due_at <= n2s_now()
+                      AND j.project_id = (SELECT d.project_id FROM changesets c JOIN datasets d ON d.id = c.dataset_id
+                        WHERE c.id = p.changeset)
+                    ORDER BY j.due_at, j.id LIMIT p.most FOR NO KEY UPDATE SKIP LOCKED) d)
+             UPDATE jobs SET state = 1, dispatch_seq = jobs.dispatch_seq + 1,
+                deadline = n2s_now() + $4::bigint * interval '1 microsecond'
+             FROM due WHERE jobs.id = due.id RETURNING due.turn, jobs.id, jobs.dispatch_seq",
+        );
+        let rows = rows.bind(backend.0).bind(changesets).bind(limits).bind(micros(queued_for));
+        let turn = |row| {
+            let ticket = Ticket { job: JobId(col(row, "id")?), dispatch_seq: count(row, "dispatch_seq")? };
+            Ok((col::<i64>(row, "turn")?, ticket))
+        };
+        let rows = rows.fetch_all(self.pool()).await?;
+        let mut tickets = rows.iter().map(turn).collect::<Result<Vec<_>, Fail>>()?;
+        tickets.sort_unstable_by_key(|(turn, ticket)| (*turn, ticket.job));
+        Ok(tickets.into_iter().map(|(_, ticket)| ticket).collect())
     }
 
     pub(super) async fn unqueue(&self, tickets: &[Ticket]) -> Result<(), Fail> {

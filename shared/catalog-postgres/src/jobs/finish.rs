@@ -4,14 +4,14 @@
 //! second must see the first's placement completed, or neither would free it.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use n2s_catalog::{Finish, FinishReport, Outcome, StagedKey};
 use n2s_domain::FailureKind;
 
 use super::arrays;
+use super::retry::{Again, again};
 use crate::connect::{PostgresCatalog, Tx};
-use crate::decode::{col, int, micros, text};
+use crate::decode::{col, int, text};
 use crate::error::Fail;
 use crate::placing::delta;
 use crate::staging::{key, lock_staged, unstage};
@@ -21,12 +21,12 @@ const UNPINNED_MAX: i64 = 500;
 
 /// The job of an accepted outcome.
 #[derive(Clone, Copy)]
-struct JobOf {
-    id: i64,
-    backend: i64,
-    changeset: i64,
+pub(super) struct JobOf {
+    pub(super) id: i64,
+    pub(super) backend: i64,
+    pub(super) changeset: i64,
     /// `None` for a manifest.
-    blob: Option<i64>,
+    pub(super) blob: Option<i64>,
 }
 
 /// A placement that has failed for good.
@@ -53,18 +53,16 @@ impl PostgresCatalog {
                 Outcome::Stored { location } => stored.push((job, location.clone())),
                 Outcome::Failed { kind, message } => failed.push((job, *kind, message.as_str())),
                 Outcome::Retry { after, charged, error } => {
-                    retried.push((job, *after, *charged, error.as_ref()));
+                    retried.push(Again { job, after: *after, charged: *charged, error: error.as_ref() });
                 }
             }
         }
         let freeable = lock_blobs(&mut tx, &stored).await?;
         let ended = || stored.iter().map(|(job, _)| *job).chain(failed.iter().map(|(job, ..)| *job));
-        lock_placements(&mut tx, ended().chain(retried.iter().map(|(job, ..)| *job))).await?;
+        lock_placements(&mut tx, ended().chain(retried.iter().map(|again| again.job))).await?;
         store(&mut tx, &stored).await?;
         fail(&mut tx, &failed).await?;
-        for retry in retried {
-            again(&mut tx, retry).await?;
-        }
+        again(&mut tx, &retried).await?;
         let done: Vec<i64> = ended().map(|job| job.id).collect();
         sqlx::query("DELETE FROM jobs WHERE id = ANY ($1)").bind(done).execute(&mut *tx).await?;
         let freed = free(&mut tx, &stored, freeable).await?;
@@ -227,38 +225,6 @@ pub(super) async fn manifest_ended(
     .execute(&mut **tx)
     .await?;
     delta(tx, changeset, backend, 0, 0).await
-}
-
-type Retry<'o> = (JobOf, Duration, bool, Option<&'o (FailureKind, String)>);
-
-/// The job is pending again, and its placement, or manifest, says why.
-async fn again(tx: &mut Tx<'_>, (job, after, charged, error): Retry<'_>) -> Result<(), Fail> {
-    sqlx::query(
-        "UPDATE jobs SET state = 0, due_at = n2s_now() + $2::bigint * interval '1 microsecond',
-            retry_count = retry_count + $3::bool::int WHERE id = $1",
-    )
-    .bind(job.id)
-    .bind(micros(after))
-    .bind(charged)
-    .execute(&mut **tx)
-    .await?;
-    let Some((kind, words)) = error else { return Ok(()) };
-    let sql = if job.blob.is_some() {
-        "UPDATE blob_backends SET attempted_at = n2s_now(), error_kind = $3, error_message = $4,
-            retry_count = retry_count + $5::bool::int WHERE blob_id = $1 AND backend_id = $2"
-    } else {
-        "UPDATE changeset_backends SET attempted_at = n2s_now(), error_kind = $3, error_message = $4,
-            retry_count = retry_count + $5::bool::int WHERE changeset_id = $1 AND backend_id = $2"
-    };
-    sqlx::query(sql)
-        .bind(job.blob.unwrap_or(job.changeset))
-        .bind(job.backend)
-        .bind(kind.as_str())
-        .bind(text(words))
-        .bind(charged)
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
 }
 
 /// Blobs safe on enough stores, with nothing under way and nobody's pin, leave staging. Their rows are locked.

@@ -3,6 +3,7 @@
 mod claim;
 mod dispatch;
 mod finish;
+mod retry;
 mod sweep;
 
 use std::time::Duration;

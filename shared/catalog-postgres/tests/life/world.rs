@@ -104,13 +104,16 @@ impl World {
         Self(Arc::new(Inner { catalog, url, offset }))
     }
 
+    /// The same database through connections of another catalog.
+    pub async fn again(&self) -> Self {
+        let options =
+            PostgresOptions { clock_offset: Some(self.offset.clone()), ..PostgresOptions::new(&self.url) };
+        let catalog = PostgresCatalog::open(&options).await.unwrap();
+        Self(Arc::new(Inner { catalog, url: self.url.clone(), offset: self.offset.clone() }))
+    }
+
     pub fn psql(&self, sql: &str) -> String {
-        let output = std::process::Command::new("psql")
-            .args(["-X", "-q", "-A", "-t", "-c", sql, &self.url])
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+        Postgres::psql(&self.url, sql)
     }
 
     pub fn advance(&self, by: Duration) {
