@@ -15,6 +15,8 @@ use sqlx::postgres::PgConnectOptions;
 pub struct PostgresOptions {
     /// `postgres://user:password@host/database?sslmode=…`.
     pub url: String,
+    /// The password, where the URL has none.
+    pub password: Option<String>,
     /// Connections of this process at most.
     pub pool_size: u32,
     /// How long a call waits for one of them.
@@ -36,6 +38,7 @@ impl PostgresOptions {
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            password: None,
             pool_size: 10,
             acquire_timeout: Duration::from_secs(30),
             statement_timeout: Duration::from_mins(1),
@@ -55,6 +58,10 @@ impl PostgresOptions {
                 "the database's URL is not of the form postgres://user:password@host:port/database?sslmode=…"
             ),
         })?;
+        let parsed = match &self.password {
+            Some(password) => parsed.password(password),
+            None => parsed,
+        };
         Ok(parsed
             .application_name(&self.application_name)
             .options([("default_transaction_isolation", "read committed")]))

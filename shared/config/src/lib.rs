@@ -15,4 +15,4 @@ mod tree;
 pub use config::Config;
 pub use edit::add_backend;
 pub use error::{ConfigError, Problem};
-pub use sections::{BackendConfig, BackendKind, PushConfig, RetryConfig};
+pub use sections::{BackendConfig, BackendKind, DatabaseConfig, PushConfig, RetryConfig};

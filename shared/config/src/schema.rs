@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use toml::Value;
 
-use crate::sections::{BackendKind, RetryConfig};
+use crate::sections::{BackendKind, DatabaseUrl, RetryConfig};
 
 /// A table of the file.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +56,9 @@ impl Shape for PathBuf {
 }
 impl Shape for BackendKind {
     const SHAPE: &'static str = "`\"local\"`";
+}
+impl Shape for DatabaseUrl {
+    const SHAPE: &'static str = "an address";
 }
 impl Shape for RetryConfig {
     const SHAPE: &'static str = "";

@@ -170,3 +170,22 @@ fn a_file_that_is_absent_is_named() {
     assert_eq!(error.to_string(), "the configuration /nowhere/c.toml cannot be read");
     assert!(std::error::Error::source(&error).is_some());
 }
+
+#[test]
+fn a_database_is_a_server_and_its_password_lies_elsewhere() {
+    let text = "[database]\nurl = \"postgres://n2s@db/n2s\"\npassword_file = \"/run/secret\"\n";
+    let config = read(text, &[]).unwrap();
+    assert_eq!(config.database.url.unwrap().expose(), "postgres://n2s@db/n2s");
+    let secret = "postgres://n2s:hunter2@db/n2s";
+    let config = read("", &[("N2S_DATABASE__URL", secret)]).unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let written = |url: &str| refusal(&format!("[database]\nurl = \"{url}\"\n"));
+    for refused in [written(secret), written("postgres://db/n2s?user=n2s&password=hunter2")] {
+        assert!(refused.contains("c.toml:2: database.url: it holds a password"), "{refused}");
+        assert!(!refused.contains("hunter2"), "{refused}");
+    }
+    assert!(written("mysql://db/n2s").contains("it must begin with postgres://"));
+    assert!(refusal("[database]\npassword_file = \"/run/secret\"\n").contains("there is no url"));
+    let both = read("[database]\npassword_file = \"/run/secret\"\n", &[("N2S_DATABASE__URL", secret)]);
+    assert!(both.unwrap_err().contains("the url holds a password, too"));
+}
