@@ -21,6 +21,9 @@ use crate::options::PostgresOptions;
 /// Connections idle for longer are asked whether they still stand before they are used.
 const STALE: Duration = Duration::from_secs(1);
 
+/// How long a beginner waits for the server.
+const OPENING_MAX: Duration = Duration::from_secs(5);
+
 /// The catalog in one PostgreSQL database.
 pub struct PostgresCatalog {
     pool: PgPool,
@@ -51,16 +54,13 @@ impl PostgresCatalog {
                 })
             })
             .connect_lazy_with(options.pooled()?);
-        let catalog = Self { pool };
-        let found = check(&mut *catalog.connection().await.at("open the catalog")?).await;
-        let found = found.at("read the catalog's version")?;
+        let found = found(options).await?;
         if found != KNOWN {
-            catalog.pool.close().await;
             let advice =
                 if found < KNOWN { "run `n2s migrate`" } else { "use the newer n2s that migrated it" };
             return Err(CatalogError::Schema { found, known: KNOWN, advice });
         }
-        Ok(catalog)
+        Ok(Self { pool })
     }
 
     /// Closes every connection.
@@ -78,8 +78,13 @@ impl PostgresCatalog {
     }
 
     /// A transaction. Dropped without commit it rolls back.
+    ///
+    /// Begun on a task of its own, which a caller that is dropped meanwhile does not end: a `begin` cut short in sqlx 0.9.0 gives the pool back a
+    /// connection inside a transaction that nobody will commit, and what the next caller is told was written never is.
     pub(crate) async fn begin(&self) -> Result<Tx<'static>, Fail> {
-        Ok(self.pool.begin().await?)
+        let pool = self.pool.clone();
+        let begun = tokio::spawn(async move { pool.begin().await });
+        Ok(begun.await.map_err(|_| sqlx::Error::WorkerCrashed)??)
     }
 }
 
@@ -87,6 +92,20 @@ impl fmt::Debug for PostgresCatalog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PostgresCatalog").field("connections", &self.pool.size()).finish_non_exhaustive()
     }
+}
+
+/// The schema's version. Asked through a pool of its own, which gives up early: a pool knocks at a closed door for as long as its
+/// callers would wait for a busy one, and whoever begins wants to know at once.
+async fn found(options: &PostgresOptions) -> Result<i64, CatalogError> {
+    let patience = options.acquire_timeout.min(OPENING_MAX);
+    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(patience);
+    let pool = pool.connect_lazy_with(options.pooled()?);
+    let found = match pool.acquire().await.map_err(Fail::from) {
+        Ok(mut connection) => check(&mut connection).await,
+        Err(fail) => Err(fail),
+    };
+    pool.close().await;
+    found.at("open the catalog")
 }
 
 /// Moves the connection's clock to where the test has put it.

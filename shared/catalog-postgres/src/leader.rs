@@ -35,46 +35,49 @@ impl Office {
     }
 }
 
-/// An office held. Dropping it gives it up with its connection.
+/// Offices held. Dropping it gives them up with their connection.
 #[derive(Debug)]
 pub struct Leadership {
-    office: Office,
     connection: PgConnection,
 }
 
 impl Leadership {
-    /// Takes the office if nobody holds it; opens a connection for it either way, so ask every few seconds, not in a loop.
-    pub async fn try_take(options: &PostgresOptions, office: Office) -> Result<Option<Self>, CatalogError> {
+    /// Takes the offices if nobody holds any of them; opens a connection for it either way, so ask every few seconds, not in a loop.
+    pub async fn try_take(
+        options: &PostgresOptions,
+        offices: &[Office],
+    ) -> Result<Option<Self>, CatalogError> {
         let connect = options.connection()?;
-        Self::take(connect, office).await.at("ask for an office")
+        Self::take(connect, offices).await.at("ask for an office")
     }
 
-    async fn take(connect: sqlx::postgres::PgConnectOptions, office: Office) -> Result<Option<Self>, Fail> {
+    async fn take(
+        connect: sqlx::postgres::PgConnectOptions,
+        offices: &[Office],
+    ) -> Result<Option<Self>, Fail> {
         // Half a minute without an answer from the holder's host frees the office.
         let keep =
             [("tcp_keepalives_idle", "10"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "4")];
         let mut connection = PgConnection::connect_with(&connect.options(keep)).await?;
-        let row = sqlx::query("SELECT pg_try_advisory_lock($1) AS taken").bind(office.key());
-        if row.fetch_one(&mut connection).await?.try_get("taken")? {
-            return Ok(Some(Self { office, connection }));
+        for office in offices {
+            let row = sqlx::query("SELECT pg_try_advisory_lock($1) AS taken").bind(office.key());
+            if !row.fetch_one(&mut connection).await?.try_get::<bool, _>("taken")? {
+                Self { connection }.resign().await;
+                return Ok(None);
+            }
         }
-        connection.close().await?;
-        Ok(None)
+        Ok(Some(Self { connection }))
     }
 
-    /// Which office.
-    pub const fn office(&self) -> Office {
-        self.office
-    }
-
-    /// Whether the office is still held: false once the connection is gone. Ask before each round of work.
+    /// Whether they are still held: false once the connection is gone. Ask before each round of work.
     pub async fn holds(&mut self) -> bool {
         self.connection.ping().await.is_ok()
     }
 
-    /// Gives the office up, and waits until it is free.
-    pub async fn resign(self) {
-        // The server frees it in any case.
+    /// Gives them up, and waits until they are free.
+    pub async fn resign(mut self) {
+        // The server frees them in any case, but not before it notices that the connection has ended.
+        let _ = sqlx::query("SELECT pg_advisory_unlock_all()").execute(&mut self.connection).await;
         let _ = self.connection.close().await;
     }
 }

@@ -40,7 +40,7 @@ impl PostgresOptions {
             url: url.into(),
             password: None,
             pool_size: 10,
-            acquire_timeout: Duration::from_secs(30),
+            acquire_timeout: Duration::from_secs(10),
             statement_timeout: Duration::from_mins(1),
             lock_timeout: Duration::from_secs(20),
             idle_in_transaction_timeout: Duration::from_mins(1),

@@ -1,11 +1,12 @@
 //! What other transactions do to ours: deadlocks are begun again, waits end.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use n2s_catalog::{Audit as _, CatalogError, Jobs as _, TakeOver};
+use n2s_catalog::{Audit as _, Backends as _, CatalogError, Jobs as _, StagingBook as _, TakeOver};
 use n2s_catalog_postgres::{PostgresCatalog, PostgresOptions};
 use n2s_domain::BackendId;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection, Row as _};
 
 use crate::world::{World, finish, stored};
 
@@ -63,4 +64,27 @@ async fn a_wait_for_a_lock_ends() {
     assert_eq!(world.psql(named), "1");
     tx.rollback().await.unwrap();
     world.open_on(&catalog, "tree", "b", TakeOver::IfLapsed).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_call_that_is_dropped_leaves_no_transaction_open() {
+    let world = World::new(1).await;
+    let options = PostgresOptions { pool_size: 1, ..PostgresOptions::new(&world.url) };
+    let catalog = Arc::new(PostgresCatalog::open(&options).await.unwrap());
+    let mut other = PgConnection::connect(&world.url).await.unwrap();
+    for round in 0..200 {
+        let dropped = catalog.clone();
+        let call = tokio::spawn(async move { dropped.free_unneeded(Duration::ZERO, 1).await });
+        // Dropped a little later each time: before, in and after the beginning of its transaction.
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_micros(10 * round) {
+            tokio::task::yield_now().await;
+        }
+        call.abort();
+        // Were the connection still in the dropped call's transaction, nobody else would see this.
+        let reason = format!("round {round}");
+        catalog.pause(BackendId(1), true, &reason).await.unwrap();
+        let seen = sqlx::query("SELECT pause_reason FROM backends").fetch_one(&mut other).await.unwrap();
+        assert_eq!(seen.get::<String, _>(0), reason);
+    }
 }

@@ -251,16 +251,19 @@ async fn an_office_has_one_holder_and_falls_free() {
     let world = World::new(1).await;
     let options = PostgresOptions::new(&world.url);
     let office = Office::Dispatcher(BackendId(1));
-    let mut held = Leadership::try_take(&options, office).await.unwrap().unwrap();
-    assert!(Leadership::try_take(&options, office).await.unwrap().is_none());
-    assert!(Leadership::try_take(&options, Office::Dispatcher(BackendId(2))).await.unwrap().is_some());
+    let take = async |offices: &[Office]| Leadership::try_take(&options, offices).await.unwrap();
+    let mut held = take(&[office]).await.unwrap();
+    assert!(take(&[office]).await.is_none());
+    // All or none: the one that was free is free again.
+    assert!(take(&[Office::Dispatcher(BackendId(2)), office]).await.is_none());
+    take(&[Office::Dispatcher(BackendId(2)), Office::Folder]).await.unwrap().resign().await;
     assert!(held.holds().await);
     world.psql(
         "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'
          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
     );
     assert!(!held.holds().await);
-    Leadership::try_take(&options, office).await.unwrap().unwrap().resign().await;
+    take(&[office]).await.unwrap().resign().await;
 }
 
 #[tokio::test]
