@@ -13,6 +13,7 @@ CREATE TABLE catalog (
     one            integer PRIMARY KEY CHECK (one = 1),
     catalog_id     uuid NOT NULL DEFAULT gen_random_uuid(),
     schema_version integer NOT NULL,
+    staging_id     text,                      -- the directory that homes share as staging
     created_at     timestamptz NOT NULL DEFAULT n2s_now()
 );
 

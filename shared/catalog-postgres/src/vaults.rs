@@ -25,6 +25,32 @@ impl Vaults for PostgresCatalog {
 }
 
 impl PostgresCatalog {
+    /// Whether a vault has been registered. A home that has lost its own must not make another over what was sealed with it.
+    pub async fn knows_vaults(&self) -> Result<bool, CatalogError> {
+        self.any_vault().await.at("look for vaults")
+    }
+
+    /// The id of the staging that holds this catalog's blobs: `id` itself where there was none. A process with another one would take every staged
+    /// blob for lost.
+    pub async fn staging_id(&self, id: &str) -> Result<String, CatalogError> {
+        transact!("compare staging", self.keep_staging(id))
+    }
+
+    async fn any_vault(&self) -> Result<bool, Fail> {
+        let row = sqlx::query("SELECT EXISTS (SELECT 1 FROM vaults) AS known").fetch_one(self.pool()).await?;
+        col(&row, "known")
+    }
+
+    async fn keep_staging(&self, id: &str) -> Result<String, Fail> {
+        let kept = sqlx::query("SELECT staging_id FROM catalog").fetch_one(self.pool()).await?;
+        if let Some(kept) = col(&kept, "staging_id")? {
+            return Ok(kept);
+        }
+        let row =
+            sqlx::query("UPDATE catalog SET staging_id = coalesce(staging_id, $1) RETURNING staging_id");
+        col(&row.bind(id).fetch_one(self.pool()).await?, "staging_id")
+    }
+
     async fn id(&self) -> Result<Uuid, Fail> {
         let row = sqlx::query("SELECT catalog_id FROM catalog").fetch_one(self.pool()).await?;
         col(&row, "catalog_id")
