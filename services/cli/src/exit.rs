@@ -51,6 +51,7 @@ fn code(error: &anyhow::Error) -> u8 {
                 AssemblyError::Config(_)
                 | AssemblyError::Vault(_)
                 | AssemblyError::VaultMissing(_)
+                | AssemblyError::OtherStaging(_)
                 | AssemblyError::NoHome(_) => 2,
                 AssemblyError::Catalog(error) => of_catalog(error),
                 _ => 1,

@@ -1,13 +1,16 @@
 #![doc = include_str!("../README.md")]
 
 mod backend;
+mod catalog;
 mod engine;
 mod error;
 mod home;
 mod node;
 mod push_lock;
+mod seat;
 
 pub use backend::{add_local_backend, default_store_path};
+pub use catalog::migrate;
 pub use engine::{Engine, EngineRole};
 pub use error::AssemblyError;
 pub use home::Home;

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use n2s_catalog::{Backends as _, Catalog, VaultObjects, Vaults as _};
-use n2s_catalog_sqlite::SqliteCatalog;
+use n2s_catalog::{Catalog, VaultObjects};
 use n2s_config::Config;
 use n2s_domain::{BackendId, Clock, Entropy, SystemClock, SystemEntropy};
 use n2s_envelope::Vault;
@@ -14,10 +13,10 @@ use n2s_storage::Staging;
 use n2s_storage_backends::LocalStore;
 use n2s_worker::StoreDeps;
 
-use crate::backend;
 use crate::error::AssemblyError;
 use crate::home::Home;
 use crate::push_lock::lock_making;
+use crate::{backend, catalog};
 
 /// Everything a command of one machine works with.
 #[derive(Debug)]
@@ -58,26 +57,26 @@ impl Node {
         home.make()?;
         // Two first commands at once make one vault, one store and one catalog.
         let making = lock_making(&home)?;
-        let configured = configured.filter(|config| !config.backends.is_empty()).or(load(&home)?);
+        let mut config = if configured.backends.is_empty() { load(&home)? } else { configured };
+        let lost = !home.vault().exists() && catalog::knows_vaults(&home, &config.database).await?;
+        if lost {
+            return Err(AssemblyError::VaultMissing(home.vault()));
+        }
         let (vault, made_vault) = open_vault(&home)?;
-        let config = match configured {
-            Some(config) if !config.backends.is_empty() => config,
-            _ => {
-                let name = "local".parse().expect("it keeps the rules of names");
-                backend::add_local_backend(&home, &name, &backend::default_store_path(&home))?;
-                Config::load(&home.config())?
-            }
-        };
+        if config.backends.is_empty() {
+            let name = "local".parse().expect("it keeps the rules of names");
+            backend::add_local_backend(&home, &name, &backend::default_store_path(&home))?;
+            config = load(&home)?;
+        }
         let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) =
             (Arc::new(SystemClock), Arc::new(SystemEntropy));
-        let catalog = SqliteCatalog::open(&home.catalog(), Arc::clone(&clock), Arc::clone(&entropy)).await?;
+        let catalog = catalog::open(&home, &config).await?;
         let objects =
             VaultObjects { vault: vault.id(), marker: vault.marker(), epochs: vault.wrapped_epochs() };
         catalog.register_vault(&objects).await?;
         drop(making);
-        let stores = stores(&catalog, &config).await?;
-        let catalog: Arc<dyn Catalog> = Arc::new(catalog);
-        let staging_root = config.staging.path.clone().unwrap_or_else(|| home.root().to_owned());
+        let stores = stores(&*catalog, &config).await?;
+        let staging_root = catalog::staging_root(&home, &config);
         let staging = Staging::new(Arc::new(LocalStore::new("staging", staging_root)));
         let bell = Bell::new();
         let intake = intake(&catalog, &staging, &stores, &bell, (&clock, &entropy));
@@ -104,17 +103,17 @@ impl Node {
     }
 }
 
-fn load(home: &Home) -> Result<Option<Config>, AssemblyError> {
-    if home.config().exists() { Ok(Some(Config::load(&home.config())?)) } else { Ok(None) }
+/// The settings; variables alone where there is no file.
+pub(crate) fn load(home: &Home) -> Result<Config, AssemblyError> {
+    let path = home.config();
+    let there = path.exists();
+    Ok(if there { Config::load(&path) } else { Config::parse(&path, "", std::env::vars_os()) }?)
 }
 
 fn open_vault(home: &Home) -> Result<(Vault, bool), AssemblyError> {
     let path = home.vault();
     if path.exists() {
         return Ok((Vault::load(&path)?, false));
-    }
-    if home.catalog().exists() {
-        return Err(AssemblyError::VaultMissing(path));
     }
     match Vault::create(&SystemEntropy).save_new(&path) {
         // Another process made it at the same moment: its vault counts.
@@ -123,7 +122,7 @@ fn open_vault(home: &Home) -> Result<(Vault, bool), AssemblyError> {
     }
 }
 
-async fn stores(catalog: &SqliteCatalog, config: &Config) -> Result<Vec<StoreDeps>, AssemblyError> {
+async fn stores(catalog: &dyn Catalog, config: &Config) -> Result<Vec<StoreDeps>, AssemblyError> {
     let named: Vec<_> = config
         .backends
         .iter()
