@@ -3,7 +3,7 @@
 CARGO ?= cargo
 PREFIX ?= $(HOME)/.local
 
-.PHONY: help deps build install demo test lint fmt bench deny doc
+.PHONY: help deps build install demo test test-binaries kills lint fmt bench deny doc
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -13,6 +13,7 @@ deps: ## Install what the tests need (root: apt; otherwise says what to install)
 
 build: ## Build the binary, optimised
 	$(CARGO) build --release --locked -p n2s
+	tests/no-failpoints.sh target/release/n2s
 
 install: build ## Install the binary, completions and manual pages below PREFIX
 	install -Dm755 target/release/n2s $(DESTDIR)$(PREFIX)/bin/n2s
@@ -23,9 +24,15 @@ install: build ## Install the binary, completions and manual pages below PREFIX
 demo: build ## Push, look, pull back and compare, in a home of its own
 	@tests/demo.sh target/release/n2s
 
-test: deps ## Run every test
-	$(CARGO) build --locked -p n2s
+test: deps test-binaries ## Run every test
 	tests/run.sh
+
+test-binaries:
+	$(CARGO) build --locked -p n2s
+	$(CARGO) build --locked -p n2s --features failpoints --bin n2s-failpoints
+
+kills: deps test-binaries ## Kill at every hit of every failpoint, and in 300 rounds at random
+	N2S_KILLS_ALL=1 N2S_KILLS=300 $(CARGO) test --locked -p n2s-tests --test kills
 
 lint: ## Formatting and clippy, warnings denied; each package by itself
 	$(CARGO) fmt --all --check
@@ -36,12 +43,13 @@ fmt: ## Format
 	$(CARGO) fmt --all
 
 deny: ## Licences, sources and banned dependencies
-	@command -v cargo-deny >/dev/null || $(CARGO) install cargo-deny --locked
+	@command -v cargo-deny >/dev/null || $(CARGO) install cargo-deny --version 0.20.2 --locked
 	$(CARGO) deny --all-features check bans licenses sources
 
 doc: ## Write the pages that are generated from the code
 	N2S_WRITE_PAGES=1 $(CARGO) test --locked -p n2s-config page
 	N2S_WRITE_PAGES=1 $(CARGO) test --locked -p n2s-envelope examples::the_examples
 
-bench: build ## Measure pushes and pulls; prints JSON
+bench: build ## Measure pushes and pulls beside other programs (half an hour); prints JSON
+	@load-tests/peers.sh
 	$(CARGO) run --release --locked -p n2s-load-tests -- target/release/n2s

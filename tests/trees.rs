@@ -4,13 +4,12 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 
 use n2s_tests::{World, assert_listed_same, assert_same};
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps};
 
 fn round_trip(world: &World) {
     world.push(&[]).code(0);
@@ -62,37 +61,6 @@ fn names_with_newlines() {
 #[test]
 fn names_that_tools_trip_over() {
     named(&[b"back\\slash", b" ", b"-rf", b"\x01", b"...", b"*", b"'\""]);
-}
-
-#[test]
-fn random_paths_of_4000_bytes() {
-    let world = World::new();
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut random = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()[0]
-    };
-    for _ in 0..3 {
-        let mut dir: OwnedFd = File::open(world.path("src")).unwrap().into();
-        for _ in 0..20 {
-            let name: Vec<u8> =
-                std::iter::repeat_with(&mut random).filter(|b| !b"\0/".contains(b)).take(199).collect();
-            rustix::fs::mkdirat(&dir, &name[..], Mode::RWXU).unwrap();
-            dir = rustix::fs::openat(&dir, &name[..], OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())
-                .unwrap();
-        }
-        let flags = OFlags::CREATE | OFlags::WRONLY;
-        let file = rustix::fs::openat(dir.as_fd(), "leaf", flags, Mode::RUSR | Mode::WUSR).unwrap();
-        rustix::io::write(&file, b"deep").unwrap();
-    }
-    world.push(&[]).code(0);
-    world.pull("out", &["--verify"]).code(0);
-    // `diff` cannot name such paths; the lister walks by descriptors.
-    assert_listed_same(&world.path("src"), &world.path("out"));
-    let listed = n2s_tests::listed(&world.path("out"));
-    assert_eq!(listed.matches("\"file\"").count(), 3, "the lister saw no leaves");
 }
 
 /// Makes symbolic links, brings them there and back, and reads each.

@@ -26,11 +26,14 @@ pub enum Data {
 }
 
 impl Data {
+    /// The name of the large file, and of its set.
+    pub const LARGE: &str = "large";
+
     /// Its name in the report.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Files(_) => "files",
-            Self::Large(_) => "large",
+            Self::Large(_) => Self::LARGE,
             Self::Tiny(_) => "tiny",
         }
     }
@@ -38,6 +41,16 @@ impl Data {
     /// Whether nothing of it was asked for.
     pub const fn is_empty(self) -> bool {
         matches!(self, Self::Files(0) | Self::Large(0) | Self::Tiny(0))
+    }
+
+    /// Whether other programs are measured on it, too.
+    pub const fn has_peers(self) -> bool {
+        !matches!(self, Self::Tiny(_))
+    }
+
+    /// How often each program goes through it, where `runs` are asked for: what takes minutes varies little.
+    pub const fn runs(self, runs: usize) -> usize {
+        if matches!(self, Self::Files(_)) { runs } else { 1 }
     }
 
     /// Whether 1 % of it can be changed.
@@ -55,7 +68,7 @@ impl Data {
         fs::create_dir(root)?;
         match self {
             Self::Large(size) => {
-                let mut file = BufWriter::with_capacity(1 << 20, File::create(root.join("large"))?);
+                let mut file = BufWriter::with_capacity(1 << 20, File::create(root.join(Self::LARGE))?);
                 let mut random = Random::new(0, 0);
                 let mut left = size;
                 while left > 0 {

@@ -1,61 +1,36 @@
 #![doc = include_str!("../README.md")]
 
 mod data;
+mod floor;
 mod measure;
 mod programs;
+mod report;
 
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use serde::Serialize;
 
 use data::Data;
-use measure::measure;
+use measure::{Usage, measure};
 use programs::{Program, Step};
+use report::{Figure, Outcome, Report, Set};
 
 struct Options {
     n2s: PathBuf,
     files: u32,
     large_mib: u64,
     tiny: u32,
+    runs: usize,
     dir: Option<PathBuf>,
     only: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Report {
-    processors: usize,
-    data: Vec<Set>,
-    figures: Vec<Figure>,
-}
-
-#[derive(Serialize)]
-struct Set {
-    data: &'static str,
-    files: u64,
-    bytes: u64,
-}
-
-#[derive(Serialize)]
-struct Figure {
-    program: &'static str,
-    version: String,
-    durability: &'static str,
-    data: &'static str,
-    step: Step,
-    #[serde(flatten)]
-    outcome: Outcome,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Outcome {
-    Measured { seconds: f64, peak_rss_bytes: u64 },
-    NotMeasured { not_measured: String },
-}
+/// Between what was deleted and what is measured: ext4 looks past inodes that were freed within five seconds, one by one.
+const REST: Duration = Duration::from_secs(6);
 
 fn main() -> Result<()> {
     let options = parse(std::env::args().skip(1))?;
@@ -64,37 +39,35 @@ fn main() -> Result<()> {
         None => tempfile::tempdir(),
     }
     .context("no directory to work in; name one with --dir")?;
-    let mut report = Report {
-        processors: std::thread::available_parallelism()?.get(),
-        data: Vec::new(),
-        figures: Vec::new(),
-    };
+    let processors = std::thread::available_parallelism()?.get();
+    let mut report =
+        Report { processors, data: Vec::new(), figures: Vec::new(), floor: None, targets: Vec::new() };
     for data in sets(&options) {
-        let source = work.path().join("source");
-        let (files, bytes) = data.make(&source).context("the data could not be made; is the disk full?")?;
-        report.data.push(Set { data: data.name(), files, bytes });
-        for program in programs::all(&options.n2s) {
-            if options.only.as_ref().is_none_or(|only| only == program.name) {
-                run(&program, data, &source, work.path(), &mut report.figures)?;
-                data.restore(&source)?;
-            }
-        }
-        fs::remove_dir_all(&source)?;
+        go_through(data, &options, work.path(), &mut report)?;
     }
+    report.judge();
     let mut out = std::io::stdout().lock();
     serde_json::to_writer_pretty(&mut out, &report)?;
     Ok(writeln!(out)?)
 }
 
 fn parse(mut args: impl Iterator<Item = String>) -> Result<Options> {
-    let mut options =
-        Options { n2s: PathBuf::new(), files: 20_000, large_mib: 4_096, tiny: 0, dir: None, only: None };
+    let mut options = Options {
+        n2s: PathBuf::new(),
+        files: 20_000,
+        large_mib: 4_096,
+        tiny: 1_000_000,
+        runs: 3,
+        dir: None,
+        only: None,
+    };
     while let Some(arg) = args.next() {
         let mut value = || args.next().with_context(|| format!("{arg} needs a value"));
         match arg.as_str() {
             "--files" => options.files = value()?.parse().context("--files takes a number")?,
             "--large-mib" => options.large_mib = value()?.parse().context("--large-mib takes a number")?,
             "--tiny" => options.tiny = value()?.parse().context("--tiny takes a number")?,
+            "--runs" => options.runs = value()?.parse().context("--runs takes a number")?,
             "--dir" => options.dir = Some(value()?.into()),
             "--only" => options.only = Some(value()?),
             _ if arg.starts_with('-') => bail!("there is no option {arg}; see load-tests/README.md"),
@@ -102,6 +75,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Options> {
         }
     }
     ensure!(options.n2s.is_file(), "name the n2s binary to measure: make build makes target/release/n2s");
+    ensure!(options.runs > 0, "--runs takes 1 or more");
     Ok(options)
 }
 
@@ -110,47 +84,67 @@ fn sets(options: &Options) -> Vec<Data> {
     all.into_iter().filter(|data| !data.is_empty()).collect()
 }
 
+/// One set: each program in turn, as often as asked, so that a slow minute of the machine meets all of them.
+fn go_through(data: Data, options: &Options, work: &Path, report: &mut Report) -> Result<()> {
+    let source = work.join("source");
+    let (files, bytes) = data.make(&source).context("the data could not be made; is the disk full?")?;
+    let wanted = |program: &Program| {
+        (program.is_ours || data.has_peers()) && options.only.as_ref().is_none_or(|only| only == program.name)
+    };
+    let programs: Vec<_> = programs::all(&options.n2s).into_iter().filter(wanted).collect();
+    let mut runs: Vec<Vec<Ran>> = programs.iter().map(|_| Vec::new()).collect();
+    let mut set = Set { data: data.name(), files, bytes, catalog_bytes: None };
+    for round in 0..data.runs(options.runs) {
+        for (program, runs) in programs.iter().zip(&mut runs) {
+            writeln!(std::io::stderr(), "{}: {}, run {}", data.name(), program.name, round + 1)?;
+            runs.extend(run(program, data, &source, work, &mut set)?);
+            data.restore(&source)?;
+        }
+    }
+    if matches!(data, Data::Large(_)) {
+        rest();
+        report.floor = Some(floor::measure(&source.join(Data::LARGE), &work.join("floor"))?);
+    }
+    for (program, runs) in programs.iter().zip(runs) {
+        report.figures.extend(figures(program, data, &runs));
+    }
+    report.data.push(set);
+    Ok(fs::remove_dir_all(&source)?)
+}
+
+type Ran = (Step, Result<Usage, String>);
+
 /// All steps of one program on one set. n2s must succeed; another program's failure is written down.
-fn run(program: &Program, data: Data, source: &Path, work: &Path, figures: &mut Vec<Figure>) -> Result<()> {
+fn run(program: &Program, data: Data, source: &Path, work: &Path, set: &mut Set) -> Result<Vec<Ran>> {
     let (store, target) = (work.join("store"), work.join("target"));
-    let version = program.version();
-    let mut prepared = match &version {
+    let mut prepared = match program.version() {
         None => Err(format!("{} is not installed", program.name)),
         Some(_) => fs::create_dir(&store)
             .map_err(anyhow::Error::from)
             .and_then(|()| program.prepare(&store))
             .map_err(said),
     };
-    let steps = [Step::First, Step::Unchanged, Step::Changed, Step::Pull];
-    for step in steps.into_iter().filter(|step| *step != Step::Changed || data.can_change()) {
+    let mut steps = Vec::new();
+    let all = [Step::First, Step::Unchanged, Step::Changed, Step::Pull];
+    for step in all.into_iter().filter(|step| *step != Step::Changed || data.can_change()) {
         if step == Step::Changed {
             data.change(source)?;
         }
-        let outcome = prepared.clone().and_then(|()| {
+        rest();
+        let ran = prepared.clone().and_then(|()| {
             let target = (step == Step::Pull).then_some(target.as_path());
             let push = if step == Step::Pull { data.last_push() } else { step };
             measure(&mut program.step(push, source, &store, target).map_err(said)?).map_err(said)
         });
-        let outcome = match outcome {
-            Ok(usage) => Outcome::Measured {
-                seconds: usage.elapsed.as_secs_f64(),
-                peak_rss_bytes: usage.peak_rss_bytes,
-            },
-            Err(not_measured) if program.is_ours => bail!("n2s, {step:?} of {}: {not_measured}", data.name()),
+        if let Err(why) = &ran {
+            ensure!(!program.is_ours, "n2s, {step:?} of {}: {why}", data.name());
             // What follows a failed step would be measured on something else.
-            Err(not_measured) => {
-                prepared = Err(not_measured.clone());
-                Outcome::NotMeasured { not_measured }
-            }
-        };
-        figures.push(Figure {
-            program: program.name,
-            version: version.clone().unwrap_or_default(),
-            durability: program.durability,
-            data: data.name(),
-            step,
-            outcome,
-        });
+            prepared = Err(why.clone());
+        }
+        if program.is_ours && step == Step::First {
+            set.catalog_bytes = Some(programs::catalog_bytes(&store));
+        }
+        steps.push((step, ran));
     }
     if program.is_ours {
         compare(source, &target)?;
@@ -158,7 +152,30 @@ fn run(program: &Program, data: Data, source: &Path, work: &Path, figures: &mut 
     for place in [store, target].into_iter().filter(|place| place.exists()) {
         fs::remove_dir_all(place)?;
     }
-    Ok(())
+    Ok(steps)
+}
+
+/// What was written or deleted before is not the next step's.
+fn rest() {
+    rustix::fs::sync();
+    std::thread::sleep(REST);
+}
+
+fn figures(program: &Program, data: Data, runs: &[Ran]) -> Vec<Figure> {
+    let steps = [Step::First, Step::Unchanged, Step::Changed, Step::Pull];
+    let of = |step| {
+        let these = runs.iter().filter(move |(which, _)| *which == step);
+        let these: Result<Vec<Usage>, &String> = these.map(|(_, ran)| ran.as_ref().copied()).collect();
+        let outcome = match these {
+            Ok(runs) if runs.is_empty() => return None,
+            Ok(runs) => Outcome::of(&runs),
+            Err(why) => Outcome::NotMeasured { not_measured: why.clone() },
+        };
+        let version = program.version().unwrap_or_default();
+        let (name, durability) = (program.name, program.durability);
+        Some(Figure { program: name, version, durability, data: data.name(), step, outcome })
+    };
+    steps.into_iter().filter_map(of).collect()
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is what map_err gives")]

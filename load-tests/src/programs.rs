@@ -33,7 +33,16 @@ pub struct Program {
     prepare: &'static [&'static str],
 }
 
+/// What n2s is measured beside.
+pub const PEERS: [&str; 4] = ["restic", "rustic", "borg", "rclone"];
+
 const PASSWORD: &str = "load test";
+
+/// Where `peers.sh` puts what no package has, else wherever the shell finds it.
+fn installed(name: &str) -> PathBuf {
+    let ours = Path::new("target/peers/bin").join(name);
+    if ours.is_file() { std::path::absolute(ours).unwrap_or_else(|_| name.into()) } else { name.into() }
+}
 
 /// All, n2s first.
 pub fn all(n2s: &Path) -> Vec<Program> {
@@ -41,7 +50,7 @@ pub fn all(n2s: &Path) -> Vec<Program> {
         name,
         durability,
         is_ours: false,
-        binary: name.into(),
+        binary: installed(name),
         prepare,
     };
     vec![
@@ -57,6 +66,12 @@ pub fn all(n2s: &Path) -> Vec<Program> {
         peer("borg", "fsync of each segment file", &["init", "--encryption", "repokey-blake2"]),
         peer("rclone", "no fsync", &[]),
     ]
+}
+
+/// What n2s's catalog takes on the disk.
+pub fn catalog_bytes(store: &Path) -> u64 {
+    let files = ["catalog.db", "catalog.db-wal"].map(|name| store.join("home").join(name));
+    files.iter().filter_map(|file| std::fs::metadata(file).ok()).map(|found| found.len()).sum()
 }
 
 impl Program {

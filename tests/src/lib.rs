@@ -3,8 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::return_self_not_must_use, reason = "assertions chain, and may end a chain")]
 
+mod held;
+
+pub use held::{HeldPush, HeldStore, Running};
+
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -13,6 +18,7 @@ use tempfile::TempDir;
 #[derive(Debug)]
 pub struct World {
     dir: TempDir,
+    binary: &'static str,
 }
 
 /// How a command ended.
@@ -65,8 +71,29 @@ impl Default for World {
 impl World {
     /// An empty world with a source directory.
     pub fn new() -> Self {
-        let world = Self { dir: tempfile::tempdir().unwrap() };
+        Self::of("n2s", tempfile::tempdir())
+    }
+
+    /// The same with the binary that can be killed between two steps, which notes what it does in `failpoints.log`. In memory where
+    /// that is possible: a kill leaves what the kernel has, and hundreds of them do not wait for a disk.
+    pub fn armed() -> Self {
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        Self::of("n2s-failpoints", dir)
+    }
+
+    fn of(binary: &'static str, dir: std::io::Result<TempDir>) -> Self {
+        let world = Self { dir: dir.unwrap(), binary };
         std::fs::create_dir(world.path("src")).unwrap();
+        world
+    }
+
+    /// A world with two stores, `one` and `two`, beside its home.
+    pub fn two_stores() -> Self {
+        let world = Self::new();
+        for name in ["one", "two"] {
+            let path = world.path(name);
+            world.n2s(&["backends", "add", name, "--path", path.to_str().unwrap()]).code(0);
+        }
         world
     }
 
@@ -84,11 +111,12 @@ impl World {
 
     /// The binary, set up for this world.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = Command::new(binary_named(self.binary));
         command
             .args(args)
             .current_dir(self.dir.path())
             .env("N2S_HOME", self.path("home"))
+            .env("N2S_FAILPOINT_LOG", self.path("failpoints.log"))
             .env_remove("N2S_CONFIG");
         command
     }
@@ -117,8 +145,13 @@ impl World {
     }
 
     /// Starts the binary without waiting for it.
-    pub fn start(&self, args: &[&str]) -> Child {
-        self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    pub fn start(&self, args: &[&str]) -> Running {
+        Running::spawn(self.command(args).stdout(Stdio::null()).stderr(Stdio::null()))
+    }
+
+    /// The same, with what it says on standard error to be read line by line.
+    pub fn start_listening(&self, args: &[&str]) -> Running {
+        Running::spawn(self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()))
     }
 
     /// Asserts that no counter of the catalog has drifted, and that no blob waits in staging. What a kill left there without
@@ -138,16 +171,31 @@ impl World {
     }
 }
 
+/// Waits, for at most a minute, until something is so.
+#[track_caller]
+pub fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !so() {
+        assert!(start.elapsed() < Duration::from_mins(1), "{what} did not happen");
+        std::thread::yield_now();
+    }
+}
+
 /// The binary beside the test's own executable.
 pub fn binary() -> PathBuf {
+    binary_named("n2s")
+}
+
+/// One of the binaries beside the test's own executable.
+pub fn binary_named(name: &str) -> PathBuf {
     let mut dir = std::env::current_exe().unwrap();
     while dir.pop() {
-        let candidate = dir.join("n2s");
+        let candidate = dir.join(name);
         if candidate.is_file() {
             return candidate;
         }
     }
-    panic!("the binary is not built; run `make test`, or `cargo build -p n2s` first");
+    panic!("{name} is not built; run `make test`, or `make test-binaries` first");
 }
 
 /// Every file below a directory; none when it is not there.

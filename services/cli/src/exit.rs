@@ -81,7 +81,7 @@ fn of_seam(error: &SeamError) -> u8 {
 fn of_pull(error: &PullError) -> u8 {
     match error {
         PullError::Seam(error) => of_seam(error),
-        PullError::NotEmpty(_) | PullError::WrongVault { .. } => 2,
+        PullError::NotEmpty(_) | PullError::WrongVault { .. } | PullError::Glob { .. } => 2,
         PullError::NoMatch(_) => 3,
         _ => 1,
     }

@@ -1,43 +1,5 @@
-#![doc = include_str!("../README.md")]
+//! `n2s`.
 
-mod args;
-mod commands;
-mod exit;
-mod memory;
-mod output;
-mod progress;
-
-use std::process::ExitCode;
-
-use clap::Parser as _;
-
-use crate::args::Args;
-use crate::output::Output;
-
-fn main() -> ExitCode {
-    memory::one_arena();
-    let args = Args::parse();
-    let filter = std::env::var("N2S_LOG").unwrap_or_else(|_| "warn".to_owned());
-    n2s_telemetry::init(n2s_telemetry::LogFormat::Text, &filter);
-    raise_file_limit();
-    let output = Output::new(args.output, args.quiet);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return exit::fail(&output, &error.into()),
-    };
-    let ended = runtime.block_on(commands::run(args, &output));
-    // A blocked thread, such as one that waits for a dead network disk, does not hold the process.
-    runtime.shutdown_background();
-    match ended {
-        Ok(code) => code,
-        Err(error) => exit::fail(&output, &error),
-    }
-}
-
-/// A tree is read through many open directories and files.
-fn raise_file_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    // Failing leaves the limit as it is.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+fn main() -> std::process::ExitCode {
+    n2s_cli::main()
 }

@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 use n2s_catalog::{Catalog, CatalogError, Pick, Ticket};
 use n2s_domain::fairness::shares;
 use n2s_domain::{BackendId, BackendName, limits};
+use n2s_failpoints::{Point, failpoint};
 use n2s_queue::{Bell, Message, Queue};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -126,6 +127,7 @@ impl Dispatcher {
         let tickets = self.deps.catalog.dispatch(desk.id, &picks, self.settings.queued_for).await?;
         desk.window.dispatched(tickets.len() as u64);
         let refused = self.publish(desk, &tickets).await;
+        failpoint(Point::Published);
         if refused.is_empty() {
             return Ok(!tickets.is_empty());
         }

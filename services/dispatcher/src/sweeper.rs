@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use n2s_catalog::{Catalog, CatalogError, StagedKey};
 use n2s_domain::{Clock, limits};
+use n2s_failpoints::{Point, failpoint};
 use n2s_queue::Bell;
 use n2s_storage::{Staging, StagingKey};
 use tokio::time::Instant;
@@ -74,7 +75,9 @@ impl Sweeper {
     /// Returns all queued and leased jobs to pending. Call once, after this process took the home's engine lock and
     /// before it dispatches: whoever held the jobs is gone.
     pub async fn take_over(&self) -> Result<u64, CatalogError> {
-        self.deps.catalog.take_over_jobs().await
+        let taken = self.deps.catalog.take_over_jobs().await?;
+        failpoint(Point::TookOver);
+        Ok(taken)
     }
 
     /// Sweeps until `shutdown`.
@@ -203,9 +206,11 @@ impl Sweeper {
         }
         let objects: Vec<_> =
             keys.iter().map(|key| StagingKey { sealed_hash: key.sealed_hash, id: key.id }).collect();
+        failpoint(Point::SweeperFreeing);
         for error in self.deps.staging.delete(&objects).await.into_iter().filter_map(Result::err) {
             tracing::warn!(error = error.report(), "left in staging; found again as an orphan");
         }
+        failpoint(Point::SweeperFreed);
     }
 
     fn noting(what: &'static str, done: Result<(), CatalogError>) {

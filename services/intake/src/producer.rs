@@ -8,6 +8,7 @@ use n2s_client::seam::{
 };
 use n2s_domain::limits::{BATCH_ITEMS_MAX, PUSH_LEASE, SEALED_BYTES_MAX};
 use n2s_domain::{ChangesetId, ContentHash, EntryChange, LeaseToken, RelPath, SealedHash, Version};
+use n2s_failpoints::{Point, failpoint};
 use n2s_storage::StagingKey;
 use uuid::Uuid;
 
@@ -45,6 +46,7 @@ impl Intake {
         let keyed: Vec<_> =
             objects.into_iter().map(|object| (self.staging_key(object.sealed_hash), object.bytes)).collect();
         let keys: Vec<_> = keyed.iter().map(|(key, _)| *key).collect();
+        failpoint(Point::Staging);
         let answers = self.staging.put(keyed).await;
         let mut failed = None;
         let mut written = Vec::new();
@@ -159,6 +161,7 @@ impl Producer for Intake {
             .iter()
             .map(|blob| SealedObject { sealed_hash: blob.sealed_hash, bytes: blob.bytes.clone() });
         let keys = self.stage(objects.collect()).await?;
+        failpoint(Point::Staged);
         let staged = |(blob, key): (&SendBlob, &StagingKey)| cat::StagedBlob {
             content_hash: blob.content_hash,
             size: blob.size,
@@ -265,6 +268,7 @@ impl Producer for Intake {
     async fn commit(&self, lease: &Lease, commit: Commit) -> Result<Committed, SeamError> {
         let sizes = [commit.header.bytes.len() as u64, commit.body.bytes.len() as u64];
         let keys = self.stage(vec![commit.header, commit.body]).await?;
+        failpoint(Point::ManifestStaged);
         let object = |at: usize| cat::StagedObject { staged: catalog_key(keys[at]), size: sizes[at] };
         let push = cat::CommitPush { batches: commit.batches, header: object(0), body: object(1) };
         match self.catalog.commit_push(&lease_of(lease), &push).await {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use n2s_catalog::{Catalog, Finish, StagedKey};
 use n2s_domain::limits::{CLAIM_BATCH_MAX, FINISH_GATHER};
+use n2s_failpoints::{Point, failpoint};
 use n2s_queue::Bell;
 use n2s_storage::{Staging, StagingKey};
 use tokio::sync::mpsc;
@@ -51,6 +52,7 @@ impl Finisher {
     }
 
     async fn record(&self, batch: &[Finish]) {
+        failpoint(Point::Finishing);
         let mut closed_at = None;
         let freed = loop {
             match self.catalog.finish(batch).await {
@@ -83,9 +85,11 @@ impl Finisher {
             return;
         }
         let keys: Vec<_> = freed.iter().map(|key| staging_key(*key)).collect();
+        failpoint(Point::Freeing);
         for error in self.staging.delete(&keys).await.into_iter().filter_map(Result::err) {
             tracing::warn!(error = error.report(), "left in staging; the sweeper finds it");
         }
+        failpoint(Point::Freed);
     }
 }
 

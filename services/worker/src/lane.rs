@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use n2s_catalog::{Claim, ClaimRef, ClaimTarget, Finish, LeaseTerms, Outcome, Ticket};
 use n2s_domain::limits::{CLAIM_BATCH_MAX, CLAIM_GATHER};
+use n2s_failpoints::{Point, failpoint};
 use n2s_queue::{Consumer, Delivery};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -111,11 +112,13 @@ impl Lane {
             }
         };
         let batch = self.shared.ledger.hold(&claims, hard.child_token());
+        failpoint(Point::Leased);
         for delivery in deliveries {
             if let Err(error) = delivery.ack().await {
                 tracing::debug!(error = report(&error), "not acked; it comes again and is stale then");
             }
         }
+        failpoint(Point::Acked);
         if claims.len() < tickets.len() {
             tracing::debug!(stale = tickets.len() - claims.len(), "stale messages");
         }

@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use n2s_catalog::{ManifestObject, ManifestTarget};
 use n2s_domain::{FailureKind, SealedHash, Version};
+use n2s_failpoints::{Point, failpoint};
 use n2s_storage::{Body, ObjectKey, Put, StorageError, StorageExt as _, Stored, layout};
 
 use crate::failure::Failure;
@@ -29,13 +30,14 @@ pub(crate) async fn copy(
     }
     let (key, version) = (target.store_key, target.version);
     let parts = [
-        (layout::manifest_body(key, version), &target.body),
-        (layout::manifest_header(key, version), &target.header),
+        (layout::manifest_body(key, version), &target.body, Point::BodyPut),
+        (layout::manifest_header(key, version), &target.header, Point::HeaderPut),
     ];
-    for (key, object) in parts {
+    for (key, object, done) in parts {
         if let Err(failure) = part(shared, store, batch, target, (&key, object)).await? {
             return Some(Err(failure));
         }
+        failpoint(done);
     }
     if let Err(failure) = batch.unless_stopped(still_there(store)).await? {
         return Some(Err(failure));

@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use n2s_catalog::{BackendRecord, VaultObjects};
 use n2s_domain::{Epoch, FailureKind, SealedHash, VaultId};
+use n2s_failpoints::{Point, failpoint};
 use n2s_storage::{Body, ObjectKey, Put, Storage, StorageExt as _, layout};
 use tokio::sync::Mutex;
 
@@ -99,7 +100,9 @@ async fn identify(
         Ok(true) => Ok(()),
         Ok(false) => {
             let key = layout::marker();
-            batch.unless_stopped(put(store.deps.storage.as_ref(), key, &objects.marker)).await?
+            let put = batch.unless_stopped(put(store.deps.storage.as_ref(), key, &objects.marker)).await?;
+            failpoint(Point::MarkerPut);
+            put
         }
         Err(failure) => return Some(Err(failure)),
     };
@@ -196,6 +199,7 @@ async fn place_object(
     if let Err(failure) = batch.unless_stopped(stored).await? {
         return Some(Err(failure));
     }
+    failpoint(Point::EpochPut);
     let noted = shared.catalog().epoch_placed(store.deps.id, epoch).await;
     Some(noted.map_err(|error| Failure::of_catalog(&error)))
 }

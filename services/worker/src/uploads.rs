@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use futures_util::future::join_all;
 use n2s_catalog::{ClaimRef, UploadTarget};
 use n2s_domain::{Epoch, FailureKind, VaultId};
+use n2s_failpoints::{Point, failpoint};
 use n2s_storage::{Body, Put, StorageError, Stored, layout};
 
 use crate::failure::Failure;
@@ -86,7 +87,9 @@ async fn one_call(
     if puts.is_empty() {
         return Some(attempted);
     }
+    failpoint(Point::Uploading);
     let answers = batch.unless_stopped(store_all(store, puts)).await?;
+    failpoint(Point::Answered);
     let unmounted = if answers.iter().any(Result::is_ok) {
         batch.unless_stopped(still_there(store)).await?.err()
     } else {

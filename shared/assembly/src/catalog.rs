@@ -7,16 +7,20 @@ use n2s_catalog::Catalog;
 use n2s_catalog_postgres::{PostgresCatalog, PostgresOptions};
 use n2s_catalog_sqlite::SqliteCatalog;
 use n2s_config::{Config, DatabaseConfig};
-use n2s_domain::{Entropy as _, SystemClock, SystemEntropy};
+use n2s_domain::{Clock, Entropy as _, SystemEntropy};
 
 use crate::error::AssemblyError;
 use crate::home::Home;
 use crate::node::load;
 
 /// Opens it. SQLite is made and migrated on the way; a server's schema is changed by `n2s migrate` alone, since others work with it.
-pub(crate) async fn open(home: &Home, config: &Config) -> Result<Arc<dyn Catalog>, AssemblyError> {
+pub(crate) async fn open(
+    home: &Home,
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<dyn Catalog>, AssemblyError> {
     let Some(options) = server(&config.database)? else {
-        return Ok(Arc::new(sqlite(home).await?));
+        return Ok(Arc::new(sqlite(home, clock).await?));
     };
     let catalog = PostgresCatalog::open(&options).await?;
     let staging = staging_root(home, config);
@@ -35,9 +39,8 @@ pub(crate) async fn knows_vaults(home: &Home, database: &DatabaseConfig) -> Resu
     })
 }
 
-async fn sqlite(home: &Home) -> Result<SqliteCatalog, AssemblyError> {
-    let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
-    Ok(SqliteCatalog::open(&home.catalog(), clock, entropy).await?)
+async fn sqlite(home: &Home, clock: &Arc<dyn Clock>) -> Result<SqliteCatalog, AssemblyError> {
+    Ok(SqliteCatalog::open(&home.catalog(), Arc::clone(clock), Arc::new(SystemEntropy)).await?)
 }
 
 /// The directory that holds `staging/`.
@@ -84,7 +87,7 @@ pub async fn migrate(home: &Home) -> Result<Option<(i64, i64)>, AssemblyError> {
         if !home.exists() {
             return Err(AssemblyError::NoHome(home.root().to_owned()));
         }
-        sqlite(home).await?;
+        sqlite(home, &n2s_failpoints::clock()).await?;
         return Ok(None);
     };
     Ok(Some(n2s_catalog_postgres::migrate(&options).await?))

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use n2s_catalog::{Catalog, VaultObjects};
 use n2s_config::Config;
-use n2s_domain::{BackendId, Clock, Entropy, SystemClock, SystemEntropy};
+use n2s_domain::{BackendId, Clock, Entropy, SystemEntropy};
 use n2s_envelope::Vault;
+use n2s_failpoints::{Point, failpoint};
 use n2s_intake::{Intake, IntakeDeps, Stores};
 use n2s_queue::Bell;
 use n2s_storage::Staging;
@@ -63,14 +64,16 @@ impl Node {
             return Err(AssemblyError::VaultMissing(home.vault()));
         }
         let (vault, made_vault) = open_vault(&home)?;
+        failpoint(Point::HomeVault);
         if config.backends.is_empty() {
             let name = "local".parse().expect("it keeps the rules of names");
             backend::add_local_backend(&home, &name, &backend::default_store_path(&home))?;
             config = load(&home)?;
         }
+        failpoint(Point::HomeStores);
         let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) =
-            (Arc::new(SystemClock), Arc::new(SystemEntropy));
-        let catalog = catalog::open(&home, &config).await?;
+            (n2s_failpoints::clock(), Arc::new(SystemEntropy));
+        let catalog = catalog::open(&home, &config, &clock).await?;
         let objects =
             VaultObjects { vault: vault.id(), marker: vault.marker(), epochs: vault.wrapped_epochs() };
         catalog.register_vault(&objects).await?;

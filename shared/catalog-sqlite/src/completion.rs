@@ -6,9 +6,10 @@ use async_trait::async_trait;
 use n2s_catalog::{CatalogError, Completion, Settled};
 use n2s_domain::changeset::{StoreProgress, settle};
 use n2s_domain::{ChangesetId, ChangesetStatus};
+use n2s_failpoints::Point;
 use uuid::Uuid;
 
-use crate::connect::{SqliteCatalog, Tx, begin};
+use crate::connect::{SqliteCatalog, Tx, begin, commit};
 use crate::decode::{array, col, json};
 use crate::error::{At as _, Fail};
 use crate::placing::delta;
@@ -55,7 +56,7 @@ impl SqliteCatalog {
         for changeset in changesets {
             settled.extend(fire(&mut tx, changeset, now).await?);
         }
-        tx.commit().await?;
+        commit(tx, Point::Folded).await?;
         Ok((settled, true))
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use n2s_catalog::CatalogError;
 use n2s_domain::{Clock, Entropy};
+use n2s_failpoints::{Point, failpoint};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, Row as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use tokio::sync::{Mutex, MutexGuard};
@@ -100,6 +101,14 @@ fn make_private(path: &Path) -> Result<(), CatalogError> {
     })
 }
 
+/// Commits, between two points where a test may kill the process.
+pub(crate) async fn commit(tx: Tx<'_>, done: Point) -> Result<(), Fail> {
+    failpoint(Point::CatalogCommitting);
+    tx.commit().await?;
+    failpoint(done);
+    Ok(())
+}
+
 async fn migrate(
     connection: &mut SqliteConnection,
     clock: &dyn Clock,
@@ -129,5 +138,6 @@ async fn migrate(
         // PRAGMA takes no parameters; the literal is the length of MIGRATIONS.
         sqlx::raw_sql("PRAGMA user_version = 1").execute(&mut *tx).await?;
     }
+    failpoint(Point::CatalogMigrating);
     Ok(tx.commit().await?)
 }

@@ -35,7 +35,10 @@ pub(crate) fn array<const N: usize>(row: &SqliteRow, name: &'static str) -> Resu
 }
 
 pub(crate) fn path(row: &SqliteRow, name: &'static str) -> Result<RelPath, Fail> {
-    RelPath::new(col::<&[u8]>(row, name)?).map_err(|_| bad(name))
+    let bytes = col::<&[u8]>(row, name)?;
+    let row = || format!("'{}'", n2s_domain::path::escape(bytes));
+    let damaged = |_| CatalogError::Inconsistent { table: "files", column: name, row: row() }.into();
+    RelPath::new(bytes).map_err(damaged)
 }
 
 pub(crate) fn time(row: &SqliteRow, name: &'static str) -> Result<Timestamp, Fail> {

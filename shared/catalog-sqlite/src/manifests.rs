@@ -6,9 +6,10 @@ use n2s_catalog::{
     VersionCounts,
 };
 use n2s_domain::{ContentHash, EntryChange, Epoch, RelPath, SealedHash, Version};
+use n2s_failpoints::Point;
 use sqlx::sqlite::SqliteRow;
 
-use crate::connect::{SqliteCatalog, Tx, begin};
+use crate::connect::{SqliteCatalog, Tx, begin, commit};
 use crate::decode::{col, content, count, hex, int, json, path, sealed, small};
 use crate::error::{At as _, Fail};
 use crate::library::entries_of;
@@ -240,7 +241,7 @@ impl SqliteCatalog {
             .await?;
             place(&mut tx, &push, &blobs.into_values().collect::<Vec<_>>(), now).await?;
         }
-        Ok(tx.commit().await?)
+        commit(tx, Point::GroupsRecorded).await
     }
 }
 

@@ -3,9 +3,10 @@
 use async_trait::async_trait;
 use n2s_catalog::{CatalogError, VaultObjects, Vaults};
 use n2s_domain::{Epoch, VaultId};
+use n2s_failpoints::Point;
 use uuid::Uuid;
 
-use crate::connect::{SqliteCatalog, begin};
+use crate::connect::{SqliteCatalog, begin, commit};
 use crate::decode::{array, col, small};
 use crate::error::{At as _, Fail};
 
@@ -58,7 +59,7 @@ impl SqliteCatalog {
             .execute(&mut *tx)
             .await?;
         }
-        Ok(tx.commit().await?)
+        commit(tx, Point::VaultRegistered).await
     }
 
     async fn objects(&self, vault: VaultId) -> Result<Option<VaultObjects>, Fail> {

@@ -40,7 +40,7 @@ pub enum CatalogError {
         given: VaultId,
     },
     /// Another push of this dataset is open.
-    #[error("another push of this dataset is open: changeset {} by {}, {} {}", .0.changeset, .0.client_id, if .0.lapsed { "idle since" } else { "held until" }, .0.until)]
+    #[error("another push of this dataset is open: changeset {} by {}, {} {}; wait for it, go on with it as that client, or give it up with --take-over", .0.changeset, .0.client_id, if .0.lapsed { "idle since" } else { "held until" }, .0.until)]
     Held(Held),
     /// An abandoned push of this dataset is still being undone.
     #[error("an abandoned push of this dataset ({0}) is still being undone; try again in a moment")]
@@ -49,7 +49,10 @@ pub enum CatalogError {
     #[error("the write lease of changeset {0} is gone: it was abandoned, taken over or committed")]
     LeaseLost(ChangesetId),
     /// The dataset's stores were fixed at its first push and are others.
-    #[error("this dataset's stores are {fixed:?}, fixed at its first push; {given:?} cannot be asked for")]
+    #[error(
+        "this dataset's stores are {}, fixed at its first push, not {}; leave --backend out, or add a store with `n2s backends sync`",
+        .fixed.join(", "), .given.join(", ")
+    )]
     BackendsFixed {
         /// The dataset's.
         fixed: Vec<String>,

@@ -10,6 +10,7 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use n2s_domain::BackendName;
+use n2s_failpoints::{Point, failpoint};
 use toml::Value;
 
 use crate::config::Config;
@@ -112,7 +113,9 @@ fn replace(path: &Path, folder: &Path, bytes: &[u8]) -> io::Result<()> {
         OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary).and_then(|mut file| {
             file.write_all(bytes)?;
             file.set_permissions(fs::Permissions::from_mode(mode))?;
-            file.sync_all()
+            file.sync_all()?;
+            failpoint(Point::ConfigWritten);
+            Ok(())
         });
     if let Err(error) = written.and_then(|()| fs::rename(&temporary, path)) {
         let _ = fs::remove_file(&temporary);

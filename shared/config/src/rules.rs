@@ -86,6 +86,9 @@ impl Found<'_> {
         self.refuse_if(retry.base_ms == 0, &key("retry.base_ms"), "it must be at least 1");
         let crossed = retry.cap_secs.saturating_mul(1_000) < retry.base_ms;
         self.refuse_if(crossed, &key("retry.cap_secs"), "it must be at least as long as base_ms");
+        let most = limits::RETRY_DELAY_MAX.as_secs();
+        let what = format!("it must be at most {most}: nothing waits longer to be tried again");
+        self.refuse_if(retry.cap_secs > most, &key("retry.cap_secs"), what);
     }
 
     fn staging(&mut self, config: &Config) {

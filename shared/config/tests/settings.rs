@@ -143,6 +143,10 @@ fn settings_that_contradict_each_other_are_refused() {
         ("retry.attempts_max = 0\n".to_owned(), "c.toml:4: backends.disk.retry.attempts_max: it must be"),
         ("retry.base_ms = 0\n".to_owned(), "c.toml:4: backends.disk.retry.base_ms: it must be"),
         (
+            "retry.cap_secs = 3601\n".to_owned(),
+            "c.toml:4: backends.disk.retry.cap_secs: it must be at most 3600",
+        ),
+        (
             "retry = { base_ms = 2000, cap_secs = 1 }\n".to_owned(),
             "c.toml:4: backends.disk.retry.cap_secs: it must be",
         ),

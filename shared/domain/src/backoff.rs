@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ::backoff::{ExponentialBackoff, backoff::Backoff as _};
 
+use crate::limits::RETRY_DELAY_MAX;
 use crate::random::Entropy;
 
 /// How often and how patiently an object is tried again.
@@ -44,11 +45,12 @@ impl RetryPolicy {
         reached.unwrap_or(self.cap).min(self.cap)
     }
 
-    /// A delay drawn evenly from zero to the ceiling, but never shorter than the store asked for.
+    /// A delay drawn evenly from zero to the ceiling, but never shorter than the store asked for, and never longer than
+    /// [`RETRY_DELAY_MAX`].
     pub fn delay(&self, attempt: u32, retry_after: Option<Duration>, entropy: &dyn Entropy) -> Duration {
         let ceiling = u64::try_from(self.ceiling(attempt).as_micros()).unwrap_or(u64::MAX - 1);
         let jittered = Duration::from_micros(entropy.next_u64() % (ceiling + 1));
-        jittered.max(retry_after.unwrap_or(Duration::ZERO))
+        jittered.max(retry_after.unwrap_or(Duration::ZERO)).min(RETRY_DELAY_MAX)
     }
 }
 
@@ -74,6 +76,14 @@ mod tests {
             let asked = Duration::from_millis(asked);
             let delay = policy.delay(attempt, Some(asked), &SeededEntropy::new(seed));
             prop_assert!(delay >= asked && delay <= policy.ceiling(attempt).max(asked));
+        }
+
+        #[test]
+        fn no_store_puts_an_object_off_for_days(seed: u64, attempt in 1u32..100, asked in 0u64..1_000_000) {
+            let policy = RetryPolicy { cap: Duration::from_hours(100), ..RetryPolicy::default() };
+            let asked = Duration::from_secs(asked);
+            let delay = policy.delay(attempt, Some(asked), &SeededEntropy::new(seed));
+            prop_assert!(delay >= asked.min(RETRY_DELAY_MAX) && delay <= RETRY_DELAY_MAX);
         }
     }
 }

@@ -85,9 +85,9 @@ impl Breaker {
         self.circuit == Circuit::Closed
     }
 
-    /// Whether it is time for a probe.
+    /// Whether it is time for a probe. So it is when the probe lies further ahead than any pause is long: the clock was set back.
     pub fn wants_probe(&self, now: Timestamp) -> bool {
-        matches!(self.circuit, Circuit::Open { probe_at } if probe_at <= now)
+        matches!(self.circuit, Circuit::Open { probe_at } if probe_at <= now || probe_at > now.after(PAUSE_MAX))
     }
 }
 
@@ -114,6 +114,10 @@ mod tests {
         breaker = breaker.faulted(now, &entropy);
         assert!(!breaker.admits() && !breaker.succeeded().admits());
         assert!(!breaker.wants_probe(now) && breaker.wants_probe(now.after(PAUSE_MIN)));
+        assert!(
+            breaker.wants_probe(now.before(Duration::from_hours(24))),
+            "a clock set back puts the probe off"
+        );
         assert!(breaker.probed(true, now, &entropy).admits());
     }
 

@@ -30,6 +30,9 @@ pub const FINISH_GATHER: Duration = Duration::from_millis(20);
 pub const JOB_LEASE: Duration = Duration::from_mins(1);
 /// However lively its heartbeats, a job held this long is taken away.
 pub const JOB_HELD_MAX: Duration = Duration::from_hours(6);
+/// No job waits longer to be tried again, whatever its settings say or its store asks for: one that is due later than that was
+/// put off before the clock was set back.
+pub const RETRY_DELAY_MAX: Duration = Duration::from_hours(1);
 /// A dispatched job nobody claimed becomes pending again.
 pub const QUEUED_MAX: Duration = Duration::from_mins(5);
 /// Lost leases after which a job runs alone, and lost leases while alone that fail it.

@@ -19,6 +19,10 @@ import json
 from n2s_open import Unreadable, Vault, derive, key_arguments, load_vault, read_object
 
 
+# What a damaged or hostile manifest can bring about; the rest of it is restored all the same.
+WRONG = (Unreadable, OSError, ValueError, KeyError, TypeError, OverflowError)
+
+
 class Store:
     """The layout of a store."""
 
@@ -175,26 +179,33 @@ def restore(store, args):
         except (Unreadable, OSError) as error:
             print(f"n2s_restore: went on without version {later}: {error}", file=sys.stderr)
     store.sealed = {line["content_hash"]: line["sealed_hash"] for line in store.lines(body, "map")}
-    tree = {}
+    tree, failed = {}, 0
     for line in store.lines(body, "list"):
-        tree[unescape(line["path"])] = None if line.get("removed") else line["entry"]
-    target, failed = Target(args.target), 0
-    entries = sorted((path, entry) for path, entry in tree.items() if entry)
-    for path, entry in entries:
+        try:
+            tree[unescape(line["path"])] = None if line.get("removed") else line["entry"]
+        except WRONG as error:
+            failed += 1
+            print(f"n2s_restore: a line of the list: {error}", file=sys.stderr)
+    target, restored, dirs = Target(args.target), 0, []
+    for path, entry in sorted((path, entry) for path, entry in tree.items() if entry):
         try:
             target.put(safe(path), entry, store)
-        except (Unreadable, OSError) as error:
+            restored += 1
+            if entry["kind"] == "d":
+                dirs.append((path, entry))
+        except WRONG as error:
             failed += 1
             print(f"n2s_restore: {os.fsdecode(path)}: {error}", file=sys.stderr)
-    for path, entry in reversed(entries):
-        if entry["kind"] == "d":
-            try:
-                here, name = target.parent(safe(path))
-                target.describe(here, name, entry)
-                os.close(here)
-            except (Unreadable, OSError) as error:
-                print(f"n2s_restore: {os.fsdecode(path)}: {error}", file=sys.stderr)
-    print(f"version {version}: {len(entries) - failed} paths restored, {failed} not", file=sys.stderr)
+    # Only those made here: on a disk that folds case, a link may stand where another was refused.
+    for path, entry in reversed(dirs):
+        try:
+            here, name = target.parent(path)
+            target.describe(here, name, entry)
+            os.close(here)
+        except WRONG as error:
+            failed += 1
+            print(f"n2s_restore: {os.fsdecode(path)}: {error}", file=sys.stderr)
+    print(f"version {version}: {restored} paths restored, {failed} not", file=sys.stderr)
     return 1 if failed else 0
 
 

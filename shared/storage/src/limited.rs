@@ -113,6 +113,18 @@ impl Storage for Limited {
         answers
     }
 
+    async fn store_fresh(&self, puts: Vec<Put>) -> Vec<Result<Stored, StorageError>> {
+        let _turn = self.turn().await;
+        let mut answers = Vec::with_capacity(puts.len());
+        for portion in self.portions(puts) {
+            if let Some(budget) = &self.budget {
+                budget.spend(portion.iter().map(|put| put.body.bytes().len() as u64).sum()).await;
+            }
+            answers.extend(self.inner.store_fresh(portion).await);
+        }
+        answers
+    }
+
     /// How much it is shows only afterwards: it is then owed, and whoever comes next waits for it.
     async fn retrieve(&self, gets: Vec<Get>) -> Vec<Result<Bytes, StorageError>> {
         let _turn = self.turn().await;

@@ -52,6 +52,14 @@ impl Storage for Metered {
         answers
     }
 
+    async fn store_fresh(&self, puts: Vec<Put>) -> Vec<Result<Stored, StorageError>> {
+        let running = self.meter.begin(Operation::Store);
+        let sizes: Vec<u64> = puts.iter().map(|put| put.body.bytes().len() as u64).collect();
+        let answers = self.inner.store_fresh(puts).await;
+        running.answered(&answers, |place, _| sizes[place]);
+        answers
+    }
+
     async fn retrieve(&self, gets: Vec<Get>) -> Vec<Result<Bytes, StorageError>> {
         let running = self.meter.begin(Operation::Retrieve);
         let answers = self.inner.retrieve(gets).await;

@@ -64,7 +64,7 @@ impl Staging {
             digest: key.sealed_hash,
             overwrite: false,
         };
-        let answers = self.0.store(objects.into_iter().map(put).collect()).await;
+        let answers = self.0.store_fresh(objects.into_iter().map(put).collect()).await;
         answers.into_iter().map(|answer| answer.map(drop)).collect()
     }
 

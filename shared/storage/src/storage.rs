@@ -93,6 +93,12 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// again succeeds; other bytes are `Corrupt` unless `overwrite`. Dropping the future leaves nothing half-visible.
     async fn store(&self, puts: Vec<Put>) -> Vec<Result<Stored, StorageError>>;
 
+    /// The same for names that nobody knows until this has answered: a store may write under them at once. What it could not
+    /// finish may be left behind as an object that nobody asks for.
+    async fn store_fresh(&self, puts: Vec<Put>) -> Vec<Result<Stored, StorageError>> {
+        self.store(puts).await
+    }
+
     /// Reads objects; `NotFound` for the absent.
     async fn retrieve(&self, gets: Vec<Get>) -> Vec<Result<Bytes, StorageError>>;
 

@@ -86,6 +86,10 @@ impl Storage for Faulty {
         answers
     }
 
+    async fn store_fresh(&self, puts: Vec<Put>) -> Vec<Result<Stored, StorageError>> {
+        self.store(puts).await
+    }
+
     async fn retrieve(&self, gets: Vec<Get>) -> Vec<Result<Bytes, StorageError>> {
         let mut answers = Vec::new();
         for get in gets {

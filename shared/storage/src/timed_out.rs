@@ -76,6 +76,12 @@ impl Storage for TimedOut {
         self.each(("store", bytes), keys, self.inner.store(puts)).await
     }
 
+    async fn store_fresh(&self, puts: Vec<Put>) -> Vec<Result<Stored, StorageError>> {
+        let keys = puts.iter().map(|put| put.key.clone()).collect();
+        let bytes = puts.iter().map(|put| put.body.bytes().len() as u64).sum();
+        self.each(("store", bytes), keys, self.inner.store_fresh(puts)).await
+    }
+
     async fn retrieve(&self, gets: Vec<Get>) -> Vec<Result<Bytes, StorageError>> {
         let keys = gets.iter().map(|get| get.key.clone()).collect();
         let bytes = gets.iter().map(bytes_of).fold(0, u64::saturating_add);

@@ -28,6 +28,10 @@ impl Storage for Verified {
         self.0.store(puts).await
     }
 
+    async fn store_fresh(&self, puts: Vec<Put>) -> Vec<Result<Stored, StorageError>> {
+        self.0.store_fresh(puts).await
+    }
+
     async fn retrieve(&self, gets: Vec<Get>) -> Vec<Result<Bytes, StorageError>> {
         let named: Vec<_> = gets.iter().map(|get| (get.key.clone(), get.range.is_none())).collect();
         let answers = self.0.retrieve(gets).await;

@@ -23,7 +23,19 @@ fn filter(args: Failed) -> FailedFilter {
     }
 }
 
+/// What a filter names must exist: "nothing has failed" of a store that is misspelt would comfort wrongly.
+async fn known(node: &Node, args: &Failed) -> anyhow::Result<()> {
+    if let Some(name) = &args.backend {
+        super::backends::find(node, name).await?;
+    }
+    if let Some(id) = args.changeset {
+        node.catalog.changeset(id).await?;
+    }
+    super::status::known(node, args.project.as_ref(), args.dataset.as_ref()).await
+}
+
 pub async fn failed(node: &Node, args: Failed, output: &Output) -> anyhow::Result<ExitCode> {
+    known(node, &args).await?;
     let failures = node.catalog.failed_uploads(&filter(args), &Page { after: None, limit: PAGE }).await?;
     let row = |failure: &FailedUpload| {
         vec![
@@ -54,6 +66,7 @@ pub async fn failed(node: &Node, args: Failed, output: &Output) -> anyhow::Resul
 
 pub async fn retry(home: Home, args: Failed, output: &Output) -> anyhow::Result<ExitCode> {
     let node = super::open(home).await?;
+    known(&node, &args).await?;
     let changeset = args.changeset;
     let filter = filter(args);
     let (mut placements, mut manifests) = (0, 0);

@@ -26,6 +26,9 @@ pub async fn run(home: Home, args: Push, output: &Output) -> anyhow::Result<Exit
             node.home.vault().display()
         ));
     }
+    for name in &args.backends {
+        super::backends::find(&node, name).await?;
+    }
     let key = node.vault.store_key(&args.dataset.project, &args.dataset.dataset);
     let Some(_lock) = PushLock::take(&node.home, key)? else {
         let dataset = &args.dataset;

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use n2s_assembly::Node;
-use n2s_catalog::{ChangesetFilter, ChangesetRecord, Page};
+use n2s_catalog::{CatalogError, ChangesetFilter, ChangesetRecord, Page};
+use n2s_domain::{DatasetName, ProjectName};
 use serde_json::{Value, json};
 
 use super::backends::backend_rows;
@@ -36,7 +37,23 @@ pub async fn status(node: &Node, args: Status, output: &Output) -> anyhow::Resul
     Ok(ExitCode::SUCCESS)
 }
 
+/// A project and a dataset that a filter names must exist: nothing is found of a misspelt one, and that would comfort wrongly.
+pub async fn known(
+    node: &Node,
+    project: Option<&ProjectName>,
+    dataset: Option<&DatasetName>,
+) -> anyhow::Result<()> {
+    let datasets = node.catalog.datasets(project).await?;
+    let Some(name) = dataset.filter(|name| datasets.iter().all(|found| found.dataset != **name)) else {
+        return Ok(());
+    };
+    let names: Vec<_> = datasets.iter().map(|found| found.dataset.to_string()).collect();
+    let hint = format!("; there are: {}", names.join(", "));
+    Err(CatalogError::Unknown { what: "dataset", name: name.to_string(), hint }.into())
+}
+
 pub async fn changesets(node: &Node, args: Changesets, output: &Output) -> anyhow::Result<ExitCode> {
+    known(node, args.project.as_ref(), args.dataset.as_ref()).await?;
     let filter = ChangesetFilter { project: args.project, dataset: args.dataset, status: args.status };
     let records = node.catalog.changesets(&filter, &Page { after: None, limit: args.limit }).await?;
     let row = |record: &ChangesetRecord| {

@@ -1,18 +1,13 @@
 //! Deadlines and leases that passed, a clock that was set back, a home that changed hands.
 
-use std::time::Duration;
-
 use n2s_catalog::{Depth, SweepReport};
-use n2s_domain::limits::{JOB_HELD_MAX, LOSSES_ALONE_MAX, LOSSES_BEFORE_ALONE};
+use n2s_domain::limits::{JOB_HELD_MAX, JOB_LEASE, LOSSES_ALONE_MAX, LOSSES_BEFORE_ALONE, RETRY_DELAY_MAX};
 use n2s_domain::{BackendId, FailureKind};
 
 use super::finish::{FailedUpload, fail_uploads, manifest_ended};
 use crate::connect::{PostgresCatalog, Tx};
 use crate::decode::{col, count, micros, time_opt};
 use crate::error::Fail;
-
-/// No backoff is longer; a due time further ahead means that the clock was set back.
-const DUE_AHEAD_MAX: Duration = Duration::from_hours(24);
 
 /// Jobs of one state past their deadline, locked; who is being finished or extended at this moment is passed by.
 const LAPSED: &str = "
@@ -69,8 +64,9 @@ async fn lapsed(tx: &mut Tx<'_>, state: i16, limit: u32) -> Result<u64, Fail> {
     Ok(query.execute(&mut **tx).await?.rows_affected())
 }
 
-/// What lies further ahead than it can is brought back. Steps from group to group like `due_groups`: a scan of all pending jobs at each
-/// sweep would grow with them.
+/// What lies further ahead than it can was written before the clock was set back. A job that was never claimed was due when it was
+/// made; any other waits for no longer than a retry may. Held jobs get a lease: who holds them may be alive. Steps from group to group like
+/// `due_groups`: a scan of all pending jobs at each sweep would grow with them.
 async fn clamp(tx: &mut Tx<'_>) -> Result<u64, Fail> {
     let pending = sqlx::query(
         "WITH RECURSIVE g AS (
@@ -82,21 +78,28 @@ async fn clamp(tx: &mut Tx<'_>) -> Result<u64, Fail> {
                    AND (j.backend_id, j.project_id, j.changeset_id) > (g.backend_id, g.project_id, g.changeset_id)
                 ORDER BY j.backend_id, j.project_id, j.changeset_id LIMIT 1) n),
          ahead AS MATERIALIZED (SELECT j.id FROM g JOIN jobs j ON j.backend_id = g.backend_id AND j.project_id = g.project_id
-                AND j.changeset_id = g.changeset_id AND j.state = 0 AND j.due_at > n2s_now() + $1::bigint * interval '1 microsecond'
+                AND j.changeset_id = g.changeset_id AND j.state = 0 AND j.due_at > n2s_now()
+                AND (j.epoch = 0 OR j.due_at > n2s_now() + $1::bigint * interval '1 microsecond')
             FOR NO KEY UPDATE OF j SKIP LOCKED)
          UPDATE jobs SET due_at = n2s_now() FROM ahead WHERE jobs.id = ahead.id",
     );
     let held = sqlx::query(
-        "UPDATE jobs SET deadline = n2s_now() FROM (SELECT id FROM jobs WHERE backend_id = ANY (ARRAY (SELECT id FROM backends))
-            AND state <> 0 AND deadline > n2s_now() + $1::bigint * interval '1 microsecond' FOR NO KEY UPDATE SKIP LOCKED) ahead
+        "UPDATE jobs SET held_until = least(held_until, n2s_now() + $1::bigint * interval '1 microsecond'),
+            deadline = CASE state WHEN 1 THEN n2s_now() ELSE n2s_now() + $2::bigint * interval '1 microsecond' END
+         FROM (SELECT id FROM jobs WHERE backend_id = ANY (ARRAY (SELECT id FROM backends)) AND state <> 0
+            AND deadline > n2s_now() + $1::bigint * interval '1 microsecond' FOR NO KEY UPDATE SKIP LOCKED) ahead
          WHERE jobs.id = ahead.id",
     );
     let probes = sqlx::query(
         "UPDATE backends SET probe_at = n2s_now() WHERE probe_at > n2s_now() + $1::bigint * interval '1 microsecond'",
     );
     let mut clamped = 0;
-    for (query, most) in [(pending, DUE_AHEAD_MAX), (held, JOB_HELD_MAX), (probes, DUE_AHEAD_MAX)] {
-        clamped += query.bind(micros(most)).execute(&mut **tx).await?.rows_affected();
+    for query in [
+        pending.bind(micros(RETRY_DELAY_MAX)),
+        held.bind(micros(JOB_HELD_MAX)).bind(micros(JOB_LEASE)),
+        probes.bind(micros(RETRY_DELAY_MAX)),
+    ] {
+        clamped += query.execute(&mut **tx).await?.rows_affected();
     }
     Ok(clamped)
 }

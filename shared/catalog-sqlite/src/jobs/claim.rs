@@ -8,10 +8,11 @@ use n2s_catalog::{
 };
 use n2s_domain::limits::LOSSES_BEFORE_ALONE;
 use n2s_domain::{BackendId, BlobId, ChangesetId, Epoch, JobId, StoreKey, Timestamp, VaultId, Version};
+use n2s_failpoints::Point;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
-use crate::connect::{SqliteCatalog, Tx, begin};
+use crate::connect::{SqliteCatalog, Tx, begin, commit};
 use crate::decode::{array, col, count, int, json, sealed, small};
 use crate::error::Fail;
 
@@ -38,7 +39,7 @@ impl SqliteCatalog {
         let claimed = json(&claimed);
         let mut claims = uploads(&mut tx, &claimed).await?;
         claims.extend(manifests(&mut tx, &claimed).await?);
-        tx.commit().await?;
+        commit(tx, Point::Claimed).await?;
         Ok(claims)
     }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 use n2s_catalog::{Pick, Ticket};
 use n2s_domain::fairness::DueGroup;
 use n2s_domain::{BackendId, JobId, Timestamp};
+use n2s_failpoints::Point;
 
-use crate::connect::{SqliteCatalog, begin};
+use crate::connect::{SqliteCatalog, begin, commit};
 use crate::decode::{col, count, int, json, small};
 use crate::error::Fail;
 
@@ -76,7 +77,7 @@ impl SqliteCatalog {
                 });
             }
         }
-        tx.commit().await?;
+        commit(tx, Point::Marked).await?;
         Ok(tickets)
     }
 

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use n2s_catalog::{Finish, FinishReport, Outcome, StagedKey};
 use n2s_domain::{FailureKind, Timestamp};
+use n2s_failpoints::Point;
 use serde_json::{Value, json};
 
-use crate::connect::{SqliteCatalog, Tx, begin};
+use crate::connect::{SqliteCatalog, Tx, begin, commit};
 use crate::decode::{self, col, int, sealed};
 use crate::error::Fail;
 use crate::placing::delta;
@@ -54,7 +55,7 @@ impl SqliteCatalog {
             .execute(&mut *tx)
             .await?;
         let freed = free(&mut tx, &stored).await?;
-        tx.commit().await?;
+        commit(tx, Point::Finished).await?;
         Ok(FinishReport { accepted, freed })
     }
 }

@@ -1,9 +1,7 @@
 //! Deadlines and leases that passed, a clock that was set back, a home that changed hands.
 
-use std::time::Duration;
-
 use n2s_catalog::{Depth, SweepReport};
-use n2s_domain::limits::{JOB_HELD_MAX, LOSSES_ALONE_MAX, LOSSES_BEFORE_ALONE};
+use n2s_domain::limits::{JOB_HELD_MAX, JOB_LEASE, LOSSES_ALONE_MAX, LOSSES_BEFORE_ALONE, RETRY_DELAY_MAX};
 use n2s_domain::{BackendId, FailureKind, Timestamp};
 use serde_json::{Value, json};
 
@@ -11,9 +9,6 @@ use super::finish::{fail_uploads, manifest_ended};
 use crate::connect::{SqliteCatalog, Tx, begin};
 use crate::decode::{col, count, time_opt};
 use crate::error::Fail;
-
-/// No backoff is longer; a due time further ahead means that the clock was set back.
-const DUE_AHEAD_MAX: Duration = Duration::from_hours(24);
 
 impl SqliteCatalog {
     pub(super) async fn sweep(&self, limit: u32) -> Result<SweepReport, Fail> {
@@ -64,18 +59,19 @@ impl SqliteCatalog {
     }
 }
 
-/// What lies further ahead than it can is brought back.
+/// What lies further ahead than it can was written before the clock was set back. A job that was never claimed was due when it was
+/// made; any other waits for no longer than a retry may. Held jobs get a lease: who holds them may be alive.
 async fn clamp(tx: &mut Tx<'_>, now: i64) -> Result<u64, Fail> {
-    let (due, held) =
-        (Timestamp::from_micros(now).after(DUE_AHEAD_MAX), Timestamp::from_micros(now).after(JOB_HELD_MAX));
+    let after = |delay| Timestamp::from_micros(now).after(delay).as_micros();
     let jobs = sqlx::query(
-        "UPDATE jobs SET due_at = CASE WHEN state = 0 THEN ?1 ELSE due_at END, deadline = min(deadline, ?1)
-         WHERE state = 0 AND due_at > ?2 OR state <> 0 AND deadline > ?3",
+        "UPDATE jobs SET due_at = CASE WHEN state = 0 THEN ?1 ELSE due_at END, held_until = min(held_until, ?3),
+            deadline = CASE state WHEN 1 THEN ?1 WHEN 2 THEN ?4 ELSE deadline END
+         WHERE state = 0 AND (due_at > ?2 OR epoch = 0 AND due_at > ?1) OR state <> 0 AND deadline > ?3",
     );
-    let jobs =
-        jobs.bind(now).bind(due.as_micros()).bind(held.as_micros()).execute(&mut **tx).await?.rows_affected();
-    let probes =
-        sqlx::query("UPDATE backends SET probe_at = ?1 WHERE probe_at > ?2").bind(now).bind(due.as_micros());
+    let jobs = jobs.bind(now).bind(after(RETRY_DELAY_MAX)).bind(after(JOB_HELD_MAX)).bind(after(JOB_LEASE));
+    let jobs = jobs.execute(&mut **tx).await?.rows_affected();
+    let probes = sqlx::query("UPDATE backends SET probe_at = ?1 WHERE probe_at > ?2");
+    let probes = probes.bind(now).bind(after(RETRY_DELAY_MAX));
     Ok(jobs + probes.execute(&mut **tx).await?.rows_affected())
 }
 

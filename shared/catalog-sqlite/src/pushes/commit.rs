@@ -2,9 +2,10 @@
 
 use n2s_catalog::{CatalogError, CommitPush, Committed, PushLease, StagedObject};
 use n2s_domain::Version;
+use n2s_failpoints::Point;
 
 use super::OpenRow;
-use crate::connect::{SqliteCatalog, Tx, begin};
+use crate::connect::{SqliteCatalog, Tx, begin, commit as committed};
 use crate::decode::{col, content, count, int};
 use crate::error::Fail;
 use crate::placing::{delta, unpin};
@@ -43,7 +44,7 @@ impl SqliteCatalog {
         for &backend in &push.backends {
             delta(&mut tx, push.id, backend, 0, 0).await?;
         }
-        tx.commit().await?;
+        committed(tx, Point::PushCommitted).await?;
         Ok(Committed { version: Version(u64::try_from(push.version).unwrap_or(0)), repeated: false })
     }
 }

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use n2s_catalog::{EntriesRecorded, PushLease};
 use n2s_domain::{Content, ContentHash, EntryChange, FileEntry};
+use n2s_failpoints::Point;
 use serde_json::{Value, json};
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::OpenRow;
-use crate::connect::{SqliteCatalog, Tx, begin};
+use crate::connect::{SqliteCatalog, Tx, begin, commit};
 use crate::decode::{self, col, hex, int};
 use crate::error::Fail;
 use crate::placing::{place, sourced};
@@ -47,7 +48,7 @@ impl SqliteCatalog {
         let ids: Vec<i64> = blobs.into_values().collect();
         let jobs = place(&mut tx, &push, &ids, now).await?;
         count(&mut tx, &push, changes, &before, now).await?;
-        tx.commit().await?;
+        commit(tx, Point::EntriesRecorded).await?;
         Ok(EntriesRecorded { jobs, repeated: false })
     }
 }

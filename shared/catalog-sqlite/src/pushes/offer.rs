@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use n2s_catalog::{Accepted, Offered, PushLease, StagedBlob};
 use n2s_domain::{ContentHash, SealedHash};
+use n2s_failpoints::Point;
 
 use super::OpenRow;
-use crate::connect::{SqliteCatalog, Tx, begin};
+use crate::connect::{SqliteCatalog, Tx, begin, commit};
 use crate::decode::{col, content, hex, int, json, sealed};
 use crate::error::Fail;
 
@@ -29,7 +30,7 @@ impl SqliteCatalog {
         let push = self.hold(&mut tx, lease).await?;
         let known = known(&mut tx, &push, contents.iter()).await?;
         pin(&mut tx, &push, known.values().filter(|known| known.sourced).map(|known| known.id)).await?;
-        tx.commit().await?;
+        commit(tx, Point::Offered).await?;
         let answer = |hash: &ContentHash| match known.get(hash) {
             Some(known) if known.sourced => Offered::Held(known.sealed),
             _ => Offered::Missing,
@@ -74,7 +75,7 @@ impl SqliteCatalog {
         }
         let held = self::known(&mut tx, &push, blobs.iter().map(|blob| &blob.content_hash)).await?;
         pin(&mut tx, &push, held.values().map(|known| known.id)).await?;
-        tx.commit().await?;
+        commit(tx, Point::StagedRecorded).await?;
         Ok(accepted)
     }
 }

@@ -2,10 +2,11 @@
 
 use n2s_catalog::{CatalogError, Held, OpenPush, OpenedPush, Parent, PushLease, TakeOver};
 use n2s_domain::{BackendName, ChangesetId, Timestamp, VaultId, Version};
+use n2s_failpoints::Point;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
-use crate::connect::{SqliteCatalog, Tx, begin};
+use crate::connect::{SqliteCatalog, Tx, begin, commit};
 use crate::decode::{array, col, content, count, json, time, word};
 use crate::error::Fail;
 
@@ -36,7 +37,7 @@ impl SqliteCatalog {
             None => (create(&mut tx, dataset, open, now).await?, None),
         };
         let opened = opened(&mut tx, id, project, open, resumed).await?;
-        tx.commit().await?;
+        commit(tx, Point::PushOpened).await?;
         Ok(opened)
     }
 }

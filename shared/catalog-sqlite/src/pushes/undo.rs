@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use n2s_catalog::{CatalogError, PushLease};
 use n2s_domain::ChangesetId;
+use n2s_failpoints::Point;
 
-use crate::connect::{SqliteCatalog, Tx, begin};
+use crate::connect::{SqliteCatalog, Tx, begin, commit};
 use crate::decode::{col, int};
 use crate::error::Fail;
 
@@ -58,7 +59,7 @@ impl SqliteCatalog {
         if touched == 0 {
             finish(&mut tx, id, self.now()).await?;
         }
-        tx.commit().await?;
+        commit(tx, Point::UndoStep).await?;
         Ok(true)
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use n2s_domain::{Content, ContentHash, FileEntry, FileMeta, PathSpan, RelPath};
+use n2s_failpoints::{Point, failpoint};
 
 use super::options::{PullDeps, PullError, PullOptions, PullReport};
 use super::restore::{Done, Shared, restore};
@@ -109,11 +110,12 @@ async fn write(
     report: &mut PullReport,
 ) -> Result<(), PullError> {
     let io = |source| PullError::Io { path: options.target.clone(), source };
-    prepare(&options.target, version, options.force)?;
+    let died = prepare(&options.target, version, options.force)?;
+    failpoint(Point::PullBegun);
     let shared = Arc::new(Shared {
         reader: Arc::clone(&deps.reader),
         opener: deps.vault.opener(),
-        target: Target::new(Root::open(&options.target).map_err(io)?),
+        target: Target::new(Root::open(&options.target).map_err(io)?, version.changeset, died.as_deref()),
         from: options.from.clone(),
         verify: options.verify,
         progress: Arc::clone(&deps.progress),
@@ -132,27 +134,55 @@ async fn write(
             }
         }
     }
+    failpoint(Point::PullFiles);
     finish_dirs(&shared, version, selection, report).await?;
     if report.lost.is_empty() && report.problems.is_empty() {
-        std::fs::remove_file(options.target.join(MARKER)).map_err(io)?;
+        let marker = options.target.join(MARKER);
+        // A version may hold that name, too: then it is the version's by now.
+        if is_marker(&marker, version) {
+            std::fs::remove_file(marker).map_err(io)?;
+        }
+        failpoint(Point::PullEnded);
         // The marker's coming and going moved the root's mtime.
         finish_root(&shared, version, selection, report).await?;
     }
     Ok(())
 }
 
-/// An empty or new directory, one that an interrupted pull of this version left, or any with `--force`.
-fn prepare(target: &Path, version: &VersionRef, force: bool) -> Result<(), PullError> {
+/// An empty or new directory, one that an interrupted pull of this version left, or any with `--force`. Says whose pull, of
+/// which changeset, came to no end there.
+fn prepare(target: &Path, version: &VersionRef, force: bool) -> Result<Option<String>, PullError> {
     let io = |source| PullError::Io { path: target.to_owned(), source };
     std::fs::create_dir_all(target).map_err(io)?;
     let marker = target.join(MARKER);
-    let id = version.changeset.to_string();
-    let resumed = std::fs::read_to_string(&marker).is_ok_and(|found| found == id);
+    let died = read_marker(&marker);
+    let resumed = died.as_ref().is_some_and(|found| *found == version.changeset.to_string());
     let mut entries = std::fs::read_dir(target).map_err(io)?;
     if entries.next().is_some() && !resumed && !force {
         return Err(PullError::NotEmpty(target.to_owned()));
     }
-    std::fs::write(&marker, id).map_err(io)
+    write_marker(&marker, version).map_err(io)?;
+    Ok(died)
+}
+
+fn is_marker(marker: &Path, version: &VersionRef) -> bool {
+    read_marker(marker).is_some_and(|found| found == version.changeset.to_string())
+}
+
+/// Only of a plain file: a link may lead anywhere.
+fn read_marker(marker: &Path) -> Option<String> {
+    let file = std::fs::symlink_metadata(marker).is_ok_and(|found| found.is_file());
+    file.then(|| std::fs::read_to_string(marker).ok()).flatten()
+}
+
+/// Always a new file: one that is there may be a link, of either kind, to one outside of the target.
+fn write_marker(marker: &Path, version: &VersionRef) -> io::Result<()> {
+    use std::io::Write as _;
+    match std::fs::remove_file(marker) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    std::fs::File::create_new(marker)?.write_all(version.changeset.to_string().as_bytes())
 }
 
 /// The first path restored of each group of hard links.
@@ -196,7 +226,7 @@ async fn write_page(shared: &Arc<Shared>, rows: Vec<FileRow>, groups: &mut Group
             }
             Content::File { .. } => {
                 if let Some(first) = groups.first(&row.entry) {
-                    links.push((path, first));
+                    links.push((row, first));
                     continue;
                 }
                 bytes += row.entry.size();
@@ -217,9 +247,24 @@ async fn write_page(shared: &Arc<Shared>, rows: Vec<FileRow>, groups: &mut Group
     while !under_way.is_empty() {
         add(report, under_way.next().await);
     }
-    for (path, first) in links {
-        report.links += 1;
-        note(report, path.clone(), shared.target.hard_link(&path, &first));
+    write_links(shared, links, report).await;
+}
+
+/// Further names of files; where the first could not be written, they are restored by themselves.
+async fn write_links(shared: &Arc<Shared>, links: Vec<(FileRow, RelPath)>, report: &mut PullReport) {
+    let mut alone = Vec::new();
+    for (row, first) in links {
+        let path = &row.entry.path;
+        match shared.target.hard_link(path, &first) {
+            Err(_) if !matches!(shared.target.stat(&first), Ok(Some(_))) => alone.push(row),
+            made => {
+                report.links += 1;
+                note(report, path.clone(), made);
+            }
+        }
+    }
+    if !alone.is_empty() {
+        add(report, Some(Ok(restore(Arc::clone(shared), alone).await)));
     }
 }
 

@@ -1,11 +1,16 @@
 //! The directory a pull writes into.
 
+use std::collections::HashSet;
+use std::collections::hash_map::DefaultHasher;
 use std::fs::File;
+use std::hash::{BuildHasher as _, BuildHasherDefault};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-use n2s_domain::{FileMeta, RelPath};
+use n2s_domain::{ChangesetId, FileMeta, RelPath};
+use n2s_failpoints::{Point, failpoint};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Timespec, Timestamps};
 
 use crate::tree::{Kind, Root, Stat};
@@ -24,11 +29,28 @@ pub(super) struct Target {
     root: Root,
     owner: bool,
     drafts: AtomicU64,
+    /// What this pull's drafts are called, up to their number.
+    prefix: String,
+    stale: Option<Stale>,
+}
+
+/// Drafts of a pull that died here. They lie where their files were to be, so that the directories this pull drafts in are
+/// the ones to look through: each once, before its first draft.
+#[derive(Debug)]
+struct Stale {
+    prefix: String,
+    /// Hashes of the paths of directories; held while one is looked through.
+    cleaned: Mutex<HashSet<u64, BuildHasherDefault<DefaultHasher>>>,
 }
 
 impl Target {
-    pub(super) fn new(root: Root) -> Self {
-        Self { root, owner: rustix::process::geteuid().is_root(), drafts: AtomicU64::new(0) }
+    /// For a pull of `changeset`, into a directory where a pull of `died`, maybe the same, came to no end.
+    pub(super) fn new(root: Root, changeset: ChangesetId, died: Option<&str>) -> Self {
+        // No version holds a file whose name tells that version's id.
+        let prefix = |changeset: &str| format!(".n2s-pull-{changeset}-");
+        let stale = died.map(|died| Stale { prefix: prefix(died), cleaned: Mutex::default() });
+        let owner = rustix::process::geteuid().is_root();
+        Self { root, owner, drafts: AtomicU64::new(0), prefix: prefix(&changeset.to_string()), stale }
     }
 
     fn parent(&self, path: &RelPath) -> io::Result<OwnedFd> {
@@ -96,15 +118,12 @@ impl Target {
 
     /// Begins a file.
     pub(super) fn draft(&self, path: &RelPath) -> io::Result<Draft> {
-        let dir = match self.parent(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.make_dir(&path.parent().unwrap_or(RelPath::root()))?;
-                self.parent(path)?
-            }
-            other => other?,
-        };
+        let dir = self.ready_parent(path)?;
+        if let Some(stale) = &self.stale {
+            stale.clean(&dir, path)?;
+        }
         let number = self.drafts.fetch_add(1, Ordering::Relaxed);
-        let temp = format!(".n2s-pull-{}-{number}", std::process::id()).into_bytes();
+        let temp = format!("{}{}-{number}", self.prefix, std::process::id()).into_bytes();
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&dir, temp.as_slice(), flags, Mode::RUSR | Mode::WUSR)?;
         Ok(Draft { dir, temp, file: file.into() })
@@ -112,13 +131,16 @@ impl Target {
 
     /// Gives a whole file its metadata and its name.
     pub(super) fn publish(&self, draft: &Draft, path: &RelPath, meta: &FileMeta) -> io::Result<()> {
+        failpoint(Point::PullDrafted);
         if self.owner {
             let (uid, gid) = owner(meta);
             rustix::fs::fchown(&draft.file, Some(uid), Some(gid))?;
         }
         rustix::fs::fchmod(&draft.file, Mode::from_raw_mode(meta.mode))?;
         rustix::fs::futimens(&draft.file, &times(meta))?;
-        Ok(rustix::fs::renameat(&draft.dir, draft.temp.as_slice(), &draft.dir, path.file_name())?)
+        rustix::fs::renameat(&draft.dir, draft.temp.as_slice(), &draft.dir, path.file_name())?;
+        failpoint(Point::PullPublished);
+        Ok(())
     }
 
     /// Takes an unfinished file away.
@@ -159,10 +181,16 @@ impl Target {
         self.root.open_file(path).map(File::from)
     }
 
+    /// The directory above `path`, made when it is absent. What is there and no directory stays: a link in its place was put
+    /// there by this very version, or by somebody who wants it followed.
     fn ready_parent(&self, path: &RelPath) -> io::Result<OwnedFd> {
-        let parent = path.parent().unwrap_or(RelPath::root());
-        self.make_dir(&parent)?;
-        self.root.open_dir(&parent)
+        match self.parent(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.make_dir(&path.parent().unwrap_or(RelPath::root()))?;
+                self.parent(path)
+            }
+            other => other,
+        }
     }
 
     fn clear(parent: &OwnedFd, name: &[u8]) -> io::Result<()> {
@@ -178,6 +206,25 @@ impl Target {
             rustix::fs::chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
         }
         Ok(rustix::fs::utimensat(parent, name, &times(meta), AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+}
+
+impl Stale {
+    /// Takes the dead pull's drafts out of the directory of `path`.
+    fn clean(&self, dir: &OwnedFd, path: &RelPath) -> io::Result<()> {
+        let parent = path.parent().unwrap_or(RelPath::root());
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(parent.as_bytes());
+        let mut cleaned = self.cleaned.lock().unwrap_or_else(PoisonError::into_inner);
+        if !cleaned.insert(hash) {
+            return Ok(());
+        }
+        for entry in rustix::fs::Dir::read_from(dir)? {
+            let entry = entry?;
+            if entry.file_name().to_bytes().starts_with(self.prefix.as_bytes()) {
+                rustix::fs::unlinkat(dir, entry.file_name(), AtFlags::empty())?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use n2s_domain::{ChunkRef, Clock, Content, ContentHash, EntryChange, FileEntry, RelPath};
 use n2s_envelope::{Metadata, Sealer, content_hash};
+use n2s_failpoints::{Point, failpoint};
 
 use super::budget::Budget;
 use super::diff::Step;
@@ -130,9 +131,11 @@ pub(super) async fn process(shared: Arc<Shared>, batch: Batch) -> Result<Done, P
             }
         }
     }
+    failpoint(Point::BatchSent);
     if let Some(number) = number {
         shared.producer.entries(&shared.lease, number, &changes).await?;
     }
+    failpoint(Point::BatchEntered);
     shared.progress.passed(paths, sizes);
     Ok(done)
 }
@@ -260,6 +263,7 @@ async fn send_small(shared: &Arc<Shared>, looked: &mut [Looked], done: &mut Done
     let seal =
         move || wanted.into_values().map(|(metadata, bytes)| seal(&sealer, &metadata, &bytes)).collect();
     let blobs: Result<Vec<SendBlob>, PushError> = on_a_core(seal).await;
+    failpoint(Point::BatchSealed);
     send(shared, blobs?, done).await
 }
 

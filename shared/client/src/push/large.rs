@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::batch::{Done, Shared, metadata, seal, send as send_blobs};
 use super::error::PushError;
+use super::holes::Holes;
 use super::options::Problem;
 use super::read;
 use super::stat_cache::Seen;
@@ -68,7 +69,7 @@ fn cut(
     progress: &dyn super::options::Progress,
 ) -> io::Result<(ContentHash, Stat)> {
     let mut hasher = WholeFileHasher::default();
-    for chunk in Chunker::new(file, seed) {
+    for chunk in Chunker::new(Holes::new(file), seed) {
         let chunk = chunk?;
         hasher.update(&chunk.bytes);
         progress.read(chunk.bytes.len() as u64);

@@ -9,6 +9,7 @@ mod batch;
 mod budget;
 mod diff;
 mod error;
+mod holes;
 mod large;
 mod manifest;
 mod measure;

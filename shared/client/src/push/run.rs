@@ -8,6 +8,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
 use n2s_domain::PathSpan;
 use n2s_envelope::Metadata;
+use n2s_failpoints::{Point, failpoint};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
@@ -71,6 +72,7 @@ async fn push_once(deps: &PushDeps, options: &PushOptions) -> Result<PushReport,
     let sealer = deps.vault.sealer().ok_or(PushError::NoEpoch)?;
     let catalog = deps.producer.catalog_id().await?;
     let opened = deps.producer.open(&request(deps, options)).await?;
+    failpoint(Point::ClientOpened);
     let shared = Arc::new(Shared {
         producer: Arc::clone(&deps.producer),
         progress: Arc::clone(&deps.progress),
@@ -91,10 +93,13 @@ async fn push_once(deps: &PushDeps, options: &PushOptions) -> Result<PushReport,
     let base = base(deps, options, &opened, spans, cache).await?;
     let rules = Rules { scope, checksum: options.checksum, resend: sorted(&opened) };
     run.merge(base, Merge::new(rules), walker(options, walk_options)).await?;
+    failpoint(Point::TreeEntered);
     refuse_mass_removal(&shared, options, &opened).await?;
     let facts = Facts { catalog, opened: &opened, snapshot: options.snapshot.clone(), now: deps.clock.now() };
     let commit = manifest::make(&shared, &facts, run.batches).await?;
+    failpoint(Point::ManifestSealed);
     deps.producer.commit(&opened.lease, commit).await?;
+    failpoint(Point::ClientCommitted);
     run.finish(&CacheKey { catalog, changeset: opened.lease.changeset, version: opened.version });
     Ok(run.report)
 }

@@ -13,6 +13,7 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use data_encoding::HEXLOWER;
+use n2s_failpoints::{Point, failpoint};
 use zeroize::Zeroizing;
 
 use super::{Vault, VaultError};
@@ -86,6 +87,7 @@ impl Vault {
             file.set_permissions(Permissions::from_mode(0o600))?;
             file.write_all(self.text().as_bytes())?;
             file.sync_all()?;
+            failpoint(Point::VaultWritten);
             if replace {
                 std::fs::rename(&temp, path)?;
             } else {
@@ -93,6 +95,7 @@ impl Vault {
                 std::fs::hard_link(&temp, path)?;
                 std::fs::remove_file(&temp)?;
             }
+            failpoint(Point::VaultNamed);
             File::open(path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")))?
                 .sync_all()
         })();

@@ -13,6 +13,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use n2s_failpoints::{Point, failpoint};
 use n2s_storage::{Body, Put};
 
 use super::Inner;
@@ -38,6 +39,7 @@ pub(super) fn link_alone(inner: &Inner, put: &Put, target: &Path) -> io::Result<
     if with_dirs(inner, put, || inner.disk.link(path, target)).is_err() {
         return Ok(Linked::No);
     }
+    failpoint(Point::LocalLinked);
     Ok(if std::fs::metadata(target)?.nlink() == 2 { Linked::Alone } else { Linked::Shared })
 }
 

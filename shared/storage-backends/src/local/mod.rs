@@ -139,6 +139,10 @@ impl Storage for LocalStore {
         self.blocking(move |inner| write::store(inner, &puts)).await
     }
 
+    async fn store_fresh(&self, puts: Vec<Put>) -> Vec<Result<Stored, StorageError>> {
+        self.blocking(move |inner| write::store_fresh(inner, &puts)).await
+    }
+
     async fn retrieve(&self, gets: Vec<Get>) -> Vec<Result<Bytes, StorageError>> {
         let read = |inner: &Inner, get: &Get| {
             read::read(&inner.path(&get.key), get.range.clone())
@@ -190,14 +194,13 @@ impl Storage for LocalStore {
 
     async fn health(&self) -> Result<(), StorageError> {
         const PROBE: &[u8] = b"n2s probe\n";
-        self.blocking(|inner| inner.has_room().map_err(|error| inner.error("health", None, error))).await?;
         let body = Body::Bytes(Bytes::from_static(PROBE));
         let digest = SealedHash(*blake3::hash(PROBE).as_bytes());
         self.put(Put { key: layout::probe(), body, digest, overwrite: true }).await?;
-        if self.get(layout::probe()).await? == PROBE {
-            return Ok(());
+        if self.get(layout::probe()).await? != PROBE {
+            return Err(self.0.error("health", Some(&layout::probe()), io::ErrorKind::InvalidData.into()));
         }
-        Err(self.0.error("health", Some(&layout::probe()), io::ErrorKind::InvalidData.into()))
+        self.blocking(|inner| inner.has_room().map_err(|error| inner.error("health", None, error))).await
     }
 
     fn url(&self, key: &ObjectKey) -> Option<String> {

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use n2s_failpoints::{Point, failpoint};
 use n2s_storage::Put;
 
 use super::Inner;
@@ -17,7 +18,7 @@ pub(super) fn place(inner: &Inner, temp: &Path, put: &Put, overwrite: bool) -> i
             same(&target, put)?;
             inner.disk.remove(temp)
         }
-        other => other,
+        other => other.inspect(|()| failpoint(Point::LocalNamed)),
     }
 }
 

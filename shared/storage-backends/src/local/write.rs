@@ -8,13 +8,14 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
+use n2s_failpoints::{Point, failpoint};
 use n2s_storage::{Put, StorageError, Stored};
 
 use super::Inner;
 use super::disk;
 use super::durable::{Dirs, Volume};
 use super::link::{self, Linked};
-use super::place::{place, same};
+use super::place::{place, same, with_dirs};
 use super::temps::Lane;
 
 /// Threads that write the temporaries of one batch.
@@ -26,7 +27,7 @@ const SPREAD_FROM: usize = 16;
 enum Stage {
     /// The very bytes are in place; nothing is left but to make sure that its directories are on the disk.
     Present,
-    /// In a temporary file.
+    /// In a temporary file, or in its place already, where nobody looks yet.
     Written { temp: PathBuf, wait: Wait, overwrite: bool },
     /// Failed.
     Failed(io::Error),
@@ -42,10 +43,24 @@ enum Wait {
 
 /// Stores a batch; see the module above.
 pub(super) fn store(inner: &Inner, puts: &[Put]) -> Vec<Result<Stored, StorageError>> {
+    by(inner, puts, go_through)
+}
+
+/// Stores a batch under names that nobody knows yet: no temporaries, and one sync for bytes and names.
+pub(super) fn store_fresh(inner: &Inner, puts: &[Put]) -> Vec<Result<Stored, StorageError>> {
+    by(inner, puts, go_straight)
+}
+
+fn by(
+    inner: &Inner,
+    puts: &[Put],
+    way: fn(&Inner, &[Put], &Volume<'_>) -> Vec<Stage>,
+) -> Vec<Result<Stored, StorageError>> {
+    n2s_failpoints::put(&inner.name, puts.iter().map(|put| put.key.as_str()));
     let stages: Vec<_> = match Volume::open(inner) {
         Ok(volume) => {
             let share = volume.batch_max().min(puts.len()).max(1);
-            puts.chunks(share).flat_map(|puts| go_through(inner, puts, &volume)).collect()
+            puts.chunks(share).flat_map(|puts| way(inner, puts, &volume)).collect()
         }
         Err(error) => puts.iter().map(|_| Stage::Failed(copy(&error))).collect(),
     };
@@ -58,10 +73,17 @@ pub(super) fn store(inner: &Inner, puts: &[Put]) -> Vec<Result<Stored, StorageEr
 
 fn go_through(inner: &Inner, puts: &[Put], volume: &Volume<'_>) -> Vec<Stage> {
     let dirs = Dirs::open(inner, puts);
-    let mut stages = write_all(inner, puts, volume.syncs_together(puts.len()));
+    let together = volume.syncs_together(puts.len());
+    let mut stages = write_all(puts, |part| {
+        let lane = inner.temps.lane();
+        let one = |put: &Put| write_one(inner, &lane, put, together).unwrap_or_else(Stage::Failed);
+        part.iter().map(one).collect()
+    });
+    failpoint(Point::LocalWritten);
     if let Err(error) = sync_files(inner, volume, &stages) {
         fail(inner, &mut stages, |stage| matches!(stage, Stage::Written { .. }), &error);
     }
+    failpoint(Point::LocalSynced);
     for (put, stage) in puts.iter().zip(&mut stages) {
         if let Stage::Written { temp, overwrite, .. } = stage {
             *stage = match place(inner, temp, put, *overwrite) {
@@ -80,7 +102,43 @@ fn go_through(inner: &Inner, puts: &[Put], volume: &Volume<'_>) -> Vec<Stage> {
         // What is in place stays there, unacknowledged, and is found by the next attempt.
         fail(inner, &mut stages, |stage| matches!(stage, Stage::Present), &error);
     }
+    record(inner, puts, &stages);
     stages
+}
+
+fn go_straight(inner: &Inner, puts: &[Put], volume: &Volume<'_>) -> Vec<Stage> {
+    let dirs = Dirs::open(inner, puts);
+    let together = volume.syncs_together(puts.len());
+    let one = |put: &Put| write_in_place(inner, put, together).unwrap_or_else(Stage::Failed);
+    let mut stages = write_all(puts, |part| part.iter().map(one).collect());
+    failpoint(Point::LocalWritten);
+    let written = |stage: &Stage| matches!(stage, Stage::Written { .. });
+    let synced = sync_files(inner, volume, &stages);
+    // The sync of the whole has the names, too.
+    let synced = synced.and_then(|()| if together { Ok(()) } else { dirs.sync(inner, volume) });
+    failpoint(Point::LocalSynced);
+    match synced {
+        Ok(()) => stages.iter_mut().filter(|stage| written(stage)).for_each(|stage| *stage = Stage::Present),
+        Err(error) => fail(inner, &mut stages, written, &error),
+    }
+    record(inner, puts, &stages);
+    stages
+}
+
+/// What a kill from here on must not have sent again.
+fn record(inner: &Inner, puts: &[Put], stages: &[Stage]) {
+    let durable = puts.iter().zip(stages).filter(|(_, stage)| matches!(stage, Stage::Present));
+    n2s_failpoints::stored(&inner.name, durable.map(|(put, _)| put.key.as_str()));
+    failpoint(Point::LocalDurable);
+}
+
+fn write_in_place(inner: &Inner, put: &Put, together: bool) -> io::Result<Stage> {
+    let target = inner.path(&put.key);
+    let mut file = with_dirs(inner, put, || inner.disk.create(&target))?;
+    disk::write_all(&*inner.disk, &mut file, put.body.bytes())
+        .inspect_err(|_| drop(inner.disk.remove(&target)))?;
+    let wait = if together { Wait::Volume } else { Wait::File(file) };
+    Ok(Stage::Written { temp: target, wait, overwrite: false })
 }
 
 fn fail(inner: &Inner, stages: &mut [Stage], which: impl Fn(&Stage) -> bool, error: &io::Error) {
@@ -97,16 +155,13 @@ fn copy(error: &io::Error) -> io::Error {
     error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }
 
-fn write_all(inner: &Inner, puts: &[Put], together: bool) -> Vec<Stage> {
-    let share = |part: &[Put]| {
-        let lane = inner.temps.lane();
-        let one = |put: &Put| write_one(inner, &lane, put, together).unwrap_or_else(Stage::Failed);
-        part.iter().map(one).collect::<Vec<_>>()
-    };
+/// Spreads a batch over threads.
+fn write_all(puts: &[Put], share: impl Fn(&[Put]) -> Vec<Stage> + Sync) -> Vec<Stage> {
     if puts.len() < SPREAD_FROM {
         return share(puts);
     }
     std::thread::scope(|scope| {
+        let share = &share;
         let parts = puts.chunks(puts.len().div_ceil(WRITERS)).map(|part| scope.spawn(move || share(part)));
         let parts: Vec<_> = parts.collect();
         parts.into_iter().flat_map(|part| part.join().expect("writing does not panic")).collect()

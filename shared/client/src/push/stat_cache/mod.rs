@@ -14,6 +14,7 @@ use std::io::{self, BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write 
 use std::path::{Path, PathBuf};
 
 use n2s_domain::{ChangesetId, FileEntry, Version};
+use n2s_failpoints::{Point, failpoint};
 use uuid::Uuid;
 
 use crate::tree::Identity;
@@ -177,6 +178,7 @@ impl CacheWriter {
         file.rewind()?;
         file.write_all(&header_of(key, index_at))?;
         file.sync_data()?;
+        failpoint(Point::CacheWritten);
         std::fs::rename(&self.temp, &self.path)
     }
 }

@@ -214,3 +214,50 @@ async fn where_the_whole_cannot_be_synced_everything_is_synced_by_itself() {
         }
     }
 }
+
+#[tokio::test]
+async fn fresh_objects_whose_bytes_or_names_could_not_be_synced_are_neither_acknowledged_nor_kept() {
+    for puts in batches() {
+        for failing in 1..=3 {
+            let (store, disk, _dir) = open();
+            let fired = Arc::new(Mutex::new(false));
+            let (told, mut syncs) = (Arc::clone(&fired), 0);
+            disk.script(move |step, _| {
+                let sync = matches!(step, Step::SyncVolume | Step::Sync);
+                syncs += u32::from(sync);
+                let tell = sync && syncs == failing;
+                *told.lock().unwrap() |= tell;
+                tell.then_some(Fault::Error(Errno::IO))
+            });
+            let answers = store.store_fresh(puts.clone()).await;
+            if *fired.lock().unwrap() {
+                assert_eq!(
+                    kinds(&answers),
+                    vec![Some(FailureKind::Unavailable); puts.len()],
+                    "sync {failing}"
+                );
+                assert!(files(&store).is_empty(), "bytes in doubt were kept");
+            } else {
+                assert!(puts.len() > 1 && failing > 1, "one sync is enough only for many");
+                all_there(&store, &puts).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_fresh_object_that_cannot_be_written_fails_alone_and_leaves_nothing() {
+    for puts in batches() {
+        for failing in [Step::Create, Step::Write] {
+            let (store, disk, _dir) = open();
+            let mut passed = 0;
+            disk.script(move |step, _| {
+                passed += u32::from(step == failing);
+                (step == failing && passed == 1).then_some(Fault::Error(Errno::NOSPC))
+            });
+            let answers = store.store_fresh(puts.clone()).await;
+            assert_eq!(kinds(&answers).into_iter().flatten().count(), 1, "{failing:?}");
+            assert_eq!(files(&store).len(), puts.len() - 1, "{failing:?} left something");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Stores that are away: never begun anew, never in the way of the others, and caught up when they come back.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+
+use n2s_tests::{World, assert_same, files};
+
+/// A version on two stores, a change that is not pushed yet, and `two` somewhere else.
+fn without_two() -> World {
+    let world = World::two_stores();
+    world.write("src/a", "alpha");
+    world.push(&[]).code(0);
+    fs::rename(world.path("two"), world.path("elsewhere")).unwrap();
+    world.write("src/c", "gamma");
+    world
+}
+
+/// The store comes back: the next push, which has nothing new, brings it what it missed.
+#[track_caller]
+fn catches_up(world: &World) {
+    fs::rename(world.path("elsewhere"), world.path("two")).unwrap();
+    world.push(&[]).code(0);
+    world.settled();
+    let names = |store: &str| {
+        let root = world.path(store).join("blobs");
+        files(&root).into_iter().map(|path| path.strip_prefix(&root).unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names("one"), names("two"));
+    world.pull("out", &["--from", "two"]).code(0);
+    assert_same(&world.path("src"), &world.path("out"));
+}
+
+#[test]
+fn a_store_whose_directory_is_gone_is_refused_and_catches_up_when_it_is_back() {
+    let world = without_two();
+    let stuck = world.push(&[]).code(1);
+    let path = world.path("two").display().to_string();
+    for word in ["two", &path, "is not there", "catches up"] {
+        assert!(stuck.out.contains(word), "'{word}' is missing in {stuck:?}");
+    }
+    assert!(!world.path("two").exists(), "a missing store was made anew");
+    assert_eq!(world.json(&["failed"])["failed"], serde_json::json!([]), "an outage cost a blob its budget");
+    // Neither asking nor pulling makes it, and what it lacks comes from the other.
+    world.json(&["status"]);
+    world.pull("meanwhile", &["--from", "two"]).code(0);
+    assert!(world.path("meanwhile/c").exists() && !world.path("two").exists());
+    catches_up(&world);
+}
+
+#[test]
+fn a_store_that_is_not_mounted_is_never_begun_anew() {
+    let world = without_two();
+    fs::create_dir(world.path("two")).unwrap();
+    let stuck = world.push(&[]).code(1);
+    assert!(stuck.out.contains("two") && stuck.out.contains("catches up"), "{stuck:?}");
+    assert_eq!(files(&world.path("two")), Vec::<std::path::PathBuf>::new(), "a mount point was written to");
+    assert_eq!(world.json(&["failed"])["failed"], serde_json::json!([]), "an outage cost a blob its budget");
+    fs::remove_dir(world.path("two")).unwrap();
+    catches_up(&world);
+}
+
+#[test]
+fn a_missing_store_does_not_keep_the_other_waiting() {
+    let world = without_two();
+    world.push(&[]).code(1);
+    let rows = world.json(&["backends", "list"]);
+    let row = |name: &str| {
+        rows["backends"].as_array().unwrap().iter().find(|row| row["backend"] == name).unwrap().clone()
+    };
+    assert_eq!(row("one")["pending"], 0);
+    assert!(row("two")["pending"].as_u64().unwrap() > 0);
+    world.pull("meanwhile", &["--from", "one"]).code(0);
+    assert!(world.path("meanwhile/c").exists());
+    catches_up(&world);
+}
