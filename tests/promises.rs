@@ -86,6 +86,11 @@ const REQUIRED: &[&str] = &[
     "C-flags",
     "C-other-stores",
     "C-no-home",
+    "C-server",
+    "C-server-alien",
+    "C-server-power",
+    "C-server-history",
+    "C-server-worker",
 ];
 
 #[test]
