@@ -49,6 +49,7 @@ fn code(error: &anyhow::Error) -> u8 {
         if let Some(error) = cause.downcast_ref::<AssemblyError>() {
             return match error {
                 AssemblyError::Config(_)
+                | AssemblyError::Queue(_)
                 | AssemblyError::Vault(_)
                 | AssemblyError::VaultMissing(_)
                 | AssemblyError::OtherStaging(_)

@@ -2,10 +2,14 @@
 
 mod dispatcher;
 mod folder;
+mod poison;
 mod report;
 mod sweeper;
 mod window;
+mod wipes;
 
 pub use dispatcher::{Dispatcher, DispatcherDeps, DispatcherSettings};
 pub use folder::Folder;
+pub use poison::PoisonDesk;
 pub use sweeper::{Sweeper, SweeperDeps, SweeperSettings};
+pub use wipes::WipeWatch;

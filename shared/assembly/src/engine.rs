@@ -6,19 +6,17 @@ use std::time::Duration;
 use n2s_dispatcher::{
     Dispatcher, DispatcherDeps, DispatcherSettings, Folder, Sweeper, SweeperDeps, SweeperSettings,
 };
-use n2s_queue::EmbeddedQueue;
 use n2s_worker::{Worker, WorkerDeps, WorkerSettings};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::AssemblyError;
 use crate::node::Node;
+use crate::queue;
 use crate::seat::Seat;
 
 /// Between two tries to take over a catalog whose engine runs elsewhere, and between two looks whether ours is still ours.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Messages the in-process queue holds.
-const QUEUE_CAPACITY: usize = 65_536;
 
 /// Who runs the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,12 +114,18 @@ async fn work(node: &Arc<Node>, stop: &CancellationToken) {
         return;
     }
     let mut parts = JoinSet::new();
-    let queue = Arc::new(EmbeddedQueue::new(QUEUE_CAPACITY));
+    let queue = match queue::start(node, &mut parts, stop) {
+        Ok(queue) => queue,
+        Err(error) => {
+            tracing::error!(%error, "the engine has no queue");
+            return;
+        }
+    };
     parts.spawn(sweeper.run(stop.clone()));
     parts.spawn(Folder::new(Arc::clone(&node.catalog), node.bell.clone()).run(stop.clone()));
     let deps = DispatcherDeps {
         catalog: Arc::clone(&node.catalog),
-        queue: Arc::clone(&queue) as _,
+        queue: Arc::clone(&queue),
         bell: node.bell.clone(),
         backends: node.stores.iter().map(|store| (store.id, store.name.clone())).collect(),
     };
@@ -140,6 +144,7 @@ async fn work(node: &Arc<Node>, stop: &CancellationToken) {
     settings.bytes_max = 32 << 20;
     parts.spawn(Worker::new(deps, settings).run(stop.clone()));
     while parts.join_next().await.is_some() {}
+    node.close_queue().await;
 }
 
 fn sweeper_deps(node: &Node) -> SweeperDeps {

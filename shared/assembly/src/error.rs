@@ -19,6 +19,9 @@ pub enum AssemblyError {
     /// Its catalog.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// The settings of its queue.
+    #[error("[queue] cannot work: {0}")]
+    Queue(String),
     /// There is none, and the command makes none.
     #[error("there is no n2s home at {0}; `n2s push` makes one, --home names another")]
     NoHome(PathBuf),

@@ -7,6 +7,7 @@ mod error;
 mod home;
 mod node;
 mod push_lock;
+mod queue;
 mod seat;
 
 pub use backend::{add_local_backend, default_store_path};
@@ -16,3 +17,4 @@ pub use error::AssemblyError;
 pub use home::Home;
 pub use node::Node;
 pub use push_lock::PushLock;
+pub use queue::check;

@@ -1,7 +1,7 @@
 //! A home, opened.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use n2s_catalog::{Catalog, VaultObjects};
 use n2s_config::Config;
@@ -10,6 +10,7 @@ use n2s_envelope::Vault;
 use n2s_failpoints::{Point, failpoint};
 use n2s_intake::{Intake, IntakeDeps, Stores};
 use n2s_queue::Bell;
+use n2s_queue_rabbitmq::{Options, RabbitQueue};
 use n2s_storage::Staging;
 use n2s_storage_backends::LocalStore;
 use n2s_worker::StoreDeps;
@@ -17,7 +18,7 @@ use n2s_worker::StoreDeps;
 use crate::error::AssemblyError;
 use crate::home::Home;
 use crate::push_lock::lock_making;
-use crate::{backend, catalog};
+use crate::{backend, catalog, queue};
 
 /// Everything a command of one machine works with.
 #[derive(Debug)]
@@ -40,6 +41,10 @@ pub struct Node {
     pub(crate) stores: Vec<StoreDeps>,
     pub(crate) bell: Bell,
     pub(crate) entropy: Arc<dyn Entropy>,
+    /// How to reach the broker, if the queue is one.
+    pub(crate) broker: Option<Options>,
+    /// The broker's queue, while this process runs the engine.
+    pub(crate) queue: Mutex<Option<Arc<RabbitQueue>>>,
 }
 
 impl Node {
@@ -55,6 +60,7 @@ impl Node {
     pub async fn open_or_make(home: Home) -> Result<Self, AssemblyError> {
         // A broken configuration is told before anything is made.
         let configured = load(&home)?;
+        queue::broker(&configured.queue)?;
         home.make()?;
         // Two first commands at once make one vault, one store and one catalog.
         let making = lock_making(&home)?;
@@ -71,6 +77,7 @@ impl Node {
             config = load(&home)?;
         }
         failpoint(Point::HomeStores);
+        let broker = queue::broker(&config.queue)?;
         let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) =
             (n2s_failpoints::clock(), Arc::new(SystemEntropy));
         let catalog = catalog::open(&home, &config, &clock).await?;
@@ -95,6 +102,8 @@ impl Node {
             stores,
             bell,
             entropy,
+            broker,
+            queue: Mutex::new(None),
         })
     }
 }

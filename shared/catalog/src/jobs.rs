@@ -255,6 +255,9 @@ pub trait Jobs {
     /// Returns every queued and leased job to pending at once: a new engine took over the home. Counts nobody's loss.
     async fn take_over_jobs(&self) -> Result<u64, CatalogError>;
 
+    /// Returns every queued job to pending at once: the broker lost its messages. Leased jobs go on.
+    async fn requeue_jobs(&self) -> Result<u64, CatalogError>;
+
     /// Jobs of a store that are queued or leased. Costs no more than there are.
     async fn in_window(&self, backend: BackendId) -> Result<u64, CatalogError>;
 

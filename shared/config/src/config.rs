@@ -8,7 +8,7 @@ use n2s_domain::BackendName;
 use serde::Deserialize;
 
 use crate::error::ConfigError;
-use crate::sections::{BackendConfig, DatabaseConfig, PushConfig, StagingConfig};
+use crate::sections::{BackendConfig, DatabaseConfig, PushConfig, QueueConfig, StagingConfig};
 use crate::tree::Tree;
 use crate::{keys, rules};
 
@@ -22,6 +22,8 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// `[push]`
     pub push: PushConfig,
+    /// `[queue]`
+    pub queue: QueueConfig,
     /// `[staging]`
     pub staging: StagingConfig,
 }

@@ -6,11 +6,14 @@ use toml::Value;
 use crate::closest::closest;
 use crate::error::Problem;
 use crate::schema::{Key, Section};
-use crate::sections::{BackendConfig, BackendKind, DatabaseConfig, PushConfig, RetryConfig, StagingConfig};
+use crate::sections::{
+    BackendConfig, BackendKind, DatabaseConfig, PushConfig, QueueConfig, RetryConfig, StagingConfig,
+};
 use crate::tree::Tree;
 
 /// The sections with a fixed name, in the order of the reference page.
-pub(crate) const FIXED: [Section; 3] = [DatabaseConfig::SECTION, PushConfig::SECTION, StagingConfig::SECTION];
+pub(crate) const FIXED: [Section; 4] =
+    [DatabaseConfig::SECTION, PushConfig::SECTION, QueueConfig::SECTION, StagingConfig::SECTION];
 
 /// The key that a path of keys names, if there is one.
 pub(crate) fn key_at(path: &[String]) -> Option<&'static Key> {

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod broker_url;
 mod closest;
 mod config;
 mod edit;
@@ -12,7 +13,8 @@ mod schema;
 mod sections;
 mod tree;
 
+pub use broker_url::BrokerUrl;
 pub use config::Config;
 pub use edit::add_backend;
 pub use error::{ConfigError, Problem};
-pub use sections::{BackendConfig, BackendKind, DatabaseConfig, PushConfig, RetryConfig};
+pub use sections::{BackendConfig, BackendKind, DatabaseConfig, PushConfig, QueueConfig, RetryConfig};

@@ -6,7 +6,6 @@ use n2s_domain::limits;
 
 use crate::config::Config;
 use crate::error::Problem;
-use crate::origin::Origin;
 use crate::sections::BackendConfig;
 use crate::tree::Tree;
 
@@ -20,6 +19,7 @@ pub(crate) fn contradictions(config: &Config, tree: &Tree) -> Vec<Problem> {
     }
     found.nested_stores(config);
     found.staging(config);
+    found.queue(config);
     found.problems
 }
 
@@ -47,9 +47,6 @@ impl Found<'_> {
         };
         let what = "it must begin with postgres://; leave it out for SQLite in the home";
         self.refuse_if(!url.is_postgres(), "database.url", what);
-        let written = matches!(self.tree.origin("database.url"), Origin::File(..));
-        let what = "it holds a password, which must not lie in this file; use password_file, or set the whole url as N2S_DATABASE__URL";
-        self.refuse_if(written && url.holds_password(), "database.url", what);
         let what = "the url holds a password, too; take one of them out";
         self.refuse_if(file.is_some() && url.holds_password(), "database.password_file", what);
     }
@@ -96,6 +93,28 @@ impl Found<'_> {
         let what =
             "it is relative, so it would be another place in every directory; write it in full, from '/'";
         self.refuse_if(relative, "staging.path", what);
+    }
+
+    fn queue(&mut self, config: &Config) {
+        let queue = &config.queue;
+        let url = queue.url.as_ref();
+        for (name, path) in [("password_file", &queue.password_file), ("tls_ca", &queue.tls_ca)] {
+            let key = format!("queue.{name}");
+            let what = "there is no broker to use it for; write queue.url, or leave this out";
+            self.refuse_if(path.is_some() && url.is_none(), &key, what);
+            let relative = path.as_ref().is_some_and(|path| path.is_relative());
+            let what =
+                "it is relative, so it would be another place in every directory; write it in full, from '/'";
+            self.refuse_if(relative, &key, what);
+        }
+        let Some(url) = url else { return };
+        let (file, plain) = (queue.password_file.is_some(), !url.is_tls());
+        let what = "there is a password in queue.url, too; leave one out";
+        self.refuse_if(file && url.has_password(), "queue.password_file", what);
+        let what = "it names no user whose password is in password_file; write amqp://user@…";
+        self.refuse_if(file && !url.has_user(), "queue.url", what);
+        let what = "queue.url does not ask for TLS; write amqps:// there, or leave this out";
+        self.refuse_if(queue.tls_ca.is_some() && plain, "queue.tls_ca", what);
     }
 
     /// Two stores in one place would be one copy that counts twice.

@@ -184,12 +184,48 @@ fn a_database_is_a_server_and_its_password_lies_elsewhere() {
     let config = read("", &[("N2S_DATABASE__URL", secret)]).unwrap();
     assert!(!format!("{config:?}").contains("hunter2"));
     let written = |url: &str| refusal(&format!("[database]\nurl = \"{url}\"\n"));
-    for refused in [written(secret), written("postgres://db/n2s?user=n2s&password=hunter2")] {
-        assert!(refused.contains("c.toml:2: database.url: it holds a password"), "{refused}");
-        assert!(!refused.contains("hunter2"), "{refused}");
-    }
-    assert!(written("mysql://db/n2s").contains("it must begin with postgres://"));
+    let refused = written("mysql://me:hunter2@db/n2s");
+    assert!(refused.contains("c.toml:2: database.url: it must begin with postgres://"), "{refused}");
+    assert!(!refused.contains("hunter2"), "{refused}");
     assert!(refusal("[database]\npassword_file = \"/run/secret\"\n").contains("there is no url"));
-    let both = read("[database]\npassword_file = \"/run/secret\"\n", &[("N2S_DATABASE__URL", secret)]);
-    assert!(both.unwrap_err().contains("the url holds a password, too"));
+    for url in [secret, "postgres://db/n2s?user=n2s&password=hunter2"] {
+        let both = read("[database]\npassword_file = \"/run/secret\"\n", &[("N2S_DATABASE__URL", url)]);
+        assert!(both.unwrap_err().contains("the url holds a password, too"));
+    }
+}
+
+#[test]
+fn a_broker_is_named_by_its_url_and_nothing_shows_its_password() {
+    let text = "[queue]\nurl = \"amqps://n2s:sesame@broker/v\"\ntls_ca = \"/ca.pem\"\n";
+    let config = read(text, &[]).unwrap();
+    assert_eq!(config.queue.url.as_ref().unwrap().reveal(), "amqps://n2s:sesame@broker/v");
+    assert!(!format!("{config:?}").contains("sesame"));
+    let config = read("", &[("N2S_QUEUE__URL", "amqp://broker:5672")]).unwrap();
+    assert_eq!(config.queue.url.unwrap().reveal(), "amqp://broker:5672");
+}
+
+#[test]
+fn what_cannot_be_a_broker_is_refused_with_its_line_and_without_its_password() {
+    let queue = |keys: &str| refusal(&format!("[queue]\n{keys}"));
+    for (keys, wanted) in [
+        ("url = \"http://u:sesame@host\"", "c.toml:2: queue.url: it does not begin with amqp://"),
+        ("url = \"amqp://u:ses@me@host\"", "write them as %3a and %40"),
+        ("url = 5672", "it is not text"),
+        (
+            "url = \"amqp://host\"\ntls_ca = \"/ca.pem\"",
+            "c.toml:3: queue.tls_ca: queue.url does not ask for TLS",
+        ),
+        ("url = \"amqps://host\"\ntls_ca = \"ca.pem\"", "queue.tls_ca: it is relative"),
+        (
+            "url = \"amqp://u:sesame@host\"\npassword_file = \"/f\"",
+            "queue.password_file: there is a password in",
+        ),
+        ("url = \"amqp://host\"\npassword_file = \"/f\"", "queue.url: it names no user"),
+        ("password_file = \"/f\"", "queue.password_file: there is no broker"),
+        ("uri = \"amqp://host\"", "did you mean 'url'?"),
+    ] {
+        let said = queue(keys);
+        assert!(said.contains(wanted), "{keys}: {said}");
+        assert!(!said.contains("ses"), "{said}");
+    }
 }

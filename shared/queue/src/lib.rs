@@ -5,11 +5,15 @@ mod bell;
 pub mod conformance;
 mod embedded;
 mod error;
+mod memory;
 mod message;
+mod poison;
 mod queue;
 
 pub use bell::{Bell, Listener};
 pub use embedded::EmbeddedQueue;
 pub use error::{QueueError, QueueErrorKind};
+pub use memory::{Memory, Remembers};
 pub use message::{InvalidMessage, Message, Traceparent};
+pub use poison::{PoisonHandler, Poisoned};
 pub use queue::{Consumer, Delivery, Queue, Receipt};

@@ -5,6 +5,10 @@ use std::io::{self, IsTerminal as _};
 
 use tracing_subscriber::EnvFilter;
 
+/// Dependencies that log as errors what they also return, and what is nothing but an answer. Their words come only when the filter
+/// names them.
+const QUIET: [(&str, &str); 1] = [("lapin", "lapin=off")];
+
 /// How logs look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -18,6 +22,10 @@ pub enum LogFormat {
 /// cannot be read counts as `warn`. Times are UTC. Once per process.
 pub fn init(format: LogFormat, filter: &str) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("warn"));
+    let filter = QUIET.iter().fold(filter, |filter, (target, directive)| {
+        let asked_for = filter.to_string().contains(target);
+        if asked_for { filter } else { filter.add_directive(directive.parse().expect("it is constant")) }
+    });
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     // In a file or a pipe, colours are only noise.
     let builder = builder.with_ansi(io::stderr().is_terminal());

@@ -3,6 +3,8 @@
 
 mod daemon;
 mod postgres;
+mod rabbitmq;
 
 pub use daemon::{Daemon, find, free_port};
 pub use postgres::Postgres;
+pub use rabbitmq::{RabbitMq, Vhost};

@@ -11,6 +11,8 @@ use crate::progress::Watch;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Unreachable stores get this long to come back before the push stops waiting for them.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A broker gets longer: it may only be starting anew, and without it nothing moves at all.
+const QUEUE_PATIENCE: Duration = Duration::from_mins(1);
 
 /// Where a changeset stands after waiting.
 #[derive(Debug)]
@@ -23,6 +25,7 @@ pub struct Waited {
 
 pub async fn wait_for(node: &Node, changeset: ChangesetId, watch: &Watch) -> anyhow::Result<Waited> {
     let mut unreachable_since: Option<Instant> = None;
+    let mut queue_failed_since: Option<Instant> = None;
     loop {
         let record = node.catalog.changeset(changeset).await?;
         if !matches!(record.status, ChangesetStatus::Pending | ChangesetStatus::Pushing) {
@@ -50,6 +53,16 @@ pub async fn wait_for(node: &Node, changeset: ChangesetId, watch: &Watch) -> any
         } else if unreachable_since.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
             let stuck = format!("{}; the next command, or `n2s up`, catches up", reasons.join("; "));
             return Ok(Waited { status: record.status, stuck: Some(stuck) });
+        }
+        if let Some(why) = node.queue_trouble() {
+            if queue_failed_since.get_or_insert_with(Instant::now).elapsed() > QUEUE_PATIENCE {
+                let stuck =
+                    format!("the queue does not work: {why}; the next command, or `n2s up`, catches up");
+                return Ok(Waited { status: record.status, stuck: Some(stuck) });
+            }
+            reasons.push(format!("the queue: {why}"));
+        } else {
+            queue_failed_since = None;
         }
         let waiting: u64 = record.stores.iter().map(|store| store.waiting).sum();
         watch.waiting(waiting, &reasons);

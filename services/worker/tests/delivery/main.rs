@@ -5,6 +5,7 @@
     reason = "a test that cannot go on should stop; clippy excuses only `#[test]` functions"
 )]
 
+mod broker;
 mod world;
 
 use std::sync::Arc;

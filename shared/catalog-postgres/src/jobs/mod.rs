@@ -71,6 +71,10 @@ impl Jobs for PostgresCatalog {
         transact!("take over jobs", self.take_over())
     }
 
+    async fn requeue_jobs(&self) -> Result<u64, CatalogError> {
+        transact!("put queued jobs back", self.requeue())
+    }
+
     async fn in_window(&self, backend: BackendId) -> Result<u64, CatalogError> {
         self.window(backend).await.at("count queued jobs")
     }

@@ -35,6 +35,15 @@ impl PostgresCatalog {
         Ok(done.execute(self.pool()).await?.rows_affected())
     }
 
+    pub(super) async fn requeue(&self) -> Result<u64, Fail> {
+        let done = sqlx::query(
+            "UPDATE jobs SET state = 0, due_at = n2s_now() FROM (
+                SELECT id FROM jobs WHERE state = 1 AND backend_id = ANY (ARRAY (SELECT id FROM backends)) AND state <> 0
+                ORDER BY id FOR NO KEY UPDATE) queued WHERE jobs.id = queued.id",
+        );
+        Ok(done.execute(self.pool()).await?.rows_affected())
+    }
+
     pub(super) async fn live(&self) -> Result<Vec<(BackendId, Depth)>, Fail> {
         let rows = sqlx::query(
             "SELECT backend_id, count(*) FILTER (WHERE state = 0) AS pending,

@@ -70,6 +70,10 @@ impl Jobs for SqliteCatalog {
         self.take_over().await.at("take over jobs")
     }
 
+    async fn requeue_jobs(&self) -> Result<u64, CatalogError> {
+        self.requeue().await.at("requeue jobs")
+    }
+
     async fn in_window(&self, backend: BackendId) -> Result<u64, CatalogError> {
         self.window(backend).await.at("count queued jobs")
     }

@@ -37,6 +37,15 @@ impl SqliteCatalog {
         Ok(done.bind(self.now()).execute(&mut *writer).await?.rows_affected())
     }
 
+    pub(super) async fn requeue(&self) -> Result<u64, Fail> {
+        let mut writer = self.writer().await;
+        let done = sqlx::query(
+            "UPDATE jobs SET state = 0, due_at = ?
+             WHERE backend_id IN (SELECT id FROM backends) AND state <> 0 AND state = 1",
+        );
+        Ok(done.bind(self.now()).execute(&mut *writer).await?.rows_affected())
+    }
+
     pub(super) async fn live(&self) -> Result<Vec<(BackendId, Depth)>, Fail> {
         let rows = sqlx::query(
             "SELECT backend_id, sum(state = 0) AS pending, sum(state = 0 AND due_at <= ?1) AS due, sum(state = 1) AS queued,

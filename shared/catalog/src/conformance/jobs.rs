@@ -87,6 +87,23 @@ pub async fn a_refused_message_is_due_again(w: &World) {
     w.finish(&claims, &stored()).await;
 }
 
+/// What was queued is due at once, what is leased goes on, and the lost messages are stale should they turn up.
+pub async fn a_wiped_broker_costs_only_its_messages(w: &World) {
+    w.push(&w.spec("d"), &[put("x", &[1])]).await;
+    let held = w.claim(w.stores[0]).await;
+    w.push(&w.spec("e"), &[put("y", &[2])]).await;
+    let lost = w.dispatch(w.stores[0]).await;
+    let queued = lost.len() as u64 + w.dispatch(w.stores[1]).await.len() as u64;
+    assert_eq!(w.other.requeue_jobs().await.unwrap(), queued);
+    assert_eq!(w.catalog.requeue_jobs().await.unwrap(), 0);
+    let again = w.dispatch(w.stores[0]).await;
+    assert_eq!(again.len(), lost.len());
+    assert_eq!(w.catalog.claim(w.stores[0], &lost, &terms()).await.unwrap(), []);
+    let claims = w.catalog.claim(w.stores[0], &again, &terms()).await.unwrap();
+    assert!(claims.iter().all(|claim| (claim.retry_count, claim.alone) == (0, false)));
+    w.finish(&held, &stored()).await;
+}
+
 /// Its deadline brings it back, at nobody's cost.
 pub async fn a_lost_message_is_due_again(w: &World) {
     one_job(w).await;

@@ -44,6 +44,7 @@ macro_rules! catalog_conformance {
                 completed_between_offer_and_entries, an_abandoned_push_takes_its_promise_along;
             manifests: groups_are_inherited_and_replaced, changes_and_blobs_are_read_back, segments_are_waited_for;
             jobs: a_ticket_is_claimed_once, an_outcome_counts_once, a_fenced_outcome_is_discarded, a_refused_message_is_due_again,
+                a_wiped_broker_costs_only_its_messages,
                 a_lost_message_is_due_again, only_the_objects_failures_are_charged, lapses_alone_fail_a_job,
                 heartbeats_end_at_the_maximum, a_take_over_blames_nobody, a_backoff_is_waited_out, states_are_the_domains;
             completion: settles_once_when_all_is_placed, finished_before_commit_counts, failed_and_degraded,

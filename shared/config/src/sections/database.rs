@@ -42,7 +42,7 @@ section! {
     /// stores and the same `[staging] path`.
     DatabaseConfig at "database" {
         /// `postgres://USER@HOST/DATABASE?sslmode=verify-full`, prepared by `n2s migrate`; `sslrootcert=FILE` names a private
-        /// authority. Unset: SQLite, in the home. With a password in it, only as the variable `N2S_DATABASE__URL`.
+        /// authority. Unset: SQLite, in the home.
         url: Option<DatabaseUrl> = None,
         /// A file that holds the password and nothing else.
         password_file: Option<PathBuf> = None,

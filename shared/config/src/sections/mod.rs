@@ -3,9 +3,11 @@
 mod backend;
 mod database;
 mod push;
+mod queue;
 mod staging;
 
 pub use backend::{BackendConfig, BackendKind, RetryConfig};
 pub use database::{DatabaseConfig, DatabaseUrl};
 pub use push::PushConfig;
+pub use queue::QueueConfig;
 pub use staging::StagingConfig;

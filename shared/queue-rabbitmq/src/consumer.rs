@@ -1,0 +1,156 @@
+//! One consumer of a store's queue, on a channel of its own.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::StreamExt as _;
+use lapin::options::{BasicConsumeOptions, BasicQosOptions};
+use lapin::types::FieldTable;
+use n2s_domain::BackendName;
+use n2s_queue::{Consumer, Delivery, QueueError, Receipt};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
+
+use crate::error::{BrokerError, bounded, explain};
+use crate::session::Session;
+use crate::settler::{Settle, settle};
+
+const OP: &str = "consume";
+
+/// See the module. It ends with its session: whoever consumes makes another.
+pub(crate) struct RabbitConsumer {
+    session: Arc<Session>,
+    backend: BackendName,
+    deliveries: lapin::Consumer,
+    orders: mpsc::UnboundedSender<Settle>,
+    /// Received by a `next` that was dropped half-way; the following one returns it.
+    gathered: Vec<Delivery>,
+}
+
+/// A stream of a queue's deliveries with `prefetch`, and its channel.
+pub(crate) async fn subscribe(
+    session: &Session,
+    queue: &str,
+    prefetch: u16,
+) -> Result<(lapin::Channel, lapin::Consumer), BrokerError> {
+    let limit = session.options.answer_timeout;
+    let channel = session.channel().await?;
+    bounded(OP, limit, channel.basic_qos(prefetch, BasicQosOptions::default())).await?;
+    let options = BasicConsumeOptions::default();
+    let consume = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default());
+    let consumer = bounded(OP, limit, consume).await?;
+    Ok((channel, consumer))
+}
+
+/// The next delivery. An error, a cancelled consumer or the end of the session ends the session.
+pub(crate) async fn receive(
+    session: &Session,
+    deliveries: &mut lapin::Consumer,
+) -> Result<lapin::message::Delivery, BrokerError> {
+    let received = tokio::select! {
+        received = deliveries.next() => received,
+        cause = session.ended() => return Err(cause),
+    };
+    let error = match received {
+        Some(Ok(delivery)) => return Ok(delivery),
+        Some(Err(error)) => explain(OP, &error),
+        None => BrokerError::unavailable(OP, "the broker cancelled the consumer; was its queue deleted?"),
+    };
+    session.fail(error.clone());
+    Err(error)
+}
+
+impl RabbitConsumer {
+    /// Declares the queue if need be and starts to receive.
+    pub(crate) async fn start(
+        session: Arc<Session>,
+        backend: &BackendName,
+        prefetch: u16,
+    ) -> Result<Self, BrokerError> {
+        session.ensure_declared(backend).await?;
+        let queue = crate::topology::work_queue(backend);
+        let subscribed = subscribe(&session, &queue, prefetch).await;
+        let (channel, deliveries) = subscribed.inspect_err(|_| session.forget_declared(backend))?;
+        let (orders, receiver) = mpsc::unbounded_channel();
+        let settling = Arc::clone(&session);
+        tokio::spawn(async move { settle(&settling, &channel, receiver).await });
+        Ok(Self { session, backend: backend.clone(), deliveries, orders, gathered: Vec::new() })
+    }
+
+    async fn gather(&mut self) -> Result<(), BrokerError> {
+        let received = receive(&self.session, &mut self.deliveries).await?;
+        let orders = self.orders.clone();
+        let receipt = RabbitReceipt { tag: received.delivery_tag, orders: Some(orders) };
+        self.gathered.push(Delivery::new(received.data, Box::new(receipt)));
+        Ok(())
+    }
+
+    async fn batch(&mut self, max: usize, gather: Duration) -> Result<Vec<Delivery>, BrokerError> {
+        if self.gathered.is_empty() {
+            self.gather().await?;
+        }
+        let until = Instant::now() + gather;
+        while self.gathered.len() < max {
+            match timeout_at(until, self.gather()).await {
+                Ok(Ok(())) => {}
+                // What was received belongs to a channel that is gone: it comes again.
+                Ok(Err(error)) => return Err(error),
+                Err(_elapsed) => break,
+            }
+        }
+        let rest = self.gathered.split_off(max.max(1).min(self.gathered.len()));
+        Ok(std::mem::replace(&mut self.gathered, rest))
+    }
+}
+
+#[async_trait]
+impl Consumer for RabbitConsumer {
+    async fn next(&mut self, max: usize, gather: Duration) -> Option<Result<Vec<Delivery>, QueueError>> {
+        let batch = self.batch(max, gather).await;
+        Some(batch.map_err(|error| error.of(&self.backend)))
+    }
+}
+
+impl Drop for RabbitConsumer {
+    fn drop(&mut self) {
+        // The settler is gone when the session is, and then there is nothing to close.
+        let _ = self.orders.send(Settle::Close);
+    }
+}
+
+impl fmt::Debug for RabbitConsumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RabbitConsumer").field("backend", &self.backend).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct RabbitReceipt {
+    tag: u64,
+    /// Taken by the ack; a receipt dropped with it gives the message back.
+    orders: Option<mpsc::UnboundedSender<Settle>>,
+}
+
+#[async_trait]
+impl Receipt for RabbitReceipt {
+    /// Acks are not answered by a broker. One for a channel that is gone is ignored: the message comes again and is
+    /// stale then.
+    async fn ack(mut self: Box<Self>) -> Result<(), QueueError> {
+        if let Some(orders) = self.orders.take()
+            && orders.send(Settle::Ack(self.tag)).is_err()
+        {
+            tracing::debug!("an ack came after its channel; the message comes again");
+        }
+        Ok(())
+    }
+}
+
+impl Drop for RabbitReceipt {
+    fn drop(&mut self) {
+        if let Some(orders) = self.orders.take() {
+            let _ = orders.send(Settle::Return(self.tag));
+        }
+    }
+}

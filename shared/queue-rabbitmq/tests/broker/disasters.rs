@@ -1,0 +1,220 @@
+//! What the queue does when the broker, a queue or a connection is taken away under it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use n2s_queue::{Consumer, Memory as _, Queue as _, QueueErrorKind, Remembers};
+use n2s_queue_rabbitmq::Options;
+use tokio::time::timeout;
+
+use crate::Case;
+use crate::world::{BOUND, World, backend, message, options, publish, publish_one, take, until};
+
+pub fn all() -> Vec<(&'static str, Case)> {
+    vec![
+        ("a_purged_queue_loses_its_messages_and_nothing_else", a_purged_queue as Case),
+        ("a_deleted_queue_is_declared_again_and_consumed", a_deleted_queue),
+        ("closed_connections_are_rebuilt", closed_connections),
+        ("a_late_ack_is_ignored_and_its_message_comes_again", a_late_ack),
+        ("an_alarm_refuses_and_passes", an_alarm),
+        ("no_confirmed_message_is_lost_with_a_killed_broker", a_killed_broker),
+        ("a_wiped_broker_is_noticed", a_wiped_broker),
+        ("a_broker_that_hangs_is_left_and_found_again", a_hanging_broker),
+        ("a_queue_without_a_leader_holds_up_no_other_store", a_queue_without_a_leader),
+    ]
+}
+
+fn a_purged_queue(world: &mut World) {
+    let (queue, vhost) = world.open();
+    world.runtime.block_on(async {
+        queue.leave("id").await.unwrap();
+        assert_eq!(publish(&queue, 0..5).await.len(), 5);
+        world.broker.http("DELETE", &format!("/api/queues/{}/n2s.work.a/contents", vhost.name), "");
+        assert_eq!(publish(&queue, 5..6).await, [5]);
+        // The jobs of the others have their deadline.
+        assert_eq!(take(&queue, &mut None).await, [5]);
+        assert_eq!(queue.recall("id").await.unwrap(), Remembers::All);
+        queue.ready().unwrap();
+    });
+}
+
+/// Waits for the next batch of a consumer that must not have one.
+async fn ends(consumer: &mut Box<dyn Consumer>) {
+    let ended = timeout(BOUND, consumer.next(1, Duration::ZERO)).await.unwrap();
+    assert!(ended.unwrap().is_err(), "the connection was not lost");
+}
+
+fn a_deleted_queue(world: &mut World) {
+    let (queue, vhost) = world.open();
+    world.runtime.block_on(async {
+        let mut consumer = queue.consume(&backend(), 10).await.unwrap();
+        world.broker.http("DELETE", &format!("/api/queues/{}/n2s.work.a", vhost.name), "");
+        ends(&mut consumer).await;
+        let mut consumer = Some(queue.consume(&backend(), 10).await.unwrap());
+        until("publishing", || async { publish_one(&queue, 4).await.is_ok() }).await;
+        assert_eq!(take(&queue, &mut consumer).await, [4]);
+    });
+}
+
+fn closed_connections(world: &mut World) {
+    let (queue, vhost) = world.open();
+    world.runtime.block_on(async {
+        assert_eq!(publish(&queue, 0..1).await, [0]);
+        let mut consumer = queue.consume(&backend(), 10).await.unwrap();
+        let held = consumer.next(1, Duration::ZERO).await.unwrap().unwrap();
+        world.broker.ctl(&["close_all_connections", "-p", &vhost.name, "test"]);
+        ends(&mut consumer).await;
+        drop(held);
+        until("publishing", || async { publish_one(&queue, 4).await.is_ok() }).await;
+        let mut consumer = None;
+        let mut received = take(&queue, &mut consumer).await;
+        while !(received.contains(&0) && received.contains(&4)) {
+            received.extend(take(&queue, &mut consumer).await);
+        }
+        queue.ready().unwrap();
+    });
+}
+
+/// A delivery that is acked after its connection was taken away.
+fn a_late_ack(world: &mut World) {
+    let (queue, vhost) = world.open();
+    world.runtime.block_on(async {
+        publish_one(&queue, 1).await.unwrap();
+        let mut consumer = queue.consume(&backend(), 10).await.unwrap();
+        let held = consumer.next(1, Duration::ZERO).await.unwrap().unwrap().remove(0);
+        world.broker.ctl(&["close_all_connections", "-p", &vhost.name, "test"]);
+        ends(&mut consumer).await;
+        held.ack().await.unwrap();
+        // Not acked in the broker's eyes, so it comes again.
+        assert_eq!(take(&queue, &mut None).await, [1]);
+    });
+}
+
+fn an_alarm(world: &mut World) {
+    let (queue, _vhost) = world.open();
+    world.runtime.block_on(async {
+        let mut consumer = Some(queue.consume(&backend(), 10).await.unwrap());
+        assert_eq!(publish(&queue, 0..1).await, [0]);
+        world.broker.ctl(&["set_vm_memory_high_watermark", "0"]);
+        until("the block", || async { publish_one(&queue, 1).await.is_err() }).await;
+        assert!(queue.ready().is_err());
+        assert!(publish(&queue, 100..200).await.is_empty());
+        // Consuming goes on meanwhile.
+        assert!(take(&queue, &mut consumer).await.contains(&0));
+        world.broker.ctl(&["set_vm_memory_high_watermark", "absolute", "2GB"]);
+        until("the end of the alarm", || async { publish_one(&queue, 2).await.is_ok() }).await;
+        queue.ready().unwrap();
+    });
+}
+
+fn a_killed_broker(world: &mut World) {
+    let (queue, _vhost) = world.open();
+    let runtime = Arc::clone(&world.runtime);
+    let refused = Arc::new(AtomicUsize::new(0));
+    let (confirmed, mut received) = (Arc::new(std::sync::Mutex::new(BTreeSet::new())), BTreeSet::new());
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let publishing = runtime.spawn({
+        let (queue, confirmed, stop) = (Arc::clone(&queue), Arc::clone(&confirmed), Arc::clone(&stop));
+        let refused = Arc::clone(&refused);
+        async move {
+            let mut job = 0;
+            while !stop.load(Ordering::SeqCst) {
+                let taken = publish(&queue, job..job + 20).await;
+                refused.fetch_add(20 - taken.len(), Ordering::SeqCst);
+                confirmed.lock().unwrap().extend(taken);
+                job += 20;
+            }
+        }
+    });
+    let confirmed_now = || confirmed.lock().unwrap().len();
+    let mut consumer = None;
+    runtime.block_on(async {
+        until("confirms", || async { confirmed_now() > 500 }).await;
+        received.extend(take(&queue, &mut consumer).await);
+    });
+    world.broker.note_queues();
+    world.broker.restart();
+    let before = confirmed_now();
+    runtime.block_on(async {
+        until("confirms after the restart", || async { confirmed_now() > before + 200 }).await;
+        stop.store(true, Ordering::SeqCst);
+        publishing.await.unwrap();
+        assert!(refused.load(Ordering::SeqCst) > 0, "nobody noticed that the broker was dead");
+        let confirmed = confirmed.lock().unwrap().clone();
+        while !confirmed.is_subset(&received) {
+            received.extend(take(&queue, &mut consumer).await);
+        }
+    });
+}
+
+fn a_wiped_broker(world: &mut World) {
+    let (queue, vhost) = world.open();
+    let runtime = Arc::clone(&world.runtime);
+    runtime.block_on(async {
+        assert_eq!(queue.recall("id-1").await.unwrap(), Remembers::Nothing);
+        queue.leave("id-1").await.unwrap();
+        assert_eq!(queue.recall("id-1").await.unwrap(), Remembers::All);
+        assert_eq!(queue.recall("id-2").await.unwrap(), Remembers::Nothing);
+    });
+    world.broker.wipe();
+    world.broker.recreate(&vhost);
+    runtime.block_on(async {
+        until("reconnecting", || async { queue.ready().is_ok() }).await;
+        assert_eq!(queue.recall("id-1").await.unwrap(), Remembers::Nothing);
+        queue.leave("id-1").await.unwrap();
+        assert_eq!(publish(&queue, 0..1).await, [0]);
+    });
+}
+
+/// Stopped, not dead: its sockets stay open and nobody answers.
+fn a_hanging_broker(world: &mut World) {
+    let vhost = world.broker.vhost();
+    let queue = world.queue(Options { heartbeat: Duration::from_secs(1), ..options(&vhost) });
+    let runtime = Arc::clone(&world.runtime);
+    runtime.block_on(async {
+        assert_eq!(publish(&queue, 0..1).await, [0]);
+        let mut consumer = queue.consume(&backend(), 10).await.unwrap();
+        let held = consumer.next(1, Duration::ZERO).await.unwrap().unwrap();
+        world.broker.freeze();
+        // Threads stop one after the other, and may answer once more.
+        until("silence", || async {
+            let answer = timeout(BOUND, publish_one(&queue, 1)).await.unwrap();
+            answer.is_err_and(|error| error.kind == QueueErrorKind::Unavailable)
+        })
+        .await;
+        ends(&mut consumer).await;
+        drop(held);
+        world.broker.thaw();
+        until("publishing", || async { publish_one(&queue, 2).await.is_ok() }).await;
+        let (mut consumer, mut received) = (None, BTreeSet::new());
+        while !received.contains(&2) {
+            received.extend(take(&queue, &mut consumer).await);
+        }
+    });
+}
+
+/// As in a cluster that lost the majority of one queue's members.
+fn a_queue_without_a_leader(world: &mut World) {
+    let (queue, vhost) = world.open();
+    let member = format!("{{'{}_n2s.work.a', node()}}", vhost.name);
+    world.runtime.block_on(async {
+        assert_eq!(publish(&queue, 0..1).await, [0]);
+        world.broker.ctl(&["eval", &format!("ra:stop_server(quorum_queues, {member}).")]);
+        let stuck = tokio::spawn({
+            let queue = Arc::clone(&queue);
+            async move { publish(&queue, 1..200).await }
+        });
+        let mut others = 0;
+        while !stuck.is_finished() {
+            let answer = queue.publish(&"b".parse().unwrap(), vec![message(others)]).await.remove(0);
+            answer.unwrap_or_else(|error| panic!("after {others}: {error:?}"));
+            others += 1;
+        }
+        assert!(stuck.await.unwrap().is_empty(), "a queue without a leader took messages");
+        assert!(others > 20, "the other store's messages waited: {others}");
+        world.broker.ctl(&["eval", &format!("ra:restart_server(quorum_queues, {member}).")]);
+        until("publishing", || async { publish_one(&queue, 201).await.is_ok() }).await;
+    });
+}

@@ -1,0 +1,260 @@
+//! A RabbitMQ node of our own, with the management plugin, its own epmd and a vhost per test.
+//!
+//! It starts in about seven seconds, so one test binary starts one and runs its cases against it. Debian's wrapper in
+//! `/usr/sbin` refuses ordinary users, so the node's own script is called, as `nobody` when the tests run as root.
+
+use std::fs::Permissions;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::{Daemon, find, free_port};
+
+const READY: Duration = Duration::from_mins(2);
+const PACKAGE: &str = "rabbitmq-server";
+/// `nobody` and `nogroup` on every Debian.
+const NOBODY: u32 = 65_534;
+
+/// A running node; killed with its epmd when dropped.
+#[derive(Debug)]
+pub struct RabbitMq {
+    dir: TempDir,
+    node: Option<Daemon>,
+    ports: Ports,
+    vhosts: AtomicU32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Ports {
+    amqp: u16,
+    amqps: u16,
+    http: u16,
+    dist: u16,
+    epmd: u16,
+}
+
+/// A vhost of a node, which only one test uses.
+#[derive(Clone, Debug)]
+pub struct Vhost {
+    /// Its name.
+    pub name: String,
+    /// How to connect to it.
+    pub url: String,
+    /// The same over TLS.
+    pub tls_url: String,
+}
+
+impl RabbitMq {
+    /// Starts a node with a private CA, and waits until it answers.
+    pub fn start() -> Self {
+        let dir = tempfile::Builder::new().prefix("n2s-rabbitmq").tempdir().unwrap();
+        let ports = Ports {
+            amqp: free_port(),
+            amqps: free_port(),
+            http: free_port(),
+            dist: free_port(),
+            epmd: free_port(),
+        };
+        let mut server = Self { dir, node: None, ports, vhosts: AtomicU32::new(0) };
+        server.certificates();
+        server.configure();
+        server.launch();
+        server
+    }
+
+    /// A new vhost that `guest` may use.
+    pub fn vhost(&self) -> Vhost {
+        let name = format!("v{}", self.vhosts.fetch_add(1, Ordering::Relaxed));
+        self.http("PUT", &format!("/api/vhosts/{name}"), "{}");
+        let rights = r#"{"configure":".*","write":".*","read":".*"}"#;
+        self.http("PUT", &format!("/api/permissions/{name}/guest"), rights);
+        self.at(name)
+    }
+
+    /// A vhost by its name, for one that was lost with a wipe.
+    pub fn recreate(&self, vhost: &Vhost) {
+        self.http("PUT", &format!("/api/vhosts/{}", vhost.name), "{}");
+        let rights = r#"{"configure":".*","write":".*","read":".*"}"#;
+        self.http("PUT", &format!("/api/permissions/{}/guest", vhost.name), rights);
+    }
+
+    fn at(&self, name: String) -> Vhost {
+        let Ports { amqp, amqps, .. } = self.ports;
+        let url = format!("amqp://guest:guest@127.0.0.1:{amqp}/{name}");
+        let tls_url = format!("amqps://guest:guest@localhost:{amqps}/{name}");
+        Vhost { name, url, tls_url }
+    }
+
+    /// The certificate of the CA that signed the node's.
+    pub fn ca(&self) -> PathBuf {
+        self.dir.path().join("ca.pem")
+    }
+
+    /// Makes it write down which quorum queues it has. On its own, 3.10 does so half a second after a queue was declared, and
+    /// one that is killed earlier comes back with a queue that never elects a leader and takes no message ever again.
+    pub fn note_queues(&self) {
+        assert_eq!(self.ctl(&["eval", "dets:sync(ra_directory_reverse)."]).trim(), "ok");
+    }
+
+    /// Kills it as a power cut would.
+    pub fn kill(&mut self) {
+        drop(self.node.take());
+        self.stop_epmd();
+    }
+
+    /// Stops its processes without ending them: its sockets stay open and nobody answers.
+    pub fn freeze(&self) {
+        self.node.as_ref().unwrap().signal(Signal::STOP);
+    }
+
+    /// Lets it go on after [`Self::freeze`].
+    pub fn thaw(&self) {
+        self.node.as_ref().unwrap().signal(Signal::CONT);
+    }
+
+    /// Starts it again on what it kept.
+    pub fn restart(&mut self) {
+        self.kill();
+        self.launch();
+    }
+
+    /// Starts it again with nothing left of what it knew, vhosts included.
+    pub fn wipe(&mut self) {
+        self.kill();
+        self.start_empty();
+    }
+
+    /// Starts it after [`Self::kill`] with nothing left.
+    pub fn start_empty(&mut self) {
+        std::fs::remove_dir_all(self.dir.path().join("mnesia")).unwrap();
+        self.launch();
+    }
+
+    /// Runs `rabbitmqctl` and returns what it printed.
+    pub fn ctl(&self, arguments: &[&str]) -> String {
+        let program = find("rabbitmqctl", &["/usr/lib/rabbitmq/bin/rabbitmqctl"], PACKAGE);
+        let mut command = self.command(&program);
+        command.arg("-q").args(arguments);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Asks the management API, and returns the answer's body. Panics unless it is a 2xx.
+    pub fn http(&self, method: &str, path: &str, body: &str) -> String {
+        let answer = self.ask(method, path, body).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 2"), "{method} {path}: {answer}");
+        body.to_owned()
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &str) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.ports.http))?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        // "guest:guest"
+        let auth = "Authorization: Basic Z3Vlc3Q6Z3Vlc3Q=";
+        let length = body.len();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\n{auth}\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        )?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    }
+
+    fn launch(&mut self) {
+        let program = find("rabbitmq-server", &["/usr/lib/rabbitmq/bin/rabbitmq-server"], PACKAGE);
+        let command = self.command(&program);
+        let mut node = Daemon::start("rabbitmq", command, &self.dir.path().join("log"));
+        let up = |server: &Self| {
+            let answer = server.ask("GET", "/api/aliveness-test/%2F", "").unwrap_or_default();
+            answer.starts_with("HTTP/1.1 200")
+        };
+        node.wait_until(READY, || up(self));
+        self.node = Some(node);
+    }
+
+    /// A command in the node's surroundings, as an ordinary user.
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        if is_root() {
+            // Not runuser: it would set another HOME, where no cookie can be kept.
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        let (dir, Ports { amqp, dist, epmd, .. }) = (self.dir.path(), self.ports);
+        command.current_dir(dir).env("HOME", dir).env("RABBITMQ_CONF_ENV_FILE", "/dev/null");
+        command.env("RABBITMQ_NODENAME", format!("n{amqp}@localhost"));
+        command.env("RABBITMQ_NODE_PORT", amqp.to_string()).env("RABBITMQ_DIST_PORT", dist.to_string());
+        command.env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1");
+        command.env("RABBITMQ_MNESIA_BASE", dir.join("mnesia")).env("RABBITMQ_LOG_BASE", dir.join("logs"));
+        command.env("RABBITMQ_ENABLED_PLUGINS_FILE", dir.join("plugins"));
+        command.env("RABBITMQ_CONFIG_FILE", dir.join("rabbitmq.conf"));
+        command.env("ERL_EPMD_PORT", epmd.to_string()).env("ERL_EPMD_ADDRESS", "127.0.0.1");
+        command
+    }
+
+    fn configure(&self) {
+        let (dir, Ports { amqps, http, .. }) = (self.dir.path(), self.ports);
+        let shown = dir.display();
+        let conf = format!(
+            "listeners.ssl.default = 127.0.0.1:{amqps}\nssl_options.cacertfile = {shown}/ca.pem\n\
+             ssl_options.certfile = {shown}/server.pem\nssl_options.keyfile = {shown}/server.key\n\
+             ssl_options.verify = verify_none\nmanagement.tcp.port = {http}\nmanagement.tcp.ip = 127.0.0.1\n\
+             vm_memory_high_watermark.absolute = 2GB\ndisk_free_limit.absolute = 10MB\n"
+        );
+        std::fs::write(dir.join("rabbitmq.conf"), conf).unwrap();
+        std::fs::write(dir.join("plugins"), "[rabbitmq_management].\n").unwrap();
+        if is_root() {
+            std::fs::set_permissions(dir, Permissions::from_mode(0o700)).unwrap();
+            let inside = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+            for path in inside.chain([dir.to_owned()]) {
+                chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+            }
+        }
+    }
+
+    /// A CA, and a certificate of it for `localhost`.
+    fn certificates(&self) {
+        let dir = self.dir.path();
+        std::fs::write(
+            dir.join("san"),
+            "subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n",
+        )
+        .unwrap();
+        let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+        let ca = format!("req -x509 {key} -keyout ca.key -out ca.pem -days 2 -subj /CN=n2s-test-ca");
+        let request = format!("req -new {key} -keyout server.key -out server.csr -subj /CN=localhost");
+        let sign = "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out server.pem -days 2 -extfile san";
+        for arguments in [ca.as_str(), &request, sign] {
+            let mut openssl = Command::new(find("openssl", &[], "openssl"));
+            let output = openssl.current_dir(dir).args(arguments.split(' ')).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+
+    fn stop_epmd(&self) {
+        let mut epmd = Command::new(find("epmd", &[], PACKAGE));
+        // It may have ended with the node, which started it.
+        let _ = epmd.arg("-kill").env("ERL_EPMD_PORT", self.ports.epmd.to_string()).output();
+    }
+}
+
+impl Drop for RabbitMq {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn is_root() -> bool {
+    rustix::process::getuid().is_root()
+}
