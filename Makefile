@@ -3,10 +3,10 @@
 CARGO ?= cargo
 PREFIX ?= $(HOME)/.local
 
-.PHONY: help deps build install demo test test-binaries kills lint fmt bench deny doc
+.PHONY: help deps build install demo test test-binaries test-stores kills lint fmt bench deny doc
 
 help: ## Show the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 deps: ## Install what the tests need (root: apt; otherwise says what to install)
 	@tests/deps.sh
@@ -26,6 +26,9 @@ demo: build ## Push, look, pull back and compare, in a home of its own
 
 test: deps test-binaries ## Run every test
 	tests/run.sh
+
+test-stores: ## The stores' suites against servers that have to be fetched first (Ceph RGW, Garage)
+	@tests/stores.sh
 
 test-binaries:
 	$(CARGO) build --locked -p n2s

@@ -53,6 +53,8 @@ fn code(error: &anyhow::Error) -> u8 {
                 | AssemblyError::Vault(_)
                 | AssemblyError::VaultMissing(_)
                 | AssemblyError::OtherStaging(_)
+                | AssemblyError::Store { .. }
+                | AssemblyError::Secret { .. }
                 | AssemblyError::NoHome(_) => 2,
                 AssemblyError::Catalog(error) => of_catalog(error),
                 _ => 1,

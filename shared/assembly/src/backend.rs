@@ -4,22 +4,46 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use n2s_config::{BackendConfig, BackendKind, add_backend};
+use n2s_config::{BackendConfig, BackendKind, Config, NewBackend, S3Config, StagingKind, add_backend};
 use n2s_domain::BackendName;
 use n2s_domain::backoff::RetryPolicy;
-use n2s_storage::{Storage, TimedOut, Verified};
+use n2s_storage::{Staging, Storage, TimedOut, Verified};
 use n2s_storage_backends::LocalStore;
 
+use crate::bucket;
 use crate::error::AssemblyError;
 use crate::home::Home;
 
 /// A configured store, with its decorators.
-pub(crate) fn open(name: &BackendName, config: &BackendConfig) -> Arc<dyn Storage> {
+pub(crate) fn open(name: &BackendName, config: &BackendConfig) -> Result<Arc<dyn Storage>, AssemblyError> {
     let store: Arc<dyn Storage> = match config.kind {
-        BackendKind::Local => Arc::new(LocalStore::new(name.as_str(), &config.path)),
+        BackendKind::Local => {
+            let store = Arc::new(LocalStore::new(name.as_str(), &config.path));
+            Arc::new(TimedOut::new(store, config.timeout()))
+        }
+        // Each of its requests has the deadline. One for a batch would count the wait for a place among `pool_size` as slowness.
+        BackendKind::S3 => bucket::open(name.as_str(), &config.s3, config.timeout())?,
     };
-    let timed = Arc::new(TimedOut::new(store, Duration::from_secs(config.timeout_secs)));
-    Arc::new(Verified(timed))
+    Ok(Arc::new(Verified(store)))
+}
+
+/// Where sealed blobs wait.
+pub(crate) fn open_staging(home: &Home, config: &Config) -> Result<Staging, AssemblyError> {
+    let config = &config.staging;
+    let store: Arc<dyn Storage> = match config.kind {
+        StagingKind::Local => {
+            let root = config.path.clone().unwrap_or_else(|| home.root().to_owned());
+            Arc::new(LocalStore::new("staging", root))
+        }
+        StagingKind::S3 => bucket::open("staging", &config.s3, config.timeout())?,
+    };
+    Ok(Staging::new(store))
+}
+
+/// Finds what is wrong with settings that only a store understands. Asks no store.
+pub fn check_stores(home: &Home, config: &Config) -> Result<(), AssemblyError> {
+    config.backends.iter().try_for_each(|(name, backend)| open(name, backend).map(drop))?;
+    open_staging(home, config).map(drop)
 }
 
 /// How many objects the store likes to be given at once.
@@ -27,6 +51,8 @@ pub(crate) const fn batch(config: &BackendConfig) -> u32 {
     match config.kind {
         // One wait for the disk serves them all.
         BackendKind::Local => 128,
+        // Each object is a request, and done when its own is.
+        BackendKind::S3 => 1,
     }
 }
 
@@ -52,5 +78,18 @@ pub fn add_local_backend(home: &Home, name: &BackendName, path: &Path) -> Result
         path: path.to_owned(),
         source,
     })?;
-    Ok(add_backend(&home.config(), name, BackendKind::Local, path)?)
+    Ok(add_backend(&home.config(), name, NewBackend::Local(path))?)
+}
+
+/// Adds a bucket to a home: looks at its settings, then writes them into the configuration. The bucket is not asked; it may be
+/// out of reach now.
+pub fn add_s3_backend(
+    home: &Home,
+    name: &BackendName,
+    s3: &S3Config,
+    timeout_secs: Option<u64>,
+) -> Result<(), AssemblyError> {
+    bucket::check(name.as_str(), s3, timeout_secs)?;
+    home.make()?;
+    Ok(add_backend(&home.config(), name, NewBackend::S3(s3, timeout_secs))?)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use n2s_catalog::Catalog;
 use n2s_catalog_postgres::{PostgresCatalog, PostgresOptions};
 use n2s_catalog_sqlite::SqliteCatalog;
-use n2s_config::{Config, DatabaseConfig};
+use n2s_config::{Config, DatabaseConfig, StagingKind};
 use n2s_domain::{Clock, Entropy as _, SystemEntropy};
 
 use crate::error::AssemblyError;
@@ -23,10 +23,9 @@ pub(crate) async fn open(
         return Ok(Arc::new(sqlite(home, clock).await?));
     };
     let catalog = PostgresCatalog::open(&options).await?;
-    let staging = staging_root(home, config);
-    let id = staging_id(staging)?;
+    let (id, place) = staging_id(home, config)?;
     if catalog.staging_id(&id).await? != id {
-        return Err(AssemblyError::OtherStaging(staging.to_owned()));
+        return Err(AssemblyError::OtherStaging(place));
     }
     Ok(Arc::new(catalog))
 }
@@ -43,13 +42,23 @@ async fn sqlite(home: &Home, clock: &Arc<dyn Clock>) -> Result<SqliteCatalog, As
     Ok(SqliteCatalog::open(&home.catalog(), Arc::clone(clock), Arc::new(SystemEntropy)).await?)
 }
 
-/// The directory that holds `staging/`.
-pub(crate) fn staging_root<'a>(home: &'a Home, config: &'a Config) -> &'a Path {
-    config.staging.path.as_deref().unwrap_or_else(|| home.root())
+/// What tells a staging from every other, and where it is. A directory has a file that says it, since it may be mounted elsewhere on another machine.
+fn staging_id(home: &Home, config: &Config) -> Result<(String, String), AssemblyError> {
+    let staging = &config.staging;
+    match staging.kind {
+        StagingKind::Local => {
+            let root = staging.path.as_deref().unwrap_or_else(|| home.root());
+            Ok((id_in(root)?, root.display().to_string()))
+        }
+        StagingKind::S3 => {
+            let place = format!("s3://{}/{}", staging.s3.bucket, staging.s3.prefix.trim_matches('/'));
+            Ok((place.clone(), place))
+        }
+    }
 }
 
-/// What tells a staging directory from every other; made when absent. Two that make it at once agree on one.
-fn staging_id(root: &Path) -> Result<String, AssemblyError> {
+/// The directory's id; made when absent. Two that make it at once agree on one.
+fn id_in(root: &Path) -> Result<String, AssemblyError> {
     let path = root.join("staging-id");
     let made = || {
         if !path.exists() {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use n2s_catalog::CatalogError;
 use n2s_config::ConfigError;
 use n2s_envelope::VaultError;
+use n2s_storage_backends::s3::InvalidS3Options;
 
 /// See the module.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,25 @@ pub enum AssemblyError {
     /// The settings of its queue.
     #[error("[queue] cannot work: {0}")]
     Queue(String),
+    /// A setting that only the store understands.
+    #[error("the settings of '{name}' cannot work: {source}")]
+    Store {
+        /// The backend, or `staging`.
+        name: String,
+        /// Which setting, and why.
+        source: InvalidS3Options,
+    },
+    /// A secret that cannot be read.
+    #[error("the secret_access_key_file {file} of '{name}' cannot be read")]
+    Secret {
+        /// The backend, or `staging`.
+        name: String,
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// There is none, and the command makes none.
     #[error("there is no n2s home at {0}; `n2s push` makes one, --home names another")]
     NoHome(PathBuf),
@@ -48,7 +68,7 @@ pub enum AssemblyError {
     VaultMissing(PathBuf),
     /// The server's catalog has staged its blobs elsewhere.
     #[error(
-        "{0} is not the staging of this catalog: homes that share a database share a staging directory, so set [staging] path; if the former one is gone for good, UPDATE catalog SET staging_id = NULL"
+        "{0} is not the staging of this catalog: homes that share a database share their staging, so set [staging]; if the former one is gone for good, UPDATE catalog SET staging_id = NULL"
     )]
-    OtherStaging(PathBuf),
+    OtherStaging(String),
 }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod backend;
+mod bucket;
 mod catalog;
 mod engine;
 mod error;
@@ -10,7 +11,7 @@ mod push_lock;
 mod queue;
 mod seat;
 
-pub use backend::{add_local_backend, default_store_path};
+pub use backend::{add_local_backend, add_s3_backend, check_stores, default_store_path};
 pub use catalog::migrate;
 pub use engine::{Engine, EngineRole};
 pub use error::AssemblyError;

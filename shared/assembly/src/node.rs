@@ -12,7 +12,6 @@ use n2s_intake::{Intake, IntakeDeps, Stores};
 use n2s_queue::Bell;
 use n2s_queue_rabbitmq::{Options, RabbitQueue};
 use n2s_storage::Staging;
-use n2s_storage_backends::LocalStore;
 use n2s_worker::StoreDeps;
 
 use crate::error::AssemblyError;
@@ -61,6 +60,7 @@ impl Node {
         // A broken configuration is told before anything is made.
         let configured = load(&home)?;
         queue::broker(&configured.queue)?;
+        backend::check_stores(&home, &configured)?;
         home.make()?;
         // Two first commands at once make one vault, one store and one catalog.
         let making = lock_making(&home)?;
@@ -86,8 +86,7 @@ impl Node {
         catalog.register_vault(&objects).await?;
         drop(making);
         let stores = stores(&*catalog, &config).await?;
-        let staging_root = catalog::staging_root(&home, &config);
-        let staging = Staging::new(Arc::new(LocalStore::new("staging", staging_root)));
+        let staging = backend::open_staging(&home, &config)?;
         let bell = Bell::new();
         let intake = intake(&catalog, &staging, &stores, &bell, (&clock, &entropy));
         Ok(Self {
@@ -144,16 +143,18 @@ async fn stores(catalog: &dyn Catalog, config: &Config) -> Result<Vec<StoreDeps>
     let store = |(row, (name, config)): (
         n2s_catalog::BackendRecord,
         (&n2s_domain::BackendName, &n2s_config::BackendConfig),
-    )| StoreDeps {
-        id: row.id,
-        name: name.clone(),
-        kind: row.kind,
-        storage: backend::open(name, config),
-        retry: backend::retry(config),
-        concurrency: config.concurrency(),
-        batch: backend::batch(config),
+    )| {
+        Ok(StoreDeps {
+            id: row.id,
+            name: name.clone(),
+            kind: row.kind,
+            storage: backend::open(name, config)?,
+            retry: backend::retry(config),
+            concurrency: config.concurrency(),
+            batch: backend::batch(config),
+        })
     };
-    Ok(rows.into_iter().zip(&config.backends).map(store).collect())
+    rows.into_iter().zip(&config.backends).map(store).collect()
 }
 
 fn intake(

@@ -11,25 +11,29 @@ use std::path::{Path, PathBuf};
 
 use n2s_domain::BackendName;
 use n2s_failpoints::{Point, failpoint};
-use toml::Value;
+use toml::{Table, Value};
 
 use crate::config::Config;
 use crate::error::{ConfigError, Problem};
 use crate::origin::Origin;
-use crate::sections::BackendKind;
+use crate::sections::{BackendKind, S3Config};
 use crate::tree::Tree;
+
+/// What a new backend is.
+#[derive(Clone, Copy, Debug)]
+pub enum NewBackend<'a> {
+    /// A directory.
+    Local(&'a Path),
+    /// A bucket, and `timeout_secs` where it is not the default. A secret among the settings is not written: name its file.
+    S3(&'a S3Config, Option<u64>),
+}
 
 /// Appends `[backends.NAME]` to the file at `path`, which is made (mode 0600) when it is absent; its directory must be there.
 ///
 /// All or nothing, also when two processes do it at once or the power fails: the new file replaces the old one when it is
 /// safely on disk. Refused, with the file as it was: a name that is taken, a file that is not TOML, and whatever
 /// [`Config::load`] would refuse on account of the new backend. Other mistakes that the file already has do not matter.
-pub fn add_backend(
-    path: &Path,
-    name: &BackendName,
-    kind: BackendKind,
-    directory: &Path,
-) -> Result<(), ConfigError> {
+pub fn add_backend(path: &Path, name: &BackendName, backend: NewBackend<'_>) -> Result<(), ConfigError> {
     // A link is followed, so that what it points to is replaced and not the link.
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let write = |source| ConfigError::Write { path: path.clone(), source };
@@ -41,7 +45,7 @@ pub fn add_backend(
         read => read.map_err(|source| ConfigError::Read { path: path.clone(), source })?,
     };
     refuse_taken(path, &old, name)?;
-    let new = appended(&old, name, kind, &utf8(path, name, directory)?);
+    let new = appended(&old, name, &keys_of(path, name, backend)?);
     let known = problems(path, &old)?;
     let caused: Vec<Problem> =
         problems(path, &new)?.into_iter().filter(|it| known.iter().all(|old| old.key != it.key)).collect();
@@ -79,17 +83,43 @@ fn problems(path: &Path, text: &str) -> Result<Vec<Problem>, ConfigError> {
     }
 }
 
-/// TOML is Unicode, so a directory whose name is not cannot be written down.
-fn utf8(path: &Path, name: &BackendName, directory: &Path) -> Result<String, ConfigError> {
-    directory.to_str().map(str::to_owned).ok_or_else(|| {
-        let what =
-            "the directory's name is not UTF-8, which this file cannot hold; use a link with another name";
+/// The keys to write, without those that are as by default.
+fn keys_of(
+    path: &Path,
+    name: &BackendName,
+    backend: NewBackend<'_>,
+) -> Result<Vec<(&'static str, Value)>, ConfigError> {
+    // TOML is Unicode, so a path whose name is not cannot be written down.
+    let refuse = |key: &str| {
+        let what = "the name is not UTF-8, which this file cannot hold; use a link with another name";
         let origin = Origin::File(path.to_owned(), 1);
-        ConfigError::Refused(vec![Problem::new(origin, format!("backends.{name}.path"), what)])
-    })
+        ConfigError::Refused(vec![Problem::new(origin, format!("backends.{name}.{key}"), what)])
+    };
+    match backend {
+        NewBackend::Local(directory) => {
+            let directory = directory.to_str().ok_or_else(|| refuse("path"))?;
+            Ok(vec![("kind", BackendKind::Local.as_str().into()), ("path", directory.into())])
+        }
+        NewBackend::S3(s3, timeout_secs) => {
+            let mut values = Table::try_from(s3).map_err(|_| refuse("secret_access_key_file"))?;
+            let mut keys = vec![("kind", BackendKind::S3.as_str().into())];
+            for key in S3Config::SECTION.keys {
+                keys.extend(
+                    values
+                        .remove(key.name)
+                        .filter(|set| (key.default)().as_ref() != Some(set))
+                        .map(|set| (key.name, set)),
+                );
+            }
+            keys.extend(
+                timeout_secs.and_then(|secs| Some(("timeout_secs", i64::try_from(secs).ok()?.into()))),
+            );
+            Ok(keys)
+        }
+    }
 }
 
-fn appended(old: &str, name: &BackendName, kind: BackendKind, directory: &str) -> String {
+fn appended(old: &str, name: &BackendName, keys: &[(&'static str, Value)]) -> String {
     let mut text = old.to_owned();
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
@@ -97,8 +127,10 @@ fn appended(old: &str, name: &BackendName, kind: BackendKind, directory: &str) -
     if !text.is_empty() {
         text.push('\n');
     }
-    let (kind, directory) = (Value::from(kind.as_str()), Value::from(directory));
-    let _ = writeln!(text, "[backends.{name}]\nkind = {kind}\npath = {directory}");
+    let _ = writeln!(text, "[backends.{name}]");
+    for (key, value) in keys {
+        let _ = writeln!(text, "{key} = {value}");
+    }
     text
 }
 

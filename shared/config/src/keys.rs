@@ -83,7 +83,7 @@ impl Found<'_> {
                         self.add(&full, format!("{why}; it takes {}", key.shape));
                     }
                 }
-                None => self.add(&full, unknown("key", name, section.keys.iter().map(|key| key.name))),
+                None => self.add(&full, unknown("key", name, section.all_keys().map(|key| key.name))),
             }
         }
     }

@@ -10,11 +10,16 @@ mod origin;
 pub mod reference;
 mod rules;
 mod schema;
+mod secret;
 mod sections;
 mod tree;
 
 pub use broker_url::BrokerUrl;
 pub use config::Config;
-pub use edit::add_backend;
+pub use edit::{NewBackend, add_backend};
 pub use error::{ConfigError, Problem};
-pub use sections::{BackendConfig, BackendKind, DatabaseConfig, PushConfig, QueueConfig, RetryConfig};
+pub use secret::Secret;
+pub use sections::{
+    BackendConfig, BackendKind, DatabaseConfig, PushConfig, QueueConfig, RetryConfig, S3Config,
+    StagingConfig, StagingKind,
+};

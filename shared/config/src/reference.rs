@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::keys::FIXED;
 use crate::schema::Section;
-use crate::sections::{BackendConfig, RetryConfig};
+use crate::sections::{BackendConfig, RetryConfig, S3Config};
 
 const INTRODUCTION: &str = "<!-- Written by `make doc` from shared/config/src/sections; change it there. -->
 
@@ -23,13 +23,14 @@ and line. `n2s config check` does only that.
 pub fn page() -> String {
     let mut page = INTRODUCTION.to_owned();
     for section in FIXED.iter().chain([&BackendConfig::SECTION, &RetryConfig::SECTION]) {
-        let _ = writeln!(page, "\n## `[{}]`\n\n{}\n", section.path, joined(section.about));
-        keys(&mut page, section);
+        keys(&mut page, &format!("`[{}]`", section.path), section);
     }
+    keys(&mut page, "`kind = \"s3\"`", &S3Config::SECTION);
     page
 }
 
-fn keys(page: &mut String, section: &Section) {
+fn keys(page: &mut String, heading: &str, section: &Section) {
+    let _ = writeln!(page, "\n## {heading}\n\n{}\n", joined(section.about));
     page.push_str("| key | takes | default | meaning |\n| --- | --- | --- | --- |\n");
     for key in section.keys.iter().filter(|key| !key.shape.is_empty()) {
         let docs = joined(key.docs);

@@ -6,7 +6,7 @@ use n2s_domain::limits;
 
 use crate::config::Config;
 use crate::error::Problem;
-use crate::sections::BackendConfig;
+use crate::sections::{BackendConfig, BackendKind, S3Config, StagingKind};
 use crate::tree::Tree;
 
 /// Every contradiction in settings whose keys and types are right.
@@ -22,6 +22,9 @@ pub(crate) fn contradictions(config: &Config, tree: &Tree) -> Vec<Problem> {
     found.queue(config);
     found.problems
 }
+
+const RELATIVE: &str =
+    "it is relative, so it would be another place in every directory; write it in full, from '/'";
 
 struct Found<'a> {
     tree: &'a Tree,
@@ -65,15 +68,16 @@ impl Found<'_> {
 
     fn backend(&mut self, path: &str, backend: &BackendConfig) {
         let key = |name: &str| format!("{path}.{name}");
-        let missing = backend.path.as_os_str().is_empty();
-        self.refuse_if(missing, &key("path"), "it is missing; write path = \"/the/directory\"");
-        let what =
-            "it is relative, so it would be another place in every directory; write it in full, from '/'";
-        self.refuse_if(!missing && backend.path.is_relative(), &key("path"), what);
-        self.refuse_if(backend.timeout_secs == 0, &key("timeout_secs"), "it must be at least 1");
-        let held = limits::JOB_HELD_MAX.as_secs();
-        let what = format!("it must be less than {held}, after which a job is taken away from whoever waits");
-        self.refuse_if(backend.timeout_secs >= held, &key("timeout_secs"), what);
+        match backend.kind {
+            BackendKind::Local => {
+                let missing = backend.path.as_os_str().is_empty();
+                self.refuse_if(missing, &key("path"), "it is missing; write path = \"/the/directory\"");
+                self.refuse_if(!missing && backend.path.is_relative(), &key("path"), RELATIVE);
+                self.not_a_bucket(path);
+            }
+            BackendKind::S3 => self.bucket(path, &backend.s3),
+        }
+        self.timeout(path, backend.timeout_secs);
         let (fewest, most) = backend.concurrency();
         self.refuse_if(backend.concurrency_min == Some(0), &key("concurrency_min"), "it must be at least 1");
         let crossed = most < fewest || most == 0;
@@ -88,11 +92,55 @@ impl Found<'_> {
         self.refuse_if(retry.cap_secs > most, &key("retry.cap_secs"), what);
     }
 
-    fn staging(&mut self, config: &Config) {
-        let relative = config.staging.path.as_ref().is_some_and(|path| path.is_relative());
+    fn timeout(&mut self, path: &str, secs: Option<u64>) {
+        let Some(secs) = secs else { return };
+        let key = format!("{path}.timeout_secs");
+        self.refuse_if(secs == 0, &key, "it must be at least 1");
+        let held = limits::JOB_HELD_MAX.as_secs();
+        let what = format!("it must be less than {held}, after which a job is taken away from whoever waits");
+        self.refuse_if(secs >= held, &key, what);
+    }
+
+    fn not_a_bucket(&mut self, path: &str) {
+        for key in S3Config::SECTION.keys {
+            let key = format!("{path}.{}", key.name);
+            self.refuse_if(self.tree.is_set(&key), &key, "it is for kind = \"s3\"; leave it out");
+        }
+    }
+
+    fn bucket(&mut self, path: &str, s3: &S3Config) {
+        let key = |name: &str| format!("{path}.{name}");
+        self.refuse_if(
+            self.tree.is_set(&key("path")),
+            &key("path"),
+            "it is for kind = \"local\"; leave it out",
+        );
+        self.refuse_if(s3.bucket.is_empty(), &key("bucket"), "it is missing; write bucket = \"its-name\"");
+        let (inline, file) = (s3.secret_access_key.is_some(), s3.secret_access_key_file.as_ref());
+        let what = "there is a secret_access_key, too; leave one out";
+        self.refuse_if(inline && file.is_some(), &key("secret_access_key_file"), what);
+        let relative = file.is_some_and(|file| file.is_relative());
+        self.refuse_if(relative, &key("secret_access_key_file"), RELATIVE);
+        let secret = inline || file.is_some();
+        let what = "its secret is missing; write secret_access_key_file = \"/a/file\", or leave both out for AWS's default chain";
+        self.refuse_if(s3.access_key_id.is_some() && !secret, &key("access_key_id"), what);
         let what =
-            "it is relative, so it would be another place in every directory; write it in full, from '/'";
-        self.refuse_if(relative, "staging.path", what);
+            "it is missing, but there is a secret; write it, or leave both out for AWS's default chain";
+        self.refuse_if(s3.access_key_id.is_none() && secret, &key("access_key_id"), what);
+        self.refuse_if(s3.pool_size == 0, &key("pool_size"), "it must be at least 1");
+    }
+
+    fn staging(&mut self, config: &Config) {
+        let staging = &config.staging;
+        match staging.kind {
+            StagingKind::Local => {
+                let relative = staging.path.as_ref().is_some_and(|path| path.is_relative());
+                self.refuse_if(relative, "staging.path", RELATIVE);
+                self.not_a_bucket("staging");
+            }
+            StagingKind::S3 => self.bucket("staging", &staging.s3),
+        }
+        self.timeout("staging", staging.timeout_secs);
     }
 
     fn queue(&mut self, config: &Config) {
@@ -119,22 +167,35 @@ impl Found<'_> {
 
     /// Two stores in one place would be one copy that counts twice.
     fn nested_stores(&mut self, config: &Config) {
-        // Components have no `.`, doubled or trailing slash, so two spellings of a path are equal.
-        let places: Vec<(_, PathBuf)> = config
-            .backends
-            .iter()
-            .map(|(name, backend)| (name, backend.path.components().collect()))
-            .collect();
+        let places: Vec<_> = config.backends.iter().map(|(name, backend)| (name, place(backend))).collect();
         for (index, (name, place)) in places.iter().enumerate() {
             for (other, earlier) in places[..index].iter().filter(|(_, earlier)| nested(place, earlier)) {
                 let same = place == earlier;
                 let how = if same { "has the same place as" } else { "lies inside or around the place of" };
+                let (key, own) = match config.backends[*name].kind {
+                    BackendKind::Local => ("path", "disk"),
+                    BackendKind::S3 => ("bucket", "bucket"),
+                };
                 let what =
-                    format!("it {how} backend '{other}', so both would be one copy; give each its own disk");
-                self.refuse_if(true, &format!("backends.{name}.path"), what);
+                    format!("it {how} backend '{other}', so both would be one copy; give each its own {own}");
+                self.refuse_if(true, &format!("backends.{name}.{key}"), what);
             }
         }
     }
+}
+
+/// Where a store is. Components have no `.`, doubled or trailing slash, so two spellings of a path are equal. Those of a bucket
+/// begin without a slash, so that no directory is near it.
+fn place(backend: &BackendConfig) -> PathBuf {
+    let s3 = &backend.s3;
+    let place = match backend.kind {
+        BackendKind::Local => backend.path.clone(),
+        BackendKind::S3 => {
+            let endpoint = s3.endpoint.as_deref().unwrap_or("aws");
+            PathBuf::from(format!("s3/{endpoint}/{}/{}", s3.bucket, s3.prefix))
+        }
+    };
+    place.components().collect()
 }
 
 fn nested(a: &Path, b: &Path) -> bool {

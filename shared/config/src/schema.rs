@@ -8,7 +8,8 @@ use std::path::PathBuf;
 
 use toml::Value;
 
-use crate::sections::{BackendKind, DatabaseUrl, RetryConfig};
+use crate::secret::Secret;
+use crate::sections::{BackendKind, DatabaseUrl, RetryConfig, S3Config, StagingKind};
 
 /// A table of the file.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +20,8 @@ pub(crate) struct Section {
     pub(crate) about: &'static [&'static str],
     /// Its keys.
     pub(crate) keys: &'static [Key],
+    /// A section whose keys stand among these.
+    pub(crate) with: Option<&'static Section>,
 }
 
 /// A key of a table.
@@ -36,7 +39,12 @@ pub(crate) struct Key {
 
 impl Section {
     pub(crate) fn key(&self, name: &str) -> Option<&'static Key> {
-        self.keys.iter().find(|key| key.name == name)
+        self.all_keys().find(|key| key.name == name)
+    }
+
+    /// Its keys and those that stand among them.
+    pub(crate) fn all_keys(&self) -> impl Iterator<Item = &'static Key> + Clone {
+        self.keys.iter().chain(self.with.map_or(&[][..], |with| with.keys))
     }
 }
 
@@ -51,11 +59,26 @@ impl Shape for u32 {
 impl Shape for u64 {
     const SHAPE: &'static str = "a whole number";
 }
+impl Shape for bool {
+    const SHAPE: &'static str = "`true` or `false`";
+}
+impl Shape for String {
+    const SHAPE: &'static str = "text";
+}
+impl Shape for Secret {
+    const SHAPE: &'static str = "text, shown nowhere";
+}
 impl Shape for PathBuf {
     const SHAPE: &'static str = "an absolute path";
 }
 impl Shape for BackendKind {
-    const SHAPE: &'static str = "`\"local\"`";
+    const SHAPE: &'static str = "`\"local\"` or `\"s3\"`";
+}
+impl Shape for StagingKind {
+    const SHAPE: &'static str = "`\"local\"` or `\"s3\"`";
+}
+impl Shape for S3Config {
+    const SHAPE: &'static str = "";
 }
 impl Shape for DatabaseUrl {
     const SHAPE: &'static str = "an address";
@@ -67,21 +90,28 @@ impl<T: Shape> Shape for Option<T> {
     const SHAPE: &'static str = T::SHAPE;
 }
 
-/// Declares a section: `/// about`, then `Name at "path" { /// docs  key: Type = default, … }`.
+/// Declares a section: `/// about`, then `Name at "path" { /// docs  key: Type = default, … }`. With `with name: Section` before
+/// the brace, the keys of that section stand among its own, as the field `name`. Unknown keys are refused by `keys`: serde cannot do
+/// both.
 macro_rules! section {
-    ($(#[doc = $about:literal])+ $name:ident at $path:literal {
+    ($(#[doc = $about:literal])+ $name:ident at $path:literal $(with $inner:ident: $with:ty)? {
         $($(#[doc = $doc:literal])+ $key:ident: $kind:ty = $default:expr,)+
     }) => {
         $(#[doc = $about])+
         #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-        #[serde(default, deny_unknown_fields)]
+        #[serde(default)]
         pub struct $name {
             $($(#[doc = $doc])+ pub $key: $kind,)+
+            $(
+                /// The settings of that kind.
+                #[serde(flatten)]
+                pub $inner: $with,
+            )?
         }
 
         impl Default for $name {
             fn default() -> Self {
-                Self { $($key: $default,)+ }
+                Self { $($key: $default,)+ $($inner: <$with>::default(),)? }
             }
         }
 
@@ -102,9 +132,12 @@ macro_rules! section {
                         read.map(drop).map_err(|error: toml::de::Error| error.message().to_owned())
                     },
                 }),+],
+                with: $crate::schema::section!(@with $($with)?),
             };
         }
     };
+    (@with) => { None };
+    (@with $with:ty) => { Some(&<$with>::SECTION) };
 }
 
 pub(crate) use section;

@@ -95,6 +95,11 @@ impl Tree {
         }
     }
 
+    /// Whether the setting was written anywhere.
+    pub(crate) fn is_set(&self, key: &str) -> bool {
+        self.origins.contains_key(&key.split('.').map(str::to_owned).collect::<Vec<_>>())
+    }
+
     /// Where the setting was written, or the nearest section around it.
     pub(crate) fn origin(&self, key: &str) -> Origin {
         let keys: Vec<String> = key.split('.').map(str::to_owned).collect();

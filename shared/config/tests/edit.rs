@@ -4,10 +4,10 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
-use n2s_config::{BackendKind, Config, ConfigError, add_backend};
+use n2s_config::{Config, ConfigError, NewBackend, S3Config, add_backend};
 
 fn add(file: &Path, name: &str, directory: &str) -> Result<(), ConfigError> {
-    add_backend(file, &name.parse().expect("a good name"), BackendKind::Local, Path::new(directory))
+    add_backend(file, &name.parse().expect("a good name"), NewBackend::Local(Path::new(directory)))
 }
 
 #[test]
@@ -86,4 +86,31 @@ fn two_that_add_at_the_same_time_both_succeed() {
         }
     });
     assert_eq!(Config::parse(&file, &fs::read_to_string(&file).unwrap(), []).unwrap().backends.len(), 8);
+}
+
+#[test]
+fn a_bucket_is_written_without_what_is_as_by_default() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("config.toml");
+    let s3 = S3Config {
+        bucket: "n2s".to_owned(),
+        prefix: "a \"b\"".to_owned(),
+        path_style: Some(false),
+        pool_size: 3,
+        secret_access_key_file: Some("/secret".into()),
+        access_key_id: Some("me".to_owned()),
+        ..S3Config::default()
+    };
+    add_backend(&file, &"far".parse().unwrap(), NewBackend::S3(&s3, Some(7))).unwrap();
+    let text = fs::read_to_string(&file).unwrap();
+    let expected = "[backends.far]\nkind = \"s3\"\nbucket = \"n2s\"\npath_style = false\nprefix = 'a \"b\"'\n\
+                    access_key_id = \"me\"\nsecret_access_key_file = \"/secret\"\npool_size = 3\ntimeout_secs = 7\n";
+    assert_eq!(text, expected);
+    let far = Config::parse(&file, &text, []).unwrap().backends.pop_first().unwrap().1;
+    assert_eq!((far.s3, far.timeout_secs), (s3.clone(), Some(7)));
+    let no_bucket = S3Config::default();
+    let error = add_backend(&file, &"other".parse().unwrap(), NewBackend::S3(&no_bucket, None)).unwrap_err();
+    assert!(error.to_string().contains("backends.other.bucket: it is missing"), "{error}");
+    let error = add_backend(&file, &"same".parse().unwrap(), NewBackend::S3(&s3, None)).unwrap_err();
+    assert!(error.to_string().contains("backends.same.bucket: it has the same place"), "{error}");
 }

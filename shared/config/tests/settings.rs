@@ -29,7 +29,10 @@ fn a_file_sets_what_it_names_and_leaves_the_rest() {
     let text = format!("{DISK}timeout_secs = 5\nretry.cap_secs = 7\n[push]\nmin_copies = 1\n");
     let config = read(&text, &[]).unwrap();
     let disk = &config.backends[&"disk".parse().unwrap()];
-    assert_eq!((disk.kind, &disk.path, disk.timeout_secs), (BackendKind::Local, &PathBuf::from("/disk"), 5));
+    assert_eq!(
+        (disk.kind, &disk.path, disk.timeout().as_secs()),
+        (BackendKind::Local, &PathBuf::from("/disk"), 5)
+    );
     assert_eq!((disk.concurrency(), disk.retry.cap_secs, disk.retry.attempts_max), ((256, 2048), 7, 8));
     assert_eq!(config.push.min_copies, Some(1));
 }
@@ -106,7 +109,10 @@ fn a_value_in_the_place_of_a_section_is_refused_for_a_variable_below_it() {
 #[test]
 fn a_backend_needs_a_known_kind_a_good_name_and_an_absolute_path() {
     let cases = [
-        ("[backends.d]\npath = \"/d\"\n", "c.toml:1: backends.d.kind: it is missing; write kind = \"local\""),
+        (
+            "[backends.d]\npath = \"/d\"\n",
+            "c.toml:1: backends.d.kind: it is missing; write kind = \"local\" or \"s3\"",
+        ),
         ("[backends.d]\nkind = \"lokal\"\npath = \"/d\"\n", "c.toml:2: backends.d.kind: "),
         (
             "[backends.D]\nkind = \"local\"\npath = \"/d\"\n",
@@ -228,4 +234,88 @@ fn what_cannot_be_a_broker_is_refused_with_its_line_and_without_its_password() {
         assert!(said.contains(wanted), "{keys}: {said}");
         assert!(!said.contains("ses"), "{said}");
     }
+}
+
+const BUCKET: &str = "[backends.far]\nkind = \"s3\"\nbucket = \"n2s\"\n";
+
+#[test]
+fn a_bucket_has_its_defaults_and_its_keys() {
+    let far = |text: &str, env: &[(&str, &str)]| {
+        read(&format!("{BUCKET}{text}"), env).unwrap().backends.pop_first().unwrap().1
+    };
+    let plain = far("", &[]);
+    assert_eq!((plain.s3.pool_size, plain.s3.max_retries, plain.timeout().as_secs()), (10, 3, 30));
+    assert_eq!((plain.s3.region.as_str(), plain.concurrency()), ("us-east-1", (1, 10)));
+    let set = "region = \"eu\"\nendpoint = \"http://h\"\npath_style = false\nprefix = \"p\"\naccess_key_id = \"i\"\n\
+               secret_access_key = \"hush\"\npublic_url = \"http://u\"\npool_size = 4\ntimeout_secs = 5\nmax_retries = 0\n\
+               storage_class = \"C\"\nretry.cap_secs = 9\n";
+    let set = far(set, &[("N2S_BACKENDS__FAR__PREFIX", "007")]);
+    assert_eq!(
+        (set.s3.region.as_str(), set.s3.prefix.as_str(), set.s3.path_style),
+        ("eu", "007", Some(false))
+    );
+    assert_eq!((set.timeout().as_secs(), set.concurrency(), set.retry.cap_secs), (5, (1, 4), 9));
+    assert_eq!(set.s3.secret_access_key.as_ref().unwrap().reveal(), "hush");
+    assert!(!format!("{set:?}").contains("hush"));
+    let by_variable = far("access_key_id = \"i\"\n", &[("N2S_BACKENDS__FAR__SECRET_ACCESS_KEY", "1234")]);
+    assert_eq!(by_variable.s3.secret_access_key.unwrap().reveal(), "1234");
+}
+
+#[test]
+fn staging_may_be_a_bucket() {
+    let config = read("[staging]\nkind = \"s3\"\nbucket = \"n2s\"\ntimeout_secs = 5\n", &[]).unwrap();
+    assert_eq!((config.staging.s3.bucket.as_str(), config.staging.timeout().as_secs()), ("n2s", 5));
+    let said = refusal("[staging]\nkind = \"s3\"\n");
+    assert!(said.starts_with("c.toml:1: staging.bucket: it is missing"), "{said}");
+    let said = refusal("[staging]\nbucket = \"n2s\"\n");
+    assert!(said.starts_with("c.toml:2: staging.bucket: it is for kind = \"s3\""), "{said}");
+}
+
+#[test]
+fn settings_of_a_bucket_that_contradict_each_other_are_refused() {
+    let cases = [
+        ("path = \"/x\"\n", "c.toml:4: backends.far.path: it is for kind = \"local\""),
+        ("access_key_id = \"i\"\n", "c.toml:4: backends.far.access_key_id: its secret is missing"),
+        ("secret_access_key = \"hush\"\n", "c.toml:1: backends.far.access_key_id: it is missing"),
+        (
+            "access_key_id = \"i\"\nsecret_access_key = \"hush\"\nsecret_access_key_file = \"/s\"\n",
+            "c.toml:6: backends.far.secret_access_key_file: there is a secret_access_key, too",
+        ),
+        (
+            "access_key_id = \"i\"\nsecret_access_key_file = \"s\"\n",
+            "c.toml:5: backends.far.secret_access_key_file: it is relative",
+        ),
+        ("secret_access_key = 271828\n", "c.toml:4: backends.far.secret_access_key: it is not text"),
+        (
+            "pool_sise = 3\n",
+            "c.toml:4: backends.far.pool_sise: there is no such key; did you mean 'pool_size'?",
+        ),
+        ("timeout_secs = 0\n", "c.toml:4: backends.far.timeout_secs: it must be at least 1"),
+    ];
+    for (more, expected) in cases {
+        let said = refusal(&format!("{BUCKET}{more}"));
+        assert!(said.starts_with(expected) && said.lines().count() == 1, "{more}: {said}");
+        assert!(!said.contains("hush") && !said.contains("271828"), "{said}");
+    }
+    let said = refusal("[backends.far]\nkind = \"s3\"\n");
+    assert!(said.contains("backends.far.bucket: it is missing"), "{said}");
+    let said = refusal(&format!("{DISK}bucket = \"b\"\n"));
+    assert!(said.starts_with("c.toml:4: backends.disk.bucket: it is for kind = \"s3\""), "{said}");
+}
+
+#[test]
+fn two_backends_in_one_place_of_a_bucket_are_one_copy() {
+    let other = |more: &str| format!("{BUCKET}[backends.near]\nkind = \"s3\"\nbucket = \"n2s\"\n{more}");
+    for same in ["prefix = \"a\"\n", ""] {
+        let said = refusal(&other(same));
+        assert!(said.starts_with("c.toml:6: backends.near.bucket: it "), "{said}");
+    }
+    read(&other("endpoint = \"http://h\"\n"), &[]).unwrap();
+    read(
+        &other("")
+            .replacen("bucket = \"n2s\"\n", "bucket = \"n2s\"\nprefix = \"b\"\n", 2)
+            .replacen("\"b\"", "\"ba\"", 1),
+        &[],
+    )
+    .unwrap();
 }

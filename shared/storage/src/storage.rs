@@ -61,8 +61,15 @@ pub struct Get {
 /// The acknowledgement of a put.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stored {
+    /// What the store itself calls the object, where that is a name of its own (S3's key, with the prefix). It follows from the
+    /// configuration and the object's name, so nobody has to keep it.
+    pub key: Option<String>,
     /// Where, when it cannot be derived from the name.
     pub location: Option<String>,
+    /// The store's own tag of the bytes (S3's ETag), where it gives one.
+    pub etag: Option<String>,
+    /// The version the store gave the object, where it keeps versions.
+    pub version: Option<String>,
 }
 
 /// What a store says of an object.

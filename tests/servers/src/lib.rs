@@ -2,8 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod daemon;
+pub mod garage;
 mod postgres;
 mod rabbitmq;
+pub mod rgw;
+#[cfg(feature = "s3")]
+pub mod s3;
+#[cfg(feature = "s3")]
+pub mod s3_scripted;
 
 pub use daemon::{Daemon, find, free_port};
 pub use postgres::Postgres;

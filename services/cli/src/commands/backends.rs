@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use n2s_assembly::{Home, Node, add_local_backend};
+use n2s_assembly::{Home, Node};
 use n2s_catalog::{BackendRecord, BackendState, BackendTally, CatalogError};
 use n2s_domain::BackendName;
 use serde_json::{Value, json};
@@ -16,15 +16,7 @@ pub async fn run(home: Home, args: Backends, output: &Output) -> anyhow::Result<
             let (text, json) = backend_rows(&*super::open(home).await?).await?;
             output.answer(&text, &json!({ "backends": json }));
         }
-        Backends::Add { name, kind: _, path } => {
-            let path = std::path::absolute(path)?;
-            add_local_backend(&home, &name, &path)?;
-            let text = format!(
-                "added {name} at {}; datasets pushed for the first time from now on go there, too; `n2s backends sync {name}` brings those that are there already",
-                path.display()
-            );
-            output.answer(&text, &json!({ "backend": name, "path": path }));
-        }
+        Backends::Add(add) => super::add::run(&home, *add, output)?,
         Backends::Pause { name, reason } => {
             let node = super::open(home).await?;
             node.catalog.pause(find(&node, &name).await?.id, true, &reason).await?;

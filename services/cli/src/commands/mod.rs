@@ -1,5 +1,6 @@
 //! One file per command.
 
+mod add;
 mod backends;
 mod failed;
 mod files;
@@ -73,6 +74,7 @@ fn check(home: &Home, output: &Output) -> anyhow::Result<ExitCode> {
     let path = home.config();
     let config = n2s_config::Config::load(&path)?;
     n2s_assembly::check(&config)?;
+    n2s_assembly::check_stores(home, &config)?;
     let names: Vec<_> = config.backends.keys().map(ToString::to_string).collect();
     let text = format!("{} is fine; backends: {}", path.display(), names.join(", "));
     output.answer(&text, &serde_json::json!({ "path": path, "backends": names }));

@@ -1,10 +1,12 @@
 //! `[backends.NAME]`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use n2s_domain::backoff::RetryPolicy;
 use serde::{Deserialize, Serialize};
 
+use super::S3Config;
 use crate::schema::section;
 
 /// The kinds of store this build has.
@@ -14,32 +16,36 @@ pub enum BackendKind {
     /// A directory on a disk.
     #[default]
     Local,
+    /// A bucket.
+    S3,
 }
 
 impl BackendKind {
     /// Every kind.
-    pub const ALL: [Self; 1] = [Self::Local];
+    pub const ALL: [Self; 2] = [Self::Local, Self::S3];
 
     /// The value of `kind`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Local => "local",
+            Self::S3 => "s3",
         }
     }
 }
 
 section! {
     /// A store. NAME is 1 to 40 of `a-z`, `0-9`, `-` and `_`; in a variable's name `_` also stands for `-`.
-    BackendConfig at "backends.NAME" {
+    BackendConfig at "backends.NAME" with s3: S3Config {
         /// What the store is. Required.
         kind: BackendKind = BackendKind::Local,
-        /// The store's directory. Required. It is not made here: a directory that is missing is a disk that is not mounted.
+        /// The directory of a `local` store. Required. It is not made here: a directory that is missing is a disk that is not mounted.
         path: PathBuf = PathBuf::new(),
-        /// How long one call to the store may take before the store counts as unavailable.
-        timeout_secs: u64 = 60,
-        /// Fewest objects under way at once; between the two bounds n2s adapts by itself. For a directory 256 unless set.
+        /// How long the store may take before it counts as unavailable. Unless set: 60 for a call to a directory, 30 for a request to a bucket,
+        /// with its retries and to the last byte.
+        timeout_secs: Option<u64> = None,
+        /// Fewest objects under way at once; between the two bounds n2s adapts by itself. Unless set: 256 for a directory, 1 for a bucket.
         concurrency_min: Option<u32> = None,
-        /// Most objects under way at once. For a directory 2048 unless set.
+        /// Most objects under way at once. Unless set: 2048 for a directory, `pool_size` for a bucket.
         concurrency_max: Option<u32> = None,
         /// The section below.
         retry: RetryConfig = RetryConfig::default(),
@@ -47,11 +53,22 @@ section! {
 }
 
 impl BackendConfig {
+    /// `timeout_secs`, with what suits the kind where it is not set.
+    pub fn timeout(&self) -> Duration {
+        let unset = match self.kind {
+            BackendKind::Local => 60,
+            BackendKind::S3 => S3Config::TIMEOUT_SECS,
+        };
+        Duration::from_secs(self.timeout_secs.unwrap_or(unset))
+    }
+
     /// The bounds of concurrency, with what suits the kind where nothing is set.
     pub fn concurrency(&self) -> (u32, u32) {
         let (min, max) = match self.kind {
             // Objects go to a directory by the batch.
             BackendKind::Local => (256, 2048),
+            // More would only wait for each other; fewer is what a bucket asks for that throttles.
+            BackendKind::S3 => (1, self.s3.pool_size),
         };
         let min =
             self.concurrency_min.unwrap_or_else(|| self.concurrency_max.map_or(min, |max| max.min(min)));

@@ -39,7 +39,7 @@ impl fmt::Debug for DatabaseUrl {
 
 section! {
     /// Where the catalog is: in the home, or on a PostgreSQL server that many homes share. Homes on one server must name the same
-    /// stores and the same `[staging] path`.
+    /// stores and the same `[staging]`.
     DatabaseConfig at "database" {
         /// `postgres://USER@HOST/DATABASE?sslmode=verify-full`, prepared by `n2s migrate`; `sslrootcert=FILE` names a private
         /// authority. Unset: SQLite, in the home.

@@ -4,10 +4,12 @@ mod backend;
 mod database;
 mod push;
 mod queue;
+mod s3;
 mod staging;
 
 pub use backend::{BackendConfig, BackendKind, RetryConfig};
 pub use database::{DatabaseConfig, DatabaseUrl};
 pub use push::PushConfig;
 pub use queue::QueueConfig;
-pub use staging::StagingConfig;
+pub use s3::S3Config;
+pub use staging::{StagingConfig, StagingKind};

@@ -1,0 +1,133 @@
+//! s3s-fs: an S3 server over a directory, in this process.
+//!
+//! Its buckets are directories and its objects files, so a test can damage one behind the server's back. A process of its own would be nearer
+//! to the truth and would have to be installed first; what is tested is the protocol, and that goes over a socket all the same.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use s3s::access::{S3Access, S3AccessContext};
+use s3s::auth::SimpleAuth;
+use s3s::path::S3Path;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{S3Error, S3ErrorCode, S3Result};
+use s3s_fs::FileSystem;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+
+/// The one key pair the server knows.
+pub const ACCESS_KEY_ID: &str = "n2s-tests";
+/// See [`ACCESS_KEY_ID`].
+pub const SECRET_ACCESS_KEY: &str = "not much of a secret";
+
+/// In what the server is stricter than s3s-fs is by itself.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// The only region it answers requests for; the others are told this one, as AWS does.
+    pub region: Option<&'static str>,
+    /// Nothing is listed, and what is absent looks denied: AWS's answer to who lacks `ListBucket`.
+    pub deny_list: bool,
+}
+
+/// A running server; gone with its objects when dropped.
+#[derive(Debug)]
+pub struct S3Server {
+    root: TempDir,
+    address: SocketAddr,
+    /// Runs the server. Dropped from within another runtime, it is left to end in the background.
+    runtime: Option<Runtime>,
+}
+
+impl S3Server {
+    /// Starts one on a free port.
+    pub fn start() -> Self {
+        Self::start_with(Rules::default())
+    }
+
+    /// Starts one that is stricter.
+    pub fn start_with(rules: Rules) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut service = S3ServiceBuilder::new(FileSystem::new(root.path()).unwrap());
+        service.set_auth(SimpleAuth::from_single(ACCESS_KEY_ID, SECRET_ACCESS_KEY));
+        service.set_access(Gate { root: root.path().to_owned(), rules });
+        runtime.spawn(serve(listener, service.build()));
+        Self { root, address, runtime: Some(runtime) }
+    }
+
+    /// `http://` and its address.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Makes an empty bucket.
+    pub fn make_bucket(&self, name: &str) {
+        std::fs::create_dir(self.root.path().join(name)).unwrap();
+    }
+
+    /// The file that is an object.
+    pub fn object(&self, bucket: &str, name: &str) -> PathBuf {
+        self.root.path().join(bucket).join(name)
+    }
+}
+
+impl Drop for S3Server {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+struct Gate {
+    root: PathBuf,
+    rules: Rules,
+}
+
+#[async_trait::async_trait]
+impl S3Access for Gate {
+    async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
+        // Giving an access takes away the one that asks for keys at all.
+        if cx.credentials().is_none() {
+            return Err(S3Error::new(S3ErrorCode::AccessDenied));
+        }
+        let signed = cx.headers().get("authorization").map_or("", |header| header.to_str().unwrap());
+        if let Some(region) = self.rules.region.filter(|region| !signed.contains(&format!("/{region}/s3/"))) {
+            let mut error = S3Error::new(S3ErrorCode::AuthorizationHeaderMalformed);
+            let mut headers = cx.headers().clone();
+            headers.clear();
+            headers.insert("x-amz-bucket-region", region.parse().unwrap());
+            error.set_headers(headers);
+            return Err(error);
+        }
+        let absent = |path: &S3Path| {
+            path.as_object().is_some_and(|(bucket, key)| !self.root.join(bucket).join(key).exists())
+        };
+        let reads = ["GetObject", "HeadObject"].contains(&cx.s3_op().name());
+        let lists = cx.s3_op().name().starts_with("ListObjects");
+        if self.rules.deny_list && (lists || reads && absent(cx.s3_path())) {
+            return Err(S3Error::new(S3ErrorCode::AccessDenied));
+        }
+        Ok(())
+    }
+}
+
+async fn serve(listener: std::net::TcpListener, service: S3Service) {
+    let listener = TcpListener::from_std(listener).unwrap();
+    while let Ok((socket, _)) = listener.accept().await {
+        // Without it, answers in two parts wait for the client's delayed acknowledgement: 40 ms each.
+        socket.set_nodelay(true).unwrap();
+        let service = service.clone();
+        tokio::spawn(async move {
+            // A client that hangs up is no concern of the server's.
+            let _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service).await;
+        });
+    }
+}
