@@ -3,7 +3,7 @@
 CARGO ?= cargo
 PREFIX ?= $(HOME)/.local
 
-.PHONY: help deps build install demo test test-binaries test-stores kills lint fmt bench deny doc
+.PHONY: help deps build install demo test test-binaries test-stores kills lint fmt bench deny doc fuzz
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -56,3 +56,6 @@ doc: ## Write the pages that are generated from the code
 bench: build ## Measure pushes and pulls beside other programs (half an hour); prints JSON
 	@load-tests/peers.sh
 	$(CARGO) run --release --locked -p n2s-load-tests -- target/release/n2s
+
+fuzz: ## Throw bytes at every reader, FUZZ_SECONDS (30) each
+	tests/fuzz/run.sh

@@ -31,7 +31,11 @@ fn with_queue(world: &World, broker: &RabbitMq, vhost: &Vhost) {
     let url = vhost.tls_url.replace("guest:guest@", "guest@");
     let (password, ca) = (world.path("password"), broker.ca());
     world.write("password", "guest\n");
-    let queue = format!("[queue]\nurl = {url:?}\npassword_file = {password:?}\ntls_ca = {ca:?}\n");
+    let queue = format!(
+        "[queue]\nurl = \"{url}\"\npassword_file = \"{}\"\ntls_ca = \"{}\"\n",
+        password.display(),
+        ca.display()
+    );
     world.write("home/config.toml", queue);
 }
 
@@ -55,7 +59,7 @@ fn a_home_works_with_a_broker_and_engines_take_over_from_each_other() {
         files(&world.path("home/store/blobs")).len() < FILES,
         "everything was done before the engine died"
     );
-    push.wait().code(0);
+    assert_eq!(push.wait().code, 0, "the push did not take the engine over");
     world.settled_after_a_kill();
     world.pull("out", &[]).code(0);
     assert_same(&world.path("src"), &world.path("out"));

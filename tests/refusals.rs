@@ -69,8 +69,8 @@ fn an_unknown_project_is_named_with_those_there_are() {
 fn an_unknown_dataset_is_named_with_those_there_are() {
     let r = Refused::new();
     r.pull("--project p --dataset e", 3, &["no dataset 'e'", "there are: d"]);
-    for verb in ["files", "changesets", "failed", "retry"] {
-        r.n2s(&format!("{verb} --project p --dataset e"), 3, &["no dataset 'e'", "there are: d"]);
+    for command in ["files", "changesets", "failed", "retry", "search x"] {
+        r.n2s(&format!("{command} --project p --dataset e"), 3, &["no dataset 'e'", "there are: d"]);
     }
 }
 
@@ -146,6 +146,20 @@ fn a_target_that_is_not_empty_is_left_alone_without_force() {
     r.world.pull("full", &["--force"]).code(0);
     assert_eq!(fs::read(r.world.path("full/file")).unwrap(), b"mine", "--force deletes nothing");
     assert_eq!(fs::read(r.world.path("full/a")).unwrap(), b"alpha");
+}
+
+#[test]
+fn a_target_that_is_no_directory_is_left_alone() {
+    let r = Refused::new();
+    r.ended(r.world.pull("src/a", &["--force"]), 2, &["the target src/a", "no directory; choose one"]);
+    assert_eq!(fs::read(r.world.path("src/a")).unwrap(), b"alpha");
+}
+
+#[test]
+fn more_copies_than_stores_and_none_are_refused() {
+    let r = Refused::new();
+    r.push("--min-copies 3 src", 2, &["--min-copies 3", "2 stores", "add stores"]);
+    r.push("--min-copies 0 src", 2, &["'0'", "--min-copies"]);
 }
 
 #[test]

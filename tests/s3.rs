@@ -155,6 +155,33 @@ fn a_server_that_is_away_is_waited_for() {
 }
 
 #[test]
+fn a_server_that_throttles_is_waited_for_and_costs_no_blob_its_budget() {
+    let (server, world) = (S3Server::start_with(Rules { throttled_puts: 60, ..Rules::default() }), world());
+    server.make_bucket("bucket");
+    add(&world, &server.endpoint(), &[]).code(0);
+    world.push(&[]).code(0);
+    assert_eq!(world.json(&["failed"])["failed"], serde_json::json!([]));
+    world.settled();
+}
+
+#[test]
+fn a_certificate_has_to_be_trusted_by_the_system() {
+    let (server, world) = (S3Server::start_with(Rules { tls: true, ..Rules::default() }), world());
+    server.make_bucket("bucket");
+    add(&world, &server.endpoint(), &[]).code(0);
+    says(&stuck(&world), &["misconfigured", "certificate is not trusted", "authority"]);
+    world.write("authority.pem", server.certificate());
+    let trusting = |args: &[&str]| {
+        let mut command =
+            world.command(&[&[args[0], "--project", "p", "--dataset", "d"], &args[1..]].concat());
+        Ended::from(command.env("SSL_CERT_FILE", world.path("authority.pem")).output().unwrap()).code(0)
+    };
+    trusting(&["push", "src"]);
+    trusting(&["pull", "--target", "out"]);
+    assert_same(&world.path("src"), &world.path("out"));
+}
+
+#[test]
 fn what_cannot_work_is_refused_before_anything_is_written() {
     let world = world();
     let cases: [(&[&str], &str); 9] = [

@@ -4,9 +4,9 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use n2s_tests::{Ended, World, assert_same};
+use n2s_tests::{Ended, Running, World, assert_same};
 
 /// Pushes as somebody who may not read everything: root, who may, gives the world away and pushes as another.
 fn push_as_somebody(world: &World) -> Ended {
@@ -58,4 +58,26 @@ fn an_unreadable_file_keeps_its_last_version() {
 #[test]
 fn an_unreadable_directory_keeps_everything_below_it() {
     carried_forward("src/dir", "dir: its contents could not be read");
+}
+
+/// Holds a lease on a file, as file servers do for their clients, and gives it up when it is asked to.
+const HOLDER: &str = "import fcntl, os, signal, sys\n\
+    fd = os.open(sys.argv[1], os.O_RDWR)\n\
+    signal.signal(signal.SIGIO, lambda *_: fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK))\n\
+    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)\n\
+    print('held', file=sys.stderr, flush=True)\n\
+    while True: signal.pause()";
+
+#[test]
+fn a_file_under_a_lease_is_waited_for() {
+    let world = World::new();
+    world.write("src/leased", "content");
+    let mut python = Command::new("python3");
+    let mut holder = Running::spawn(
+        python.args(["-c", HOLDER, "src/leased"]).current_dir(world.path("")).stderr(Stdio::piped()),
+    );
+    assert_eq!(holder.line().as_deref(), Some("held"));
+    world.push(&[]).code(0);
+    world.pull("out", &[]).code(0);
+    assert_same(&world.path("src"), &world.path("out"));
 }

@@ -28,7 +28,7 @@ BEGIN
     GRANT INSERT, DELETE ON unpinned TO n2s_worker;
     GRANT UPDATE (blob_id) ON unpinned TO n2s_worker; -- to lock a row is to be able to change it
     GRANT INSERT ON unsourced, backend_deltas, completion_deltas, backend_epochs TO n2s_worker;
-    GRANT SELECT ON unsourced TO n2s_worker;
+    GRANT SELECT, DELETE ON unsourced TO n2s_worker;
     GRANT UPDATE (state, epoch, due_at, deadline, held_until, retry_count, lost_count), DELETE ON jobs TO n2s_worker;
     GRANT UPDATE (status, attempted_at, completed_at, retry_count, lost_count, error_kind, error_message, location)
         ON blob_backends TO n2s_worker;

@@ -28,10 +28,24 @@ def facts(path):
     manifests = [
         [store, f"archives/{key}/{version}/manifest-{part}.json", name] for store, key, version, part, name in parts
     ]
+    version_blobs = (
+        "SELECT f.blob_id FROM files f WHERE f.blob_id IS NOT NULL AND {of} UNION"
+        " SELECT p.blob_id FROM files f JOIN file_blobs p ON p.file_id = f.id WHERE {of}"
+    ).format(
+        of="f.dataset_id = c.dataset_id AND f.from_version <= c.version"
+        " AND (f.to_version IS NULL OR f.to_version > c.version)"
+    )
+    whole = rows(
+        "SELECT b.name, lower(hex(d.store_key)), c.version FROM changesets c JOIN datasets d ON d.id = c.dataset_id"
+        f" CROSS JOIN backends b WHERE c.committed_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM ({version_blobs}) v"
+        " WHERE NOT EXISTS (SELECT 1 FROM blob_backends s WHERE s.blob_id = v.blob_id AND s.backend_id = b.id"
+        " AND s.status = 'completed'))"
+    )
     keys = rows("SELECT b.name, e.epoch FROM backend_epochs e JOIN backends b ON b.id = e.backend_id")
     markers = rows("SELECT name, 'n2s.json', NULL FROM backends WHERE initialised_at IS NOT NULL")
     return {
         "completed": blobs + manifests + [[store, f"keys/{epoch}", None] for store, epoch in keys] + markers,
+        "whole": [[store, f"archives/{key}/{version}"] for store, key, version in whole],
         "committed": rows(
             "SELECT version, lower(hex(uuid)), status FROM changesets WHERE committed_at IS NOT NULL ORDER BY version"
         ),
@@ -44,7 +58,7 @@ def facts(path):
     }
 
 
-NOTHING = {"completed": [], "committed": [], "jobs": 0, "staged": 0, "failed": 0}
+NOTHING = {"completed": [], "whole": [], "committed": [], "jobs": 0, "staged": 0, "failed": 0}
 
 for line in sys.stdin:
     try:

@@ -17,6 +17,8 @@ pub type Object = (String, String, Option<String>);
 pub struct Facts {
     /// What is recorded as being on a store.
     pub completed: BTreeSet<Object>,
+    /// Stores and the archives of versions whose every blob is recorded there.
+    pub whole: BTreeSet<(String, String)>,
     /// Version, id and status of each committed changeset.
     pub committed: Vec<(u64, String, String)>,
     /// Unfinished jobs.
@@ -50,7 +52,7 @@ impl Reader {
         if !world.path("home/catalog.db").exists() {
             return Facts::default();
         }
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir_in(world.path(".")).unwrap();
         for name in ["catalog.db", "catalog.db-wal"] {
             let from = world.path("home").join(name);
             if from.exists() {
@@ -78,6 +80,7 @@ fn parse(value: &Value) -> Facts {
     let changeset = |row: &Value| (row[0].as_u64().unwrap(), text(&row[1]), text(&row[2]));
     Facts {
         completed: rows("completed").iter().map(object).collect(),
+        whole: rows("whole").iter().map(|row| (text(&row[0]), text(&row[1]))).collect(),
         committed: rows("committed").iter().map(changeset).collect(),
         jobs: value["jobs"].as_u64().unwrap(),
         staged: value["staged"].as_u64().unwrap(),

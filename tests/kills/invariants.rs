@@ -2,10 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::process::Child;
-use std::time::{Duration, Instant};
 
-use n2s_tests::{assert_same, files};
+use n2s_tests::{Running, assert_same, files, until};
 
 use crate::facts::Facts;
 use crate::stage::{Stage, Wreck};
@@ -17,6 +15,25 @@ pub fn completed_means_readable(stage: &Stage, facts: &Facts) {
         let bytes = fs::read(&path).unwrap_or_else(|error| panic!("{store} lost {key}: {error}"));
         if let Some(digest) = digest {
             assert_eq!(n2s_envelope::sealed_hash(&bytes).to_hex(), *digest, "{key} on {store} is damaged");
+        }
+    }
+}
+
+/// A header on a store means that all of its version can be restored from there: every blob, and the body.
+pub fn a_header_means_the_whole_version(stage: &Stage, facts: &Facts) {
+    for store in ["local", "one", "two"] {
+        let root = stage.place(store);
+        let headers = files(&root.join("archives"));
+        for header in headers.iter().filter(|path| path.ends_with("manifest-header.json")) {
+            let archive = header.parent().unwrap();
+            assert!(
+                archive.join("manifest-body.json").exists(),
+                "a header without its body: {}",
+                header.display()
+            );
+            let archive = archive.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+            let found = facts.whole.contains(&(store.to_owned(), archive));
+            assert!(found, "a header before its blobs: {}", header.display());
         }
     }
 }
@@ -43,6 +60,15 @@ pub fn nothing_lost(stage: &mut Stage, wreck: &Wreck) -> Facts {
     now
 }
 
+/// What is recorded for one store is recorded for the other.
+pub fn both_stores_have_everything(stage: &mut Stage) {
+    let facts = stage.facts();
+    let on = |name: &str| -> BTreeSet<_> {
+        facts.completed.iter().filter(|(store, ..)| store == name).map(|(_, key, _)| key.clone()).collect()
+    };
+    assert_eq!(on("one"), on("two"));
+}
+
 /// Each version comes back: version 1 is `v1` where there is one, every other is `src`.
 pub fn versions_come_back(stage: &Stage, facts: &Facts) {
     let world = &stage.world;
@@ -63,24 +89,11 @@ pub fn staging_empties(stage: &Stage) {
     places.extend(["local", "one", "two"].map(|store| stage.place(store).join("tmp")));
     let left = || places.iter().flat_map(|dir| files(dir)).next();
     if left().is_some() {
-        let mut up = world.command(&["up"]);
-        let mut up = Running(up.env("N2S_CLOCK_OFFSET_SECS", "90000").spawn().unwrap());
-        let start = Instant::now();
-        while let Some(path) = left() {
-            assert!(start.elapsed() < Duration::from_mins(1), "{} stays", path.display());
-            assert!(up.0.try_wait().unwrap().is_none(), "`n2s up` ended");
-            std::thread::yield_now();
-        }
+        let mut up = world.command(&["--quiet", "up"]);
+        let _up = Running::spawn(up.env("N2S_CLOCK_OFFSET_SECS", "90000"));
+        until("an empty staging", || left().is_none());
     }
+    let rests = files(&world.path("home")).into_iter().find(|path| path.to_string_lossy().contains(".new"));
+    assert_eq!(rests, None, "left under a temporary name");
     assert_eq!(world.json(&["audit"])["drifts"], serde_json::json!([]));
-}
-
-/// A process that ends with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }

@@ -27,7 +27,7 @@ fn thorough() -> bool {
     std::env::var_os("N2S_KILLS_ALL").is_some()
 }
 
-/// Kills a scenario's command at its points: at the first hit and in the middle of all hits, or at every one of them.
+/// Kills a scenario's command at its points: at the first hit or in the middle of all hits, or at every one of them.
 fn sweep(scenario: &Scenario) {
     let mut stage = Stage::new();
     (scenario.prepare)(&stage);
@@ -37,7 +37,8 @@ fn sweep(scenario: &Scenario) {
         if !thorough() && !scenario.points.is_empty() && !scenario.points.contains(&point) {
             continue;
         }
-        let chosen = if thorough() { (1..=hits).collect() } else { BTreeSet::from([1, hits.div_ceil(2)]) };
+        let once = if scenario.late { hits.div_ceil(2) } else { 1 };
+        let chosen = if thorough() { 1..=hits } else { once..=once };
         for hit in chosen {
             kills += 1;
             let power = kills.is_multiple_of(2);
@@ -68,6 +69,7 @@ fn mend(stage: &mut Stage, scenario: &Scenario, power: bool) {
     }
     let wreck = stage.wreck();
     invariants::completed_means_readable(stage, &wreck.facts);
+    invariants::a_header_means_the_whole_version(stage, &wreck.facts);
     let ended = stage.run(scenario.args, &[]).unwrap();
     if ended.code == 2 && stage.log().contains("fired pull.ended") {
         // All is restored but the times of the root, and nothing tells the target from anybody's directory.
@@ -79,6 +81,7 @@ fn mend(stage: &mut Stage, scenario: &Scenario, power: bool) {
     invariants::nothing_uploaded_twice(stage, &wreck);
     match scenario.args[0] {
         "keys" => drop(stage.world.push(&[]).code(0)),
+        "backends" => invariants::both_stores_have_everything(stage),
         "pull" => n2s_tests::assert_same(&stage.world.path("src"), &stage.world.path("out")),
         _ => {}
     }
@@ -125,6 +128,11 @@ fn killed_in_taking_a_push_over() {
 }
 
 #[test]
+fn killed_anywhere_in_a_sync() {
+    sweep(&scenarios::SYNCING);
+}
+
+#[test]
 fn killed_with_staging_above_its_mark() {
     sweep_sweeper(&scenarios::FULL_STAGING, "0");
 }
@@ -144,6 +152,24 @@ fn sweep_sweeper(scenario: &Scenario, ahead_secs: &str) {
         assert!(stage.run(&["up"], &env).is_none());
         stage.world.n2s(&["backends", "resume", "two"]).code(0);
         mend(&mut stage, scenario, power);
+    }
+}
+
+/// A file named for the process that writes it is found by the next one, which has the same number.
+#[test]
+fn killed_where_every_process_has_the_same_number() {
+    use Point::{
+        CacheWritten, ConfigWritten, LocalSynced, LocalWritten, PullDrafted, StagingWritten, VaultWritten,
+    };
+    let pushed = [VaultWritten, ConfigWritten, StagingWritten, LocalWritten, LocalSynced, CacheWritten];
+    for (scenario, points) in [(scenarios::FIRST_PUSH, &pushed[..]), (scenarios::A_PULL, &[PullDrafted])] {
+        let mut stage = Stage::new();
+        (scenario.prepare)(&stage);
+        stage.contained = true;
+        for point in points {
+            kill(&stage, &scenario, (*point, 1));
+            mend(&mut stage, &scenario, false);
+        }
     }
 }
 

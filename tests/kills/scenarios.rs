@@ -15,6 +15,8 @@ pub struct Scenario {
     pub args: &'static [&'static str],
     /// Points that only this scenario reaches, or where it differs; empty for all that it reaches.
     pub points: &'static [Point],
+    /// Whether the kill comes in the middle of a point's hits, rather than at the first.
+    pub late: bool,
 }
 
 const PUSH: &[&str] = &["push", "--project", "p", "--dataset", "d", "src"];
@@ -22,28 +24,49 @@ const TAKE_OVER: &[&str] = &["push", "--project", "p", "--dataset", "d", "--take
 const PULL: &[&str] = &["pull", "--project", "p", "--dataset", "d", "--target", "out"];
 
 /// The very first command: vault, store, catalog and version 1 come into being.
-pub const FIRST_PUSH: Scenario = Scenario { prepare: tree, args: PUSH, points: &[] };
+pub const FIRST_PUSH: Scenario = Scenario { prepare: tree, args: PUSH, points: &[], late: false };
 /// A second version, on two stores.
-pub const SECOND_PUSH: Scenario = Scenario { prepare: two_versions, args: PUSH, points: &[] };
+pub const SECOND_PUSH: Scenario = Scenario { prepare: two_versions, args: PUSH, points: &[], late: true };
 /// A pull of everything.
-pub const A_PULL: Scenario = Scenario { prepare: one_version, args: PULL, points: &[] };
+pub const A_PULL: Scenario = Scenario { prepare: one_version, args: PULL, points: &[], late: true };
 /// A new sealing epoch.
-pub const ROTATION: Scenario = Scenario { prepare: two_versions, args: &["keys", "rotate"], points: &[] };
+pub const ROTATION: Scenario =
+    Scenario { prepare: two_versions, args: &["keys", "rotate"], points: &[], late: false };
 /// A push that undoes another's.
 pub const TAKING_OVER: Scenario = Scenario {
     prepare: half_a_push,
     args: TAKE_OVER,
     points: &[Point::PushOpened, Point::UndoStep, Point::ClientOpened, Point::EntriesRecorded],
+    late: false,
+};
+/// A store that joins later is made whole.
+pub const SYNCING: Scenario = Scenario {
+    prepare: another_store,
+    args: &["backends", "sync", "two"],
+    points: &[
+        Point::CatalogCommitting,
+        Point::Marked,
+        Point::Claimed,
+        Point::Answered,
+        Point::HeaderPut,
+        Point::Finished,
+        Point::Folded,
+        Point::SyncBegun,
+        Point::SyncStep,
+        Point::SyncEnded,
+    ],
+    late: true,
 };
 /// Those that run to their end when nothing is killed.
-pub const ALL: &[Scenario] = &[FIRST_PUSH, SECOND_PUSH, A_PULL, ROTATION, TAKING_OVER];
+pub const ALL: &[Scenario] = &[FIRST_PUSH, SECOND_PUSH, A_PULL, ROTATION, TAKING_OVER, SYNCING];
 
 /// What is killed in `n2s up`, which never ends by itself.
 pub const SWEEPING: &[Point] = &[Point::SweeperFreeing, Point::SweeperFreed];
 /// Staging above its mark, and one store that has what is staged.
-pub const FULL_STAGING: Scenario = Scenario { prepare: full_staging, args: PUSH, points: SWEEPING };
+pub const FULL_STAGING: Scenario =
+    Scenario { prepare: full_staging, args: PUSH, points: SWEEPING, late: false };
 /// A day after a kill that left staged objects without a row.
-pub const ORPHANS: Scenario = Scenario { prepare: orphans, args: PUSH, points: SWEEPING };
+pub const ORPHANS: Scenario = Scenario { prepare: orphans, args: PUSH, points: SWEEPING, late: false };
 
 fn tree(stage: &Stage) {
     let world = &stage.world;
@@ -56,20 +79,33 @@ fn tree(stage: &Stage) {
     stage.snapshot();
 }
 
+fn add_store(world: &World, name: &str) {
+    world.n2s(&["backends", "add", name, "--path", world.path(name).to_str().unwrap()]).code(0);
+}
+
 fn one_version(stage: &Stage) {
-    let world = &stage.world;
-    for name in ["one", "two"] {
-        world.n2s(&["backends", "add", name, "--path", world.path(name).to_str().unwrap()]).code(0);
+    add_store(&stage.world, "one");
+    add_store(&stage.world, "two");
+    push_first(&stage.world);
+    if !stage.world.path("snapshot").exists() {
+        stage.snapshot();
     }
+}
+
+fn another_store(stage: &Stage) {
+    add_store(&stage.world, "one");
+    push_first(&stage.world);
+    add_store(&stage.world, "two");
+    stage.snapshot();
+}
+
+fn push_first(world: &World) {
     for n in 0..12 {
         world.write(&format!("src/{}/file-{n}", n % 3), format!("content {} ", n / 2).repeat(50 * n));
     }
     world.push(&[]).code(0);
     let copied = Command::new("cp").arg("-a").arg(world.path("src")).arg(world.path("v1")).status();
     assert!(copied.unwrap().success());
-    if !world.path("snapshot").exists() {
-        stage.snapshot();
-    }
 }
 
 fn changed(world: &World) {

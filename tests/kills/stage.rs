@@ -16,6 +16,8 @@ use crate::facts::{Facts, Reader};
 #[derive(Debug)]
 pub struct Stage {
     pub world: World,
+    /// Whether every process of `run` has the same number, as in containers.
+    pub contained: bool,
     reader: Reader,
 }
 
@@ -35,7 +37,7 @@ const KEPT: &[&str] = &["src", "v1", "snapshot"];
 
 impl Stage {
     pub fn new() -> Self {
-        Self { world: World::armed(), reader: Reader::start() }
+        Self { world: World::armed(), contained: false, reader: Reader::start() }
     }
 
     /// Notes what there is, for `restore`.
@@ -67,6 +69,9 @@ impl Stage {
     /// Runs a command with some variables set. `None` when a failpoint killed it, which the log must bear out.
     pub fn run(&self, args: &[&str], env: &[(&str, &str)]) -> Option<Ended> {
         let mut command = self.world.command(args);
+        if self.contained {
+            command = contained(&command);
+        }
         command.envs(env.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let start = Instant::now();
@@ -78,7 +83,7 @@ impl Stage {
             std::thread::sleep(Duration::from_millis(1));
         }
         let output = child.wait_with_output().unwrap();
-        if output.status.signal() == Some(9) {
+        if output.status.signal() == Some(9) || output.status.code() == Some(128 + 9) {
             let log = self.log();
             assert!(log.lines().any(|line| line.starts_with("fired ")), "killed by somebody else");
             return None;
@@ -142,6 +147,16 @@ fn objects(log: &str, what: &str) -> BTreeSet<(String, String)> {
     let lines = log.lines().filter_map(|line| line.strip_prefix(what));
     let object = |line: &str| line.split_once(' ').map(|(store, key)| (store.to_owned(), key.to_owned()));
     lines.filter_map(object).collect()
+}
+
+/// The same in a PID namespace: process 2, because nobody can kill process 1 from inside.
+fn contained(command: &Command) -> Command {
+    let flags = if rustix::process::geteuid().is_root() { "-pf" } else { "-rpf" };
+    let mut outer = Command::new("unshare");
+    outer.args([flags, "--kill-child", "sh", "-c", "\"$0\" \"$@\"; exit $?"]).arg(command.get_program());
+    outer.args(command.get_args()).envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    outer.current_dir(command.get_current_dir().unwrap());
+    outer
 }
 
 fn copy(from: &std::path::Path, to: &std::path::Path) {

@@ -24,6 +24,13 @@ impl Running {
         self.0.as_mut().unwrap()
     }
 
+    /// Whether it has this file open.
+    pub fn has_open(&mut self, path: &Path) -> bool {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.child().id())).unwrap();
+        // Some are closed again by the time they are looked at.
+        open.flatten().any(|fd| fs::read_link(fd.path()).is_ok_and(|to| to == path))
+    }
+
     /// The next line of standard error; `None` at its end.
     pub fn line(&mut self) -> Option<String> {
         let stderr = self.child().stderr.as_mut().expect("it was started with a pipe");
@@ -39,8 +46,9 @@ impl Running {
         None
     }
 
-    /// Waits for its end.
+    /// Waits for its end, which must come by itself.
     pub fn wait(mut self) -> Ended {
+        until("the end of a process", || self.child().try_wait().unwrap().is_some());
         self.0.take().unwrap().wait_with_output().unwrap().into()
     }
 
@@ -113,8 +121,13 @@ pub struct HeldStore {
 }
 
 impl HeldStore {
-    /// Holds the initialised store in this directory of the world.
+    /// Holds the initialised store in this directory of the world, and lets nobody lose patience with it.
     pub fn new(world: &World, store: &str) -> Self {
+        let config = world.path("home/config.toml");
+        let text = fs::read_to_string(&config).unwrap();
+        let path = format!("path = \"{}\"", world.path(store).display());
+        assert!(text.contains(&path), "no store lies at {path} in {text}");
+        fs::write(&config, text.replace(&path, &format!("{path}\ntimeout_secs = 3000"))).unwrap();
         let (marker, aside) = (world.path(store).join("n2s.json"), world.path("marker-aside"));
         fs::rename(&marker, &aside).unwrap();
         make_fifo(&marker);

@@ -109,9 +109,19 @@ impl World {
         std::fs::write(path, content).unwrap();
     }
 
+    /// Makes what lies beside a target and must stay as it is, and lists it.
+    pub fn outside(&self) -> String {
+        self.write("outside/dir/victim", "untouched");
+        self.write("outside/victim", "untouched");
+        listed(&self.path("outside"))
+    }
+
     /// The binary, set up for this world.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(binary_named(self.binary));
+        self.set_up(Command::new(binary_named(self.binary)), args)
+    }
+
+    fn set_up(&self, mut command: Command, args: &[&str]) -> Command {
         command
             .args(args)
             .current_dir(self.dir.path())
@@ -121,9 +131,11 @@ impl World {
         command
     }
 
-    /// Runs the binary.
+    /// Runs the binary, for at most five minutes.
     pub fn n2s(&self, args: &[&str]) -> Ended {
-        self.command(args).output().unwrap().into()
+        let mut bounded = Command::new("timeout");
+        bounded.arg("300").arg(binary_named(self.binary));
+        self.set_up(bounded, args).output().unwrap().into()
     }
 
     /// Runs the binary and reads its JSON.
@@ -154,6 +166,18 @@ impl World {
         Running::spawn(self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()))
     }
 
+    /// The rows that a query of the home's catalog gives, asked without n2s.
+    #[track_caller]
+    pub fn rows(&self, sql: &str) -> Value {
+        let script = "import json, sqlite3, sys\n\
+            db = sqlite3.connect('file:' + sys.argv[1] + '?mode=ro', uri=True)\n\
+            print(json.dumps(db.execute(sys.argv[2]).fetchall()))";
+        let mut python = Command::new("python3");
+        let output = python.args(["-c", script]).arg(self.path("home/catalog.db")).arg(sql).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
     /// Asserts that no counter of the catalog has drifted, and that no blob waits in staging. What a kill left there without
     /// a row is an orphan, which the sweeper removes after its grace period.
     #[track_caller]
@@ -171,12 +195,12 @@ impl World {
     }
 }
 
-/// Waits, for at most a minute, until something is so.
+/// Waits, for at most three minutes, until something is so.
 #[track_caller]
 pub fn until(what: &str, mut so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !so() {
-        assert!(start.elapsed() < Duration::from_mins(1), "{what} did not happen");
+        assert!(start.elapsed() < Duration::from_mins(3), "{what} did not happen");
         std::thread::yield_now();
     }
 }

@@ -125,7 +125,7 @@ pub struct Push {
     #[arg(long = "backend", value_name = "NAME")]
     pub backends: Vec<BackendName>,
     /// Copies that make the changeset safe [default: all its stores]
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub min_copies: Option<u32>,
     /// The directory that paths are recorded relative to [default: the one PATH]
     #[arg(long, value_name = "DIR")]

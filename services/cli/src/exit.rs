@@ -85,6 +85,7 @@ fn of_pull(error: &PullError) -> u8 {
     match error {
         PullError::Seam(error) => of_seam(error),
         PullError::NotEmpty(_) | PullError::WrongVault { .. } | PullError::Glob { .. } => 2,
+        PullError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotADirectory => 2,
         PullError::NoMatch(_) => 3,
         _ => 1,
     }

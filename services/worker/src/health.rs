@@ -66,6 +66,11 @@ impl StoreHealth {
         Self { inner: Mutex::new(inner), changed: Notify::new() }
     }
 
+    /// How many objects may be under way at once at the moment.
+    pub(crate) fn permits(&self) -> usize {
+        self.lock().limit.current() as usize
+    }
+
     /// Waits until objects may be sent, a batch of them if some are under way already; returns how many. For one waiter.
     /// Cancel-safe.
     pub(crate) async fn free(&self) -> usize {

@@ -34,12 +34,23 @@ pub(crate) struct Lane {
     pub outcomes: mpsc::Sender<Finish>,
 }
 
+/// A consumer, and the prefetch it was made with.
+struct Subscription {
+    consumer: Box<dyn Consumer>,
+    prefetch: usize,
+}
+
+/// No more than the permits; in powers of two below a claim's most, so that a limit that moves a little makes no new consumer.
+fn prefetch(permits: usize) -> usize {
+    if permits >= CLAIM_BATCH_MAX { CLAIM_BATCH_MAX } else { 1 << permits.max(1).ilog2() }
+}
+
 impl Lane {
     /// Works until `shutdown`, then finishes or hands back what it holds within the grace period.
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         let hard = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        let mut consumer = None;
+        let mut consumer: Option<Subscription> = None;
         while let Some(deliveries) = self.deliveries(&mut consumer, &shutdown).await {
             self.take(deliveries, &mut tasks, &hard).await;
             while let Some(ended) = tasks.try_join_next() {
@@ -57,23 +68,24 @@ impl Lane {
     /// Waits for free slots, then for deliveries to fill them. `None` at shutdown.
     async fn deliveries(
         &self,
-        consumer: &mut Option<Box<dyn Consumer>>,
+        consumer: &mut Option<Subscription>,
         shutdown: &CancellationToken,
     ) -> Option<Vec<Delivery>> {
         loop {
             let free = shutdown.run_until_cancelled(self.store.health.free()).await?;
             let name = &self.store.deps.name;
+            let prefetch = prefetch(self.store.health.permits());
+            // What the old one had prefetched goes back, to whoever has permits for it.
+            consumer.take_if(|open| open.prefetch != prefetch);
             if consumer.is_none() {
-                match shutdown
-                    .run_until_cancelled(self.shared.deps.queue.consume(name, CLAIM_BATCH_MAX))
-                    .await?
-                {
-                    Ok(made) => *consumer = Some(made),
+                let consume = self.shared.deps.queue.consume(name, prefetch);
+                match shutdown.run_until_cancelled(consume).await? {
+                    Ok(made) => *consumer = Some(Subscription { consumer: made, prefetch }),
                     Err(error) => tracing::warn!(backend.name = %name, error = report(&error), "no consumer"),
                 }
             }
             if let Some(open) = consumer.as_mut() {
-                let next = open.next(free.min(CLAIM_BATCH_MAX), CLAIM_GATHER);
+                let next = open.consumer.next(free.min(CLAIM_BATCH_MAX), CLAIM_GATHER);
                 match shutdown.run_until_cancelled(next).await? {
                     Some(Ok(deliveries)) => return Some(deliveries),
                     Some(Err(error)) => {
@@ -206,5 +218,19 @@ async fn drain(tasks: &mut JoinSet<()>) {
 fn note(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
         tracing::error!(error = report(&error), "a task died; its jobs come back when their leases lapse");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefetch_never_exceeds_the_permits_and_moves_in_steps() {
+        for permits in 1..1_000 {
+            assert!((1..=permits.min(CLAIM_BATCH_MAX)).contains(&prefetch(permits)), "{permits}");
+        }
+        let steps: HashSet<_> = (1..1_000).map(prefetch).collect();
+        assert_eq!(steps.len(), 9, "{steps:?}");
     }
 }

@@ -40,12 +40,6 @@ pub(crate) fn open_staging(home: &Home, config: &Config) -> Result<Staging, Asse
     Ok(Staging::new(store))
 }
 
-/// Finds what is wrong with settings that only a store understands. Asks no store.
-pub fn check_stores(home: &Home, config: &Config) -> Result<(), AssemblyError> {
-    config.backends.iter().try_for_each(|(name, backend)| open(name, backend).map(drop))?;
-    open_staging(home, config).map(drop)
-}
-
 /// How many objects the store likes to be given at once.
 pub(crate) const fn batch(config: &BackendConfig) -> u32 {
     match config.kind {

@@ -3,6 +3,7 @@
 mod backend;
 mod bucket;
 mod catalog;
+mod check;
 mod engine;
 mod error;
 mod home;
@@ -11,11 +12,11 @@ mod push_lock;
 mod queue;
 mod seat;
 
-pub use backend::{add_local_backend, add_s3_backend, check_stores, default_store_path};
+pub use backend::{add_local_backend, add_s3_backend, default_store_path};
 pub use catalog::migrate;
+pub use check::check;
 pub use engine::{Engine, EngineRole};
 pub use error::AssemblyError;
 pub use home::Home;
 pub use node::Node;
 pub use push_lock::PushLock;
-pub use queue::check;

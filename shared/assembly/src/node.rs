@@ -14,6 +14,7 @@ use n2s_queue_rabbitmq::{Options, RabbitQueue};
 use n2s_storage::Staging;
 use n2s_worker::StoreDeps;
 
+use crate::check::check;
 use crate::error::AssemblyError;
 use crate::home::Home;
 use crate::push_lock::lock_making;
@@ -59,8 +60,7 @@ impl Node {
     pub async fn open_or_make(home: Home) -> Result<Self, AssemblyError> {
         // A broken configuration is told before anything is made.
         let configured = load(&home)?;
-        queue::broker(&configured.queue)?;
-        backend::check_stores(&home, &configured)?;
+        check(&home, &configured)?;
         home.make()?;
         // Two first commands at once make one vault, one store and one catalog.
         let making = lock_making(&home)?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, MutexGuard};
 
-use n2s_config::{Config, QueueConfig};
+use n2s_config::QueueConfig;
 use n2s_dispatcher::{PoisonDesk, WipeWatch};
 use n2s_queue::{EmbeddedQueue, Queue};
 use n2s_queue_rabbitmq::{BrokerError, Options, RabbitQueue};
@@ -16,11 +16,6 @@ use crate::node::Node;
 
 /// Messages the in-process queue holds.
 const EMBEDDED_CAPACITY: usize = 65_536;
-
-/// Looks at what the settings name, beyond what they say by themselves; asks no server.
-pub fn check(config: &Config) -> Result<(), AssemblyError> {
-    broker(&config.queue).map(drop)
-}
 
 /// How to reach the broker, if there is to be one. Everything that can be found wrong without asking it is found here.
 pub(crate) fn broker(config: &QueueConfig) -> Result<Option<Options>, AssemblyError> {

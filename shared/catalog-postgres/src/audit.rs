@@ -7,7 +7,8 @@ use crate::connect::PostgresCatalog;
 use crate::decode::col;
 use crate::error::{At as _, Fail};
 
-/// Each query names a counter, what it keeps and what its rows count to.
+/// Each query names a counter, what it keeps and what its rows count to. What an abandoned push waits for is being taken
+/// down row by row, and nobody reads its counters.
 const RECOUNTS: &[&str] = &[
     "SELECT 'backend ' || b.name || ': pending' AS counter, t.pending AS kept,
         (SELECT count(*) FROM blob_backends s WHERE s.backend_id = b.id AND s.status = 'pending') AS counted FROM backends b JOIN backend_totals t ON t.backend_id = b.id",
@@ -23,13 +24,13 @@ const RECOUNTS: &[&str] = &[
             WHERE d.changeset_id = c.changeset_id AND d.backend_id = c.backend_id), 0) AS kept,
         (SELECT count(*) FROM placement_waiters w JOIN blob_backends s USING (blob_id, backend_id)
          WHERE w.changeset_id = c.changeset_id AND w.backend_id = c.backend_id AND s.status = 'pending') AS counted
-     FROM changeset_backends c",
+     FROM changeset_backends c JOIN changesets o ON o.id = c.changeset_id WHERE o.abandoned_at IS NULL",
     "SELECT 'changeset ' || c.changeset_id || ' on ' || c.backend_id || ': failed' AS counter,
         c.failed + coalesce((SELECT sum(d.failed)::bigint FROM completion_deltas d
             WHERE d.changeset_id = c.changeset_id AND d.backend_id = c.backend_id), 0) AS kept,
         (SELECT count(*) FROM placement_waiters w JOIN blob_backends s USING (blob_id, backend_id)
          WHERE w.changeset_id = c.changeset_id AND w.backend_id = c.backend_id AND s.status = 'failed') AS counted
-     FROM changeset_backends c",
+     FROM changeset_backends c JOIN changesets o ON o.id = c.changeset_id WHERE o.abandoned_at IS NULL",
     "SELECT 'version ' || c.version || ' of dataset ' || c.dataset_id || ': files' AS counter, c.file_count AS kept,
         (SELECT count(*) FROM files f WHERE f.dataset_id = c.dataset_id AND f.from_version <= c.version
             AND (f.to_version IS NULL OR f.to_version > c.version)) AS counted

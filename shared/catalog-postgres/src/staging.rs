@@ -89,7 +89,7 @@ impl PostgresCatalog {
         if candidates.is_empty() {
             return Ok(Vec::new());
         }
-        lock_staged(&mut tx, &candidates).await?;
+        lock_blobs(&mut tx, &candidates).await?;
         let rows = look(Some(candidates)).fetch_all(&mut *tx).await?;
         let freed = unstage(&mut tx, &rows).await?;
         tx.commit().await?;
@@ -138,14 +138,10 @@ pub(crate) fn key(row: &PgRow) -> Result<StagedKey, Fail> {
     Ok(StagedKey { sealed_hash: sealed(row, "sealed_hash")?, id: col(row, "staging_id")? })
 }
 
-/// Locks those of the blobs that lie in staging, in order.
-pub(crate) async fn lock_staged(tx: &mut Tx<'_>, blobs: &[i64]) -> Result<(), Fail> {
-    sqlx::query(
-        "SELECT id FROM blobs WHERE id = ANY ($1) AND staging_id IS NOT NULL ORDER BY id FOR NO KEY UPDATE",
-    )
-    .bind(blobs)
-    .execute(&mut **tx)
-    .await?;
+/// Locks blobs, in order.
+pub(crate) async fn lock_blobs(tx: &mut Tx<'_>, blobs: &[i64]) -> Result<(), Fail> {
+    let lock = sqlx::query("SELECT id FROM blobs WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE");
+    lock.bind(blobs).execute(&mut **tx).await?;
     Ok(())
 }
 

@@ -6,9 +6,10 @@
 use async_trait::async_trait;
 use n2s_catalog::{CatalogError, SyncStep, Syncing};
 use n2s_domain::{BackendName, ChangesetId, DatasetName, ProjectName};
+use n2s_failpoints::Point;
 use uuid::Uuid;
 
-use crate::connect::{SqliteCatalog, Tx, begin};
+use crate::connect::{SqliteCatalog, Tx, begin, commit};
 use crate::decode::{array, col, json};
 use crate::error::{At as _, Fail};
 use crate::placing::{delta, next_generation, place};
@@ -81,7 +82,7 @@ impl SqliteCatalog {
         .execute(&mut *tx)
         .await?;
         next_generation(&mut tx, id).await?;
-        tx.commit().await?;
+        commit(tx, Point::SyncBegun).await?;
         Ok(Some(ChangesetId(Uuid::from_bytes(array(&head, "uuid")?))))
     }
 
@@ -125,7 +126,7 @@ impl SqliteCatalog {
         blobs.sort_unstable();
         blobs.dedup();
         let jobs = place(&mut tx, &push, &blobs, now).await?;
-        tx.commit().await?;
+        commit(tx, Point::SyncStep).await?;
         Ok(SyncStep { next: (!ended).then_some(last), jobs })
     }
 
@@ -142,7 +143,7 @@ impl SqliteCatalog {
         .execute(&mut *tx)
         .await?;
         delta(&mut tx, push.id, store, 0, 0).await?;
-        Ok(tx.commit().await?)
+        commit(tx, Point::SyncEnded).await
     }
 }
 

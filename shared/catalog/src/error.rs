@@ -40,7 +40,7 @@ pub enum CatalogError {
         given: VaultId,
     },
     /// Another push of this dataset is open.
-    #[error("another push of this dataset is open: changeset {} by {}, {} {}; wait for it, go on with it as that client, or give it up with --take-over", .0.changeset, .0.client_id, if .0.lapsed { "idle since" } else { "held until" }, .0.until)]
+    #[error("another push of this dataset is open: changeset {} by {}, {} {}", .0.changeset, .0.client_id, if .0.lapsed { "idle since" } else { "held until" }, .0.until)]
     Held(Held),
     /// An abandoned push of this dataset is still being undone.
     #[error("an abandoned push of this dataset ({0}) is still being undone; try again in a moment")]

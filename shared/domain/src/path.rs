@@ -221,5 +221,25 @@ mod tests {
         fn text_round_trips_any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             prop_assert_eq!(unescape(&escape(&bytes)), Some(bytes));
         }
+
+        #[test]
+        fn whatever_is_a_path_comes_back_and_stays_below_its_root(
+            bytes in proptest::collection::vec(prop_oneof![any::<u8>(), proptest::sample::select(b"/.\\x".to_vec())], 0..40),
+            text in "[a/.\\\\x0-9\u{e9}\n]{0,20}"
+        ) {
+            use std::os::unix::ffi::OsStrExt as _;
+            use std::path::{Component, Path};
+            for path in RelPath::new(bytes).into_iter().chain(RelPath::from_text(&text)) {
+                prop_assert_eq!(RelPath::from_text(&path.to_text()), Ok(path.clone()));
+                let json = serde_json::to_string(&path).unwrap();
+                prop_assert_eq!(serde_json::from_str::<RelPath>(&json).unwrap(), path.clone());
+                let parts = Path::new(std::ffi::OsStr::from_bytes(path.as_bytes())).components();
+                prop_assert!(parts.into_iter().all(|part| matches!(part, Component::Normal(_))), "{:?}", path);
+                if let Some(parent) = path.parent() {
+                    prop_assert!(path.is_within(&parent) && !parent.is_within(&path));
+                    prop_assert_eq!(parent.join(path.file_name()), Ok(path));
+                }
+            }
+        }
     }
 }

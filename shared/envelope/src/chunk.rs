@@ -144,11 +144,52 @@ mod tests {
         assert!(sizes.iter().all(|size| *size <= BLOB_BYTES_MAX));
     }
 
+    /// Gives pieces of the sizes in turn, and is interrupted in between.
+    struct Pieces<'a> {
+        bytes: &'a [u8],
+        sizes: std::iter::Cycle<std::slice::Iter<'a, usize>>,
+        interrupted: bool,
+    }
+
+    impl Read for Pieces<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.interrupted = !self.interrupted;
+            if self.interrupted {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let size = (*self.sizes.next().unwrap()).min(buffer.len()).min(self.bytes.len());
+            let (piece, rest) = self.bytes.split_at(size);
+            buffer[..size].copy_from_slice(piece);
+            self.bytes = rest;
+            Ok(size)
+        }
+    }
+
+    #[test]
+    fn insertions_anywhere_change_few_chunks_and_the_average_is_kept() {
+        const MIB: usize = 1024 * 1024;
+        let bytes = random(64 * MIB);
+        let before = cut(&bytes, 9);
+        let average = bytes.len() / before.len();
+        assert!((CHUNK_BYTES_AVG / 2..CHUNK_BYTES_AVG * 2).contains(&average), "{average}");
+        let known: std::collections::BTreeSet<_> = before.iter().map(|chunk| chunk.bytes.clone()).collect();
+        for place in [0, 5 * MIB + 3, 31 * MIB, bytes.len()] {
+            let longer = [&bytes[..place], &b"inserted"[..], &bytes[place..]].concat();
+            let after = cut(&longer, 9);
+            let new = after.iter().filter(|chunk| !known.contains(&chunk.bytes)).count();
+            assert!((1..=4).contains(&new), "{new} of {} chunks are new after {place}", after.len());
+            let untouched =
+                before.iter().take_while(|chunk| chunk.offset + chunk.bytes.len() as u64 <= place as u64);
+            assert!(untouched.zip(&after).filter(|(old, new)| old != new).count() <= 1, "before {place}");
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(12))]
         #[test]
         fn cuts_join_within_their_bounds_and_follow_the_seed(
-            length in 0usize..20 << 20, content: u64, seed: u64, other: u64
+            length in 0usize..20 << 20, content: u64, seed: u64, other: u64,
+            sizes in proptest::collection::vec(1usize..3 << 20, 1..5)
         ) {
             let mut bytes = vec![0; length];
             SeededEntropy::new(content).fill(&mut bytes);
@@ -160,6 +201,9 @@ mod tests {
             }
             prop_assert!(chunks.iter().map(|chunk| &chunk.bytes[..]).collect::<Vec<_>>().concat() == bytes);
             prop_assert!(cut(&bytes, seed) == chunks, "the same seed cuts alike");
+            let pieces = Pieces { bytes: &bytes, sizes: sizes.iter().cycle(), interrupted: false };
+            let read: Vec<_> = Chunker::new(pieces, seed).map(Result::unwrap).collect();
+            prop_assert!(read == chunks, "sizes of reads move cuts");
             if chunks.len() > 2 && seed != other {
                 prop_assert!(cut(&bytes, other) != chunks, "another seed cuts elsewhere");
             }

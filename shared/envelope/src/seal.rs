@@ -154,3 +154,48 @@ impl Sealer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use n2s_domain::SeededEntropy;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{Expect, Vault};
+
+    proptest! {
+        // n2s adds no padding yet; readers must take it off all the same.
+        #[test]
+        fn padding_is_taken_off_and_a_wrong_length_refused(
+            bytes in proptest::collection::vec(any::<u8>(), 0..99), times in 1usize..9, padding in 0usize..200, wrong in 0u64..600
+        ) {
+            let payload = bytes.repeat(times);
+            let vault = Vault::create(&SeededEntropy::new(1));
+            let sealer = vault.sealer().unwrap();
+            let mut body = Vec::new();
+            let compressed = promises(&payload) && append(&mut body, &payload, LEVEL);
+            if !compressed {
+                body.clone_from(&payload);
+            }
+            body.resize(body.len() + padding, 0);
+            let open = |padding| {
+                let metadata = Metadata {
+                    content_hash: content_hash(&payload),
+                    size: payload.len() as u64,
+                    compression: if compressed { "zstd" } else { "none" }.to_owned(),
+                    padding,
+                    ..Metadata::blob("p".parse().unwrap(), "d".parse().unwrap())
+                };
+                let mut object = Vec::new();
+                sealer.begin(&mut object, &metadata, body.len()).unwrap();
+                object.extend_from_slice(&body);
+                sealer.encrypt(&mut object).unwrap();
+                vault.opener().open(&object, &Expect::Anything)
+            };
+            prop_assert_eq!(&open(padding as u64).unwrap().payload[..], &payload[..]);
+            prop_assume!(wrong != padding as u64);
+            prop_assert!(open(wrong).is_err(), "padding of {} read as {}", padding, wrong);
+            prop_assert!(open(u64::MAX).is_err());
+        }
+    }
+}

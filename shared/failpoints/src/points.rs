@@ -58,6 +58,8 @@ points! {
     BatchSealed = "push.sealed",
     /// Objects were sent; none is in staging.
     Staging = "intake.staging",
+    /// Objects are under their names in staging; nothing is synced.
+    StagingWritten = "local.staged",
     /// Objects are in staging; no row says so.
     Staged = "intake.staged",
     /// Rows say that objects are in staging.
@@ -130,6 +132,14 @@ points! {
     SweeperFreed = "sweeper.freed",
     /// A step of an undo is done; more may follow.
     UndoStep = "catalog.undo",
+    /// A store that joins a dataset has its row for the latest version.
+    SyncBegun = "catalog.sync-begun",
+    /// Placements of some of the version's blobs are recorded for it.
+    SyncStep = "catalog.sync-step",
+    /// All of them are.
+    SyncEnded = "catalog.sync-ended",
+    /// The target has a marker that says nothing yet.
+    PullMarking = "pull.marking",
     /// The target has its marker; nothing is restored.
     PullBegun = "pull.begun",
     /// A draft is written, under a temporary name.

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{Builder, Credentials, Region};
-use n2s_domain::FailureKind;
+use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
+use n2s_domain::{FailureKind, SealedHash};
 use n2s_servers::garage::{self, Garage};
 use n2s_servers::rgw::{self, Rgw};
-use n2s_storage::{Storage, StorageError, StorageExt as _, layout};
+use n2s_storage::{Body, Put, Storage, StorageError, StorageExt as _, layout};
 use n2s_storage_backends::s3::SecretKey;
 use n2s_storage_backends::{S3Options, S3Store};
 
@@ -85,11 +86,15 @@ impl<T: Server> Shared<T> {
     }
 }
 
-fn make_bucket(options: &S3Options, (id, secret): (&str, &str)) {
+fn client(options: &S3Options, (id, secret): (&str, &str)) -> Client {
     let keys = Credentials::new(id, secret, None, None, "test");
     let config = Builder::new().endpoint_url(options.endpoint.clone().unwrap()).force_path_style(true);
     let config = config.credentials_provider(keys).region(Region::new(options.region.clone()));
-    let client = Client::from_conf(config.build());
+    Client::from_conf(config.build())
+}
+
+fn make_bucket(options: &S3Options, keys: (&str, &str)) {
+    let client = client(options, keys);
     let make = async { drop(client.create_bucket().bucket(&options.bucket).send().await.unwrap()) };
     tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(make));
 }
@@ -163,6 +168,24 @@ macro_rules! suite {
 
 suite!(ceph: Rgw);
 suite!(garage_server: Garage);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_put_into_a_versioned_bucket_returns_the_version() {
+    static SERVER: Shared<Rgw> = Shared::new();
+    let (options, _server) = SERVER.fresh();
+    let enabled = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+    let versioning = client(&options, Rgw::KEYS).put_bucket_versioning().bucket(&options.bucket);
+    versioning.versioning_configuration(enabled).send().await.unwrap();
+    let store = S3Store::new("bucket", options).unwrap();
+    let put = |overwrite| {
+        let digest = SealedHash(*blake3::hash(b"x").as_bytes());
+        Put { key: layout::blob(digest), body: Body::Bytes("x".into()), digest, overwrite }
+    };
+    let first = store.put(put(false)).await.unwrap();
+    assert!(first.version.is_some());
+    assert_eq!(store.put(put(false)).await.unwrap(), first, "it was there, in this version");
+    assert_ne!(store.put(put(true)).await.unwrap().version, first.version);
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn garage_names_the_region_that_is_right() {

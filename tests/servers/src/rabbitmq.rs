@@ -30,6 +30,8 @@ pub struct RabbitMq {
     node: Option<Daemon>,
     ports: Ports,
     vhosts: AtomicU32,
+    /// Whether other nodes use its epmd, too.
+    clustered: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -55,18 +57,30 @@ pub struct Vhost {
 impl RabbitMq {
     /// Starts a node with a private CA, and waits until it answers.
     pub fn start() -> Self {
+        let mut server = Self::prepare(free_port());
+        server.launch();
+        server
+    }
+
+    /// Starts a node that others can join or be joined by: all with the same epmd and cookie. It leaves epmd to its caller.
+    pub(crate) fn start_member(epmd: u16, cookie: &str) -> Self {
+        let mut server = Self::prepare(epmd);
+        server.clustered = true;
+        let path = server.dir.path().join(".erlang.cookie");
+        std::fs::write(&path, cookie).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o400)).unwrap();
+        Self::give_away(&path);
+        server.launch();
+        server
+    }
+
+    fn prepare(epmd: u16) -> Self {
         let dir = tempfile::Builder::new().prefix("n2s-rabbitmq").tempdir().unwrap();
-        let ports = Ports {
-            amqp: free_port(),
-            amqps: free_port(),
-            http: free_port(),
-            dist: free_port(),
-            epmd: free_port(),
-        };
-        let mut server = Self { dir, node: None, ports, vhosts: AtomicU32::new(0) };
+        let ports =
+            Ports { amqp: free_port(), amqps: free_port(), http: free_port(), dist: free_port(), epmd };
+        let server = Self { dir, node: None, ports, vhosts: AtomicU32::new(0), clustered: false };
         server.certificates();
         server.configure();
-        server.launch();
         server
     }
 
@@ -86,7 +100,8 @@ impl RabbitMq {
         self.http("PUT", &format!("/api/permissions/{}/guest", vhost.name), rights);
     }
 
-    fn at(&self, name: String) -> Vhost {
+    /// How to connect to a vhost through this node.
+    pub fn at(&self, name: String) -> Vhost {
         let Ports { amqp, amqps, .. } = self.ports;
         let url = format!("amqp://guest:guest@127.0.0.1:{amqp}/{name}");
         let tls_url = format!("amqps://guest:guest@localhost:{amqps}/{name}");
@@ -107,7 +122,9 @@ impl RabbitMq {
     /// Kills it as a power cut would.
     pub fn kill(&mut self) {
         drop(self.node.take());
-        self.stop_epmd();
+        if !self.clustered {
+            stop_epmd(self.ports.epmd);
+        }
     }
 
     /// Stops its processes without ending them: its sockets stay open and nobody answers.
@@ -193,7 +210,7 @@ impl RabbitMq {
         }
         let (dir, Ports { amqp, dist, epmd, .. }) = (self.dir.path(), self.ports);
         command.current_dir(dir).env("HOME", dir).env("RABBITMQ_CONF_ENV_FILE", "/dev/null");
-        command.env("RABBITMQ_NODENAME", format!("n{amqp}@localhost"));
+        command.env("RABBITMQ_NODENAME", self.name());
         command.env("RABBITMQ_NODE_PORT", amqp.to_string()).env("RABBITMQ_DIST_PORT", dist.to_string());
         command.env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1");
         command.env("RABBITMQ_MNESIA_BASE", dir.join("mnesia")).env("RABBITMQ_LOG_BASE", dir.join("logs"));
@@ -217,10 +234,20 @@ impl RabbitMq {
         if is_root() {
             std::fs::set_permissions(dir, Permissions::from_mode(0o700)).unwrap();
             let inside = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-            for path in inside.chain([dir.to_owned()]) {
-                chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
-            }
+            inside.chain([dir.to_owned()]).for_each(|path| Self::give_away(&path));
         }
+    }
+
+    /// Lets the node's user have a file.
+    fn give_away(path: &Path) {
+        if is_root() {
+            chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+    }
+
+    /// Its name in a cluster.
+    pub fn name(&self) -> String {
+        format!("n{}@localhost", self.ports.amqp)
     }
 
     /// A CA, and a certificate of it for `localhost`.
@@ -241,12 +268,12 @@ impl RabbitMq {
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         }
     }
+}
 
-    fn stop_epmd(&self) {
-        let mut epmd = Command::new(find("epmd", &[], PACKAGE));
-        // It may have ended with the node, which started it.
-        let _ = epmd.arg("-kill").env("ERL_EPMD_PORT", self.ports.epmd.to_string()).output();
-    }
+pub(crate) fn stop_epmd(port: u16) {
+    let mut epmd = Command::new(find("epmd", &[], PACKAGE));
+    // It may have ended with the node, which started it.
+    let _ = epmd.arg("-kill").env("ERL_EPMD_PORT", port.to_string()).output();
 }
 
 impl Drop for RabbitMq {

@@ -5,6 +5,8 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
@@ -17,6 +19,10 @@ use s3s_fs::FileSystem;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 /// The one key pair the server knows.
 pub const ACCESS_KEY_ID: &str = "n2s-tests";
@@ -30,6 +36,10 @@ pub struct Rules {
     pub region: Option<&'static str>,
     /// Nothing is listed, and what is absent looks denied: AWS's answer to who lacks `ListBucket`.
     pub deny_list: bool,
+    /// So many puts are told to slow down before the first is taken.
+    pub throttled_puts: u32,
+    /// It speaks HTTPS alone, with a certificate of its own: [`S3Server::certificate`].
+    pub tls: bool,
 }
 
 /// A running server; gone with its objects when dropped.
@@ -37,6 +47,8 @@ pub struct Rules {
 pub struct S3Server {
     root: TempDir,
     address: SocketAddr,
+    /// The certificate in PEM, where it speaks HTTPS.
+    certificate: Option<String>,
     /// Runs the server. Dropped from within another runtime, it is left to end in the background.
     runtime: Option<Runtime>,
 }
@@ -57,14 +69,22 @@ impl S3Server {
         let address = listener.local_addr().unwrap();
         let mut service = S3ServiceBuilder::new(FileSystem::new(root.path()).unwrap());
         service.set_auth(SimpleAuth::from_single(ACCESS_KEY_ID, SECRET_ACCESS_KEY));
-        service.set_access(Gate { root: root.path().to_owned(), rules });
-        runtime.spawn(serve(listener, service.build()));
-        Self { root, address, runtime: Some(runtime) }
+        let (certificate, tls) = rules.tls.then(own_certificate).unzip();
+        let throttled_puts = AtomicU32::new(rules.throttled_puts);
+        service.set_access(Gate { root: root.path().to_owned(), rules, throttled_puts });
+        runtime.spawn(serve(listener, service.build(), tls));
+        Self { root, address, certificate, runtime: Some(runtime) }
     }
 
-    /// `http://` and its address.
+    /// `http://` or `https://` and its address.
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.certificate.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// The certificate of a server that speaks HTTPS, in PEM.
+    pub fn certificate(&self) -> &str {
+        self.certificate.as_deref().unwrap()
     }
 
     /// Makes an empty bucket.
@@ -89,6 +109,8 @@ impl Drop for S3Server {
 struct Gate {
     root: PathBuf,
     rules: Rules,
+    /// How many are left.
+    throttled_puts: AtomicU32,
 }
 
 #[async_trait::async_trait]
@@ -107,6 +129,12 @@ impl S3Access for Gate {
             error.set_headers(headers);
             return Err(error);
         }
+        let one_less = |left: u32| left.checked_sub(1);
+        if cx.s3_op().name() == "PutObject"
+            && self.throttled_puts.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok()
+        {
+            return Err(S3Error::new(S3ErrorCode::SlowDown));
+        }
         let absent = |path: &S3Path| {
             path.as_object().is_some_and(|(bucket, key)| !self.root.join(bucket).join(key).exists())
         };
@@ -119,15 +147,32 @@ impl S3Access for Gate {
     }
 }
 
-async fn serve(listener: std::net::TcpListener, service: S3Service) {
+/// A certificate for the loopback address, and what serves with it.
+fn own_certificate() -> (String, TlsAcceptor) {
+    let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_no_client_auth().with_single_cert(vec![own.cert.der().clone()], key).unwrap();
+    (own.cert.pem(), TlsAcceptor::from(Arc::new(config)))
+}
+
+async fn serve(listener: std::net::TcpListener, service: S3Service, tls: Option<TlsAcceptor>) {
     let listener = TcpListener::from_std(listener).unwrap();
     while let Ok((socket, _)) = listener.accept().await {
         // Without it, answers in two parts wait for the client's delayed acknowledgement: 40 ms each.
         socket.set_nodelay(true).unwrap();
-        let service = service.clone();
+        let (service, tls) = (service.clone(), tls.clone());
         tokio::spawn(async move {
-            // A client that hangs up is no concern of the server's.
-            let _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service).await;
+            let http = Builder::new(TokioExecutor::new());
+            // A client that hangs up, or does not trust it, is no concern of the server's.
+            let _ = match tls {
+                None => http.serve_connection(TokioIo::new(socket), service).await,
+                Some(tls) => match tls.accept(socket).await {
+                    Ok(socket) => http.serve_connection(TokioIo::new(socket), service).await,
+                    Err(_) => Ok(()),
+                },
+            };
         });
     }
 }

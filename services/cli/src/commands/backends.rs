@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use n2s_assembly::{Home, Node};
 use n2s_catalog::{BackendRecord, BackendState, BackendTally, CatalogError};
-use n2s_domain::BackendName;
+use n2s_domain::{BackendName, Timestamp};
 use serde_json::{Value, json};
 
 use crate::args::Backends;
@@ -46,7 +46,7 @@ pub async fn find(node: &Node, name: &BackendName) -> anyhow::Result<BackendReco
 pub async fn backend_rows(node: &Node) -> anyhow::Result<(String, Vec<Value>)> {
     let rows = node.catalog.backends().await?;
     let line = |(row, tally): &(BackendRecord, BackendTally)| {
-        let (state, reason) = state(row);
+        let (state, reason, _) = state(row);
         let counts = [tally.completed, tally.pending, tally.failed].map(|count| count.to_string());
         let [completed, pending, failed] = counts;
         vec![
@@ -63,9 +63,10 @@ pub async fn backend_rows(node: &Node) -> anyhow::Result<(String, Vec<Value>)> {
     let header = ["backend", "kind", "state", "completed", "pending", "failed", "bytes", "why"];
     let text = table(&header, rows.iter().map(line).collect());
     let json = rows.iter().map(|(row, tally)| {
-        let (state, reason) = state(row);
+        let (state, reason, since) = state(row);
         json!({
-            "backend": row.name, "kind": row.kind, "state": state, "reason": reason, "completed": tally.completed,
+            "backend": row.name, "kind": row.kind, "state": state, "reason": reason,
+            "since": since.map(|at| at.to_string()), "completed": tally.completed,
             "pending": tally.pending, "failed": tally.failed, "bytes": tally.bytes,
             "initialised_at": row.initialised_at.map(|at| at.to_string()), "concurrency": row.health.concurrency,
             "last_success_at": row.health.last_success_at.map(|at| at.to_string()),
@@ -74,15 +75,16 @@ pub async fn backend_rows(node: &Node) -> anyhow::Result<(String, Vec<Value>)> {
     Ok((text, json.collect()))
 }
 
-fn state(row: &BackendRecord) -> (String, String) {
+/// What it is, why, and since when.
+fn state(row: &BackendRecord) -> (String, String, Option<Timestamp>) {
     match (&row.state, &row.health.open) {
         (BackendState::Paused { reason, since, .. }, _) => {
-            ("paused".to_owned(), format!("{reason} (since {since})"))
+            ("paused".to_owned(), format!("{reason} (since {since})"), Some(*since))
         }
         (BackendState::Active, Some((since, _))) => {
             let error = row.health.last_error.as_ref().map_or("", |(_, text, _)| text);
-            ("unreachable".to_owned(), format!("{error} (since {since})"))
+            ("unreachable".to_owned(), format!("{error} (since {since})"), Some(*since))
         }
-        (BackendState::Active, None) => ("active".to_owned(), String::new()),
+        (BackendState::Active, None) => ("active".to_owned(), String::new(), None),
     }
 }

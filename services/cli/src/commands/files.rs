@@ -97,6 +97,7 @@ fn record(row: &FileRow, stores: Option<&[String]>) -> Value {
 }
 
 pub async fn search(node: &Node, args: Search, output: &Output) -> anyhow::Result<ExitCode> {
+    super::status::known(node, args.project.as_ref(), args.dataset.as_ref()).await?;
     let filter = ChangesetFilter { project: args.project, dataset: args.dataset, status: None };
     let hits = node.catalog.search(&filter, &args.text, &Page { after: None, limit: args.limit }).await?;
     let rows = hits.iter().map(|hit| {

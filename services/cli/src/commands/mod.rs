@@ -73,8 +73,7 @@ fn home_dir(given: Option<PathBuf>) -> Result<PathBuf, Usage> {
 fn check(home: &Home, output: &Output) -> anyhow::Result<ExitCode> {
     let path = home.config();
     let config = n2s_config::Config::load(&path)?;
-    n2s_assembly::check(&config)?;
-    n2s_assembly::check_stores(home, &config)?;
+    n2s_assembly::check(home, &config)?;
     let names: Vec<_> = config.backends.keys().map(ToString::to_string).collect();
     let text = format!("{} is fine; backends: {}", path.display(), names.join(", "));
     output.answer(&text, &serde_json::json!({ "path": path, "backends": names }));

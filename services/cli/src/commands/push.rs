@@ -26,6 +26,12 @@ pub async fn run(home: Home, args: Push, output: &Output) -> anyhow::Result<Exit
             node.home.vault().display()
         ));
     }
+    let stores = node.config.backends.len();
+    if let Some(copies) = args.min_copies.filter(|copies| usize::try_from(*copies).is_ok_and(|c| c > stores))
+    {
+        let what = format!("--min-copies {copies}: there are {stores} stores; lower it, or add stores");
+        return Err(Usage(what).into());
+    }
     for name in &args.backends {
         super::backends::find(&node, name).await?;
     }

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use n2s_assembly::{Engine, Home, Node};
-use n2s_catalog::DatasetRecord;
-use n2s_domain::{BackendName, ChangesetStatus, DatasetName, ProjectName};
+use n2s_catalog::{CatalogError, DatasetRecord, ManifestState, Selector};
+use n2s_domain::{BackendName, ChangesetId, ChangesetStatus, DatasetName, ProjectName};
 use serde_json::json;
 
 use super::wait::{Waited, wait_for};
@@ -27,7 +27,7 @@ pub async fn run(
     let mut datasets = node.catalog.datasets(project).await?;
     if let (Some(project), Some(name)) = (project, dataset) {
         // Says what there is when it is unknown.
-        node.catalog.version(project, name, &n2s_catalog::Selector::Latest).await?;
+        node.catalog.version(project, name, &Selector::Latest).await?;
         datasets.retain(|found| found.dataset == *name);
     }
     let engine = Engine::start(&node).await?;
@@ -95,5 +95,29 @@ async fn one(
             break;
         }
     }
+    if waited.is_none()
+        && let Some(changeset) = under_way(node, dataset, store).await?
+    {
+        waited = Some(wait_for(node, changeset, watch).await?);
+    }
     Ok((jobs, waited))
+}
+
+/// The latest version, if the store does not have all of it yet: an earlier sync recorded what there is to do, and may be dead.
+async fn under_way(
+    node: &Node,
+    dataset: &DatasetRecord,
+    store: &BackendName,
+) -> anyhow::Result<Option<ChangesetId>> {
+    let latest = node.catalog.version(&dataset.project, &dataset.dataset, &Selector::Latest).await;
+    let changeset = match latest {
+        Ok(version) => version.changeset,
+        // Nothing has been pushed yet.
+        Err(CatalogError::Unknown { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let stores = node.catalog.changeset(changeset).await?.stores;
+    let open = |state| matches!(state, ManifestState::Waiting | ManifestState::Pending);
+    let found = stores.iter().find(|found| found.backend == *store);
+    Ok(found.is_some_and(|found| found.waiting > 0 || open(found.manifest)).then_some(changeset))
 }

@@ -1,7 +1,8 @@
 //! Leased → done, or pending again; what waits for it hears; staging is freed.
 //!
 //! Locks are taken in the order jobs, blobs, placements. The blobs' are for staging: of two stores that finish one blob at once, the
-//! second must see the first's placement completed, or neither would free it.
+//! second must see the first's placement completed, or neither would free it. They are also for who strikes a blob out of staging, or puts another
+//! sealing in its place, at the same moment: the bytes that are stored are the blob's, or the claim no longer holds.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,7 @@ use crate::connect::{PostgresCatalog, Tx};
 use crate::decode::{col, int, text};
 use crate::error::Fail;
 use crate::placing::delta;
-use crate::staging::{key, lock_staged, unstage};
+use crate::staging::{key, lock_blobs, unstage};
 
 /// Blobs noted as unpinned that one finish looks at besides its own.
 const UNPINNED_MAX: i64 = 500;
@@ -57,7 +58,7 @@ impl PostgresCatalog {
                 }
             }
         }
-        let freeable = lock_blobs(&mut tx, &stored).await?;
+        let freeable = lock_freeable(&mut tx, &stored).await?;
         let ended = || stored.iter().map(|(job, _)| *job).chain(failed.iter().map(|(job, ..)| *job));
         lock_placements(&mut tx, ended().chain(retried.iter().map(|again| again.job))).await?;
         store(&mut tx, &stored).await?;
@@ -88,7 +89,7 @@ async fn held(tx: &mut Tx<'_>, outcomes: &[Finish]) -> Result<BTreeMap<(i64, i64
 }
 
 /// Locks the blobs that this finish may free: its own, and those that were finished while they were pinned.
-async fn lock_blobs(tx: &mut Tx<'_>, stored: &[(JobOf, Option<String>)]) -> Result<Vec<i64>, Fail> {
+async fn lock_freeable(tx: &mut Tx<'_>, stored: &[(JobOf, Option<String>)]) -> Result<Vec<i64>, Fail> {
     let mut blobs: Vec<i64> = stored.iter().filter_map(|(job, _)| job.blob).collect();
     let unpinned = sqlx::query(
         "DELETE FROM unpinned WHERE blob_id IN (
@@ -97,7 +98,7 @@ async fn lock_blobs(tx: &mut Tx<'_>, stored: &[(JobOf, Option<String>)]) -> Resu
     for row in &unpinned.bind(UNPINNED_MAX).fetch_all(&mut **tx).await? {
         blobs.push(col(row, "blob_id")?);
     }
-    lock_staged(tx, &blobs).await?;
+    lock_blobs(tx, &blobs).await?;
     Ok(blobs)
 }
 
@@ -136,6 +137,9 @@ async fn store(tx: &mut Tx<'_>, stored: &[(JobOf, Option<String>)]) -> Result<()
         .bind(locations)
         .execute(&mut **tx)
         .await?;
+        // What staging had lost can be read again, from the store.
+        let found = sqlx::query("DELETE FROM unsourced WHERE blob_id = ANY ($1)");
+        found.bind(&blobs).execute(&mut **tx).await?;
         sqlx::query(
             "WITH gone AS (DELETE FROM placement_waiters w USING unnest($1::bigint[], $2::bigint[]) j (blob, backend)
                 WHERE w.blob_id = j.blob AND w.backend_id = j.backend RETURNING w.changeset_id, w.backend_id)

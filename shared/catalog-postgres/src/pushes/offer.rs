@@ -139,6 +139,18 @@ async fn insert(
     rows.iter().map(|row| content(row, "content_hash")).collect()
 }
 
+/// Whoever still uploads the old bytes of a locked blob has no say any more: the blob is the new ones. The jobs are locked before they are looked at,
+/// so that a claim under way is seen; against the order of locks, for which the server may begin one of the two again.
+async fn fence(tx: &mut Tx<'_>, blob: i64) -> Result<(), Fail> {
+    for statement in [
+        "SELECT id FROM jobs WHERE kind = 'upload' AND blob_id = $1 ORDER BY id FOR NO KEY UPDATE",
+        "UPDATE jobs SET state = 0, due_at = n2s_now() WHERE kind = 'upload' AND blob_id = $1 AND state = 2",
+    ] {
+        sqlx::query(statement).bind(blob).execute(&mut **tx).await?;
+    }
+    Ok(())
+}
+
 /// A content without a source gets one again: the same sealing, or another that takes its place.
 async fn replace(tx: &mut Tx<'_>, push: &OpenRow, old: Known, blob: StagedBlob) -> Result<(), Fail> {
     if old.sealed != blob.staged.sealed_hash {
@@ -148,6 +160,7 @@ async fn replace(tx: &mut Tx<'_>, push: &OpenRow, old: Known, blob: StagedBlob) 
             .bind(blob.staged.sealed_hash.0.to_vec())
             .execute(&mut **tx)
             .await?;
+        fence(tx, old.id).await?;
     }
     sqlx::query(
         "UPDATE blobs SET sealed_hash = $1, encrypted_size = $2, epoch = $3, staging_id = $4, staged_at = n2s_now() WHERE id = $5",

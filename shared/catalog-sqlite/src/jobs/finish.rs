@@ -89,6 +89,11 @@ async fn store(tx: &mut Tx<'_>, stored: &[(JobOf, Option<String>)], now: i64) ->
     .bind(now)
     .execute(&mut **tx)
     .await?;
+    // What staging had lost can be read again, from the store.
+    sqlx::query("DELETE FROM unsourced WHERE blob_id IN (SELECT value ->> 0 FROM json_each(?))")
+        .bind(decode::json(&uploads))
+        .execute(&mut **tx)
+        .await?;
     tally(tx, &uploads, "completed").await?;
     wake_waiters(tx, &uploads, false).await?;
     for (job, _) in stored.iter().filter(|(job, _)| job.blob.is_none()) {

@@ -152,6 +152,14 @@ async fn replace(
             .bind(now)
             .execute(&mut **tx)
             .await?;
+        // Whoever still uploads the old bytes has no say any more: the blob is the new ones.
+        sqlx::query(
+            "UPDATE jobs SET state = 0, due_at = ? WHERE kind = 'upload' AND blob_id = ? AND state = 2",
+        )
+        .bind(now)
+        .bind(old.id)
+        .execute(&mut **tx)
+        .await?;
     }
     sqlx::query(
         "UPDATE blobs SET sealed_hash = ?, encrypted_size = ?, epoch = ?, staging_id = ?, staged_at = ? WHERE id = ?",

@@ -13,12 +13,12 @@
     reason = "these are tests, compiled as a library so that every catalog can run them"
 )]
 
-pub mod audit;
 pub mod backends;
 pub mod completion;
 pub mod jobs;
 pub mod library;
 pub mod manifests;
+pub mod model;
 pub mod operate;
 pub mod pushes;
 pub mod races;
@@ -41,7 +41,8 @@ macro_rules! catalog_conformance {
                 offers_pin_what_exists, the_first_sealing_is_kept, entries_need_a_source, batches_repeat_without_effect,
                 commit_counts_batches_and_repeats, what_lost_its_source_is_sent_again, an_inherited_loss_is_asked_for_at_open,
                 undo_in_small_steps_restores_the_head, an_undone_push_leaves_other_waiters, idle_pushes_are_given_up,
-                completed_between_offer_and_entries, an_abandoned_push_takes_its_promise_along;
+                completed_between_offer_and_entries, an_abandoned_push_takes_its_promise_along,
+                a_replaced_sealing_fences_uploads_of_the_old_one, what_reached_a_store_is_not_asked_for;
             manifests: groups_are_inherited_and_replaced, changes_and_blobs_are_read_back, segments_are_waited_for;
             jobs: a_ticket_is_claimed_once, an_outcome_counts_once, a_fenced_outcome_is_discarded, a_refused_message_is_due_again,
                 a_wiped_broker_costs_only_its_messages,
@@ -49,12 +50,12 @@ macro_rules! catalog_conformance {
                 heartbeats_end_at_the_maximum, a_take_over_blames_nobody, a_backoff_is_waited_out, states_are_the_domains;
             completion: settles_once_when_all_is_placed, finished_before_commit_counts, failed_and_degraded,
                 a_retry_begins_a_generation, waiters_are_shared, a_rearmed_placement_reopens_who_waited, a_child_waits_for_its_parent,
-                a_failed_manifest_is_retried;
+                a_failed_manifest_is_retried, a_backlog_is_not_taken_for_the_end;
             library: versions_equal_a_naive_model, selectors_find_versions, pages_join_up, searches_ignore_case_and_form;
             operate: failures_are_listed_and_filtered, a_retry_has_a_fresh_budget;
             staging: kept_while_anything_needs_it, freed_at_the_largest_min_copies, pins_hold_and_let_go, unneeded_after_its_grace,
                 orphans_are_found, early_only_what_a_store_has;
-            audit: random_sequences_agree_with_a_model;
+            model: random_operations_agree_with_a_model;
             races: tickets_are_claimed_once, outcomes_are_accepted_once, one_dataset_is_opened_once, no_waiter_is_lost,
                 folds_settle_once, the_first_sealing_wins, nothing_pinned_is_freed;
         );

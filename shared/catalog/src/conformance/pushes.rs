@@ -3,8 +3,8 @@
 use n2s_domain::{ChangesetStatus, Version};
 
 use super::World;
-use super::world::{HOUR, VAULT, content, put, remove, sealed, store, stored};
-use crate::{CatalogError, Offered, OpenPush, Selector, StagedKey, TakeOver};
+use super::world::{HOUR, VAULT, blob_of, content, put, remove, sealed, store, stored};
+use crate::{CatalogError, Finish, Offered, OpenPush, Selector, StagedKey, TakeOver};
 
 /// The parent is the head, not the number before.
 pub async fn versions_are_reserved_and_never_reused(w: &World) {
@@ -217,6 +217,7 @@ pub async fn undo_in_small_steps_restores_the_head(w: &World) {
     w.catalog.abandon_push(open.lease.changeset, None).await.unwrap();
     assert!(w.catalog.undo_step(1).await.unwrap());
     assert_eq!(w.rows("d", Selector::Latest).await, before, "an undo is visible");
+    w.audit().await;
     assert!(matches!(w.catalog.open_push(&w.spec("d")).await, Err(CatalogError::Undoing(_))));
     w.undo().await;
     assert_eq!(w.rows("d", Selector::Latest).await, before);
@@ -284,4 +285,36 @@ pub async fn an_abandoned_push_takes_its_promise_along(w: &World) {
     w.send(&second.lease, &[1, 2]).await;
     w.enter(&second.lease, 2, &[put("z", &[2])]).await;
     w.commit(&second.lease, 2).await;
+}
+
+/// The blob is the new bytes: an upload of the old ones, still under way, must not pass for it.
+pub async fn a_replaced_sealing_fences_uploads_of_the_old_one(w: &World) {
+    let open = w.open("d").await;
+    let blob = w.staged(1);
+    w.catalog.record_staged(&open.lease, &[blob]).await.unwrap();
+    w.enter(&open.lease, 1, &[put("x", &[1])]).await;
+    let old = w.claim(w.stores[0]).await;
+    w.catalog.staging_lost(&[blob.staged]).await.unwrap();
+    let mut again = w.staged(1);
+    again.staged.sealed_hash = sealed(1001);
+    w.catalog.record_staged(&open.lease, &[again]).await.unwrap();
+    let late = [Finish { claim: old[0].claim, outcome: stored() }];
+    assert_eq!(w.other.finish(&late).await.unwrap().accepted, [false]);
+    let new = w.claim(w.stores[0]).await;
+    assert_eq!(blob_of(&new[0]).unwrap().sealed_hash, sealed(1001));
+    w.finish(&new, &stored()).await;
+    w.commit(&open.lease, 1).await;
+}
+
+/// Lost from staging, and then on a store after all, because a worker had read it before: nobody needs to send it again.
+pub async fn what_reached_a_store_is_not_asked_for(w: &World) {
+    let open = w.open("d").await;
+    let blob = w.staged(1);
+    w.catalog.record_staged(&open.lease, &[blob]).await.unwrap();
+    w.enter(&open.lease, 1, &[put("x", &[1])]).await;
+    let claims = w.claim(w.stores[0]).await;
+    w.catalog.staging_lost(&[blob.staged]).await.unwrap();
+    w.finish(&claims, &stored()).await;
+    w.commit(&open.lease, 1).await;
+    assert_eq!(w.open("d").await.resend, []);
 }

@@ -1,13 +1,14 @@
 //! The pull from version to metadata.
 
 use std::collections::HashMap;
+use std::fs::DirEntry;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use n2s_domain::{Content, ContentHash, FileEntry, FileMeta, PathSpan, RelPath};
+use n2s_domain::{ChangesetId, Content, ContentHash, FileEntry, FileMeta, PathSpan, RelPath};
 use n2s_failpoints::{Point, failpoint};
 
 use super::options::{PullDeps, PullError, PullOptions, PullReport};
@@ -115,7 +116,7 @@ async fn write(
     let shared = Arc::new(Shared {
         reader: Arc::clone(&deps.reader),
         opener: deps.vault.opener(),
-        target: Target::new(Root::open(&options.target).map_err(io)?, version.changeset, died.as_deref()),
+        target: Target::new(Root::open(&options.target).map_err(io)?, version.changeset, died),
         from: options.from.clone(),
         verify: options.verify,
         progress: Arc::clone(&deps.progress),
@@ -139,7 +140,7 @@ async fn write(
     if report.lost.is_empty() && report.problems.is_empty() {
         let marker = options.target.join(MARKER);
         // A version may hold that name, too: then it is the version's by now.
-        if is_marker(&marker, version) {
+        if marked(&marker) == Some(version.changeset) {
             std::fs::remove_file(marker).map_err(io)?;
         }
         failpoint(Point::PullEnded);
@@ -151,28 +152,31 @@ async fn write(
 
 /// An empty or new directory, one that an interrupted pull of this version left, or any with `--force`. Says whose pull, of
 /// which changeset, came to no end there.
-fn prepare(target: &Path, version: &VersionRef, force: bool) -> Result<Option<String>, PullError> {
+fn prepare(target: &Path, version: &VersionRef, force: bool) -> Result<Option<ChangesetId>, PullError> {
     let io = |source| PullError::Io { path: target.to_owned(), source };
+    if std::fs::metadata(target).is_ok_and(|found| !found.is_dir()) {
+        let what = "it is no directory; choose one, or a path where nothing is yet";
+        return Err(io(io::Error::new(io::ErrorKind::NotADirectory, what)));
+    }
     std::fs::create_dir_all(target).map_err(io)?;
     let marker = target.join(MARKER);
-    let died = read_marker(&marker);
-    let resumed = died.as_ref().is_some_and(|found| *found == version.changeset.to_string());
-    let mut entries = std::fs::read_dir(target).map_err(io)?;
-    if entries.next().is_some() && !resumed && !force {
+    let died = marked(&marker);
+    let resumed = died == Some(version.changeset);
+    // With nothing beside it, a marker may be one that a pull did not live to write.
+    let others = |entry: io::Result<DirEntry>| entry.map_or(true, |entry| entry.file_name() != MARKER);
+    if !resumed && !force && std::fs::read_dir(target).map_err(io)?.any(others) {
         return Err(PullError::NotEmpty(target.to_owned()));
     }
-    write_marker(&marker, version).map_err(io)?;
+    if !resumed {
+        write_marker(&marker, version).map_err(io)?;
+    }
     Ok(died)
 }
 
-fn is_marker(marker: &Path, version: &VersionRef) -> bool {
-    read_marker(marker).is_some_and(|found| found == version.changeset.to_string())
-}
-
-/// Only of a plain file: a link may lead anywhere.
-fn read_marker(marker: &Path) -> Option<String> {
-    let file = std::fs::symlink_metadata(marker).is_ok_and(|found| found.is_file());
-    file.then(|| std::fs::read_to_string(marker).ok()).flatten()
+/// The changeset a marker names.
+fn marked(marker: &Path) -> Option<ChangesetId> {
+    std::fs::symlink_metadata(marker).ok().filter(std::fs::Metadata::is_file)?;
+    std::fs::read_to_string(marker).ok()?.parse().ok()
 }
 
 /// Always a new file: one that is there may be a link, of either kind, to one outside of the target.
@@ -182,7 +186,9 @@ fn write_marker(marker: &Path, version: &VersionRef) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    std::fs::File::create_new(marker)?.write_all(version.changeset.to_string().as_bytes())
+    let mut file = std::fs::File::create_new(marker)?;
+    failpoint(Point::PullMarking);
+    file.write_all(version.changeset.to_string().as_bytes())
 }
 
 /// The first path restored of each group of hard links.

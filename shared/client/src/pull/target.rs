@@ -45,12 +45,12 @@ struct Stale {
 
 impl Target {
     /// For a pull of `changeset`, into a directory where a pull of `died`, maybe the same, came to no end.
-    pub(super) fn new(root: Root, changeset: ChangesetId, died: Option<&str>) -> Self {
+    pub(super) fn new(root: Root, changeset: ChangesetId, died: Option<ChangesetId>) -> Self {
         // No version holds a file whose name tells that version's id.
-        let prefix = |changeset: &str| format!(".n2s-pull-{changeset}-");
+        let prefix = |changeset: ChangesetId| format!(".n2s-pull-{changeset}-");
         let stale = died.map(|died| Stale { prefix: prefix(died), cleaned: Mutex::default() });
         let owner = rustix::process::geteuid().is_root();
-        Self { root, owner, drafts: AtomicU64::new(0), prefix: prefix(&changeset.to_string()), stale }
+        Self { root, owner, drafts: AtomicU64::new(0), prefix: prefix(changeset), stale }
     }
 
     fn parent(&self, path: &RelPath) -> io::Result<OwnedFd> {

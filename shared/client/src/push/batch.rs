@@ -100,13 +100,15 @@ struct SmallFile {
     size: u64,
     hash: ContentHash,
     known: Option<Box<FileEntry>>,
+    /// What was read may be of no single moment: the next push reads it again.
+    moved: bool,
 }
 
 /// A step after reading.
 enum Looked {
     As(Step),
     Small(SmallFile),
-    Large { path: RelPath, file: std::fs::File, stat: Stat },
+    Large { path: RelPath, opened: read::Opened },
 }
 
 /// Does everything a batch needs.
@@ -125,8 +127,8 @@ pub(super) async fn process(shared: Arc<Shared>, batch: Batch) -> Result<Done, P
                 let known = file.known.clone();
                 record(entry_of(&shared, &file), known, &mut done, &mut changes);
             }
-            Looked::Large { path, file, stat } => {
-                let seen = large::send(&shared, path, file, stat, &mut done).await?;
+            Looked::Large { path, opened } => {
+                let seen = large::send(&shared, path, opened, &mut done).await?;
                 record(seen, None, &mut done, &mut changes);
             }
         }
@@ -179,7 +181,8 @@ fn entry_of(shared: &Shared, file: &SmallFile) -> Seen {
     let content = Content::File { size, hash: file.hash, chunks };
     let link_group = file.stat.link_group();
     let entry = FileEntry { path: file.path.clone(), meta: file.stat.meta, content, link_group };
-    Seen { trusted: read::trust(&file.stat, shared.clock.now()), entry }
+    let trusted = read::trust(&file.stat, file.moved, shared.clock.now());
+    Seen { entry, trusted }
 }
 
 /// Reads what is to be read, on a thread that may block.
@@ -196,7 +199,7 @@ async fn look(shared: &Arc<Shared>, steps: Vec<Step>) -> (Vec<Looked>, Vec<Probl
 fn look_at(shared: &Shared, step: Step, problems: &mut Vec<Problem>) -> Option<Looked> {
     let Step::Read { path, stat, known } = step else { return Some(Looked::As(step)) };
     let mut tell = |what: String| problems.push(Problem { path: path.clone(), what, serious: true });
-    match read::read(&shared.root, &path) {
+    match read::read(&shared.root, &path, &*shared.clock) {
         Ok(Outcome::Small { bytes, stat, moved }) => {
             shared.progress.read(bytes.len() as u64);
             if moved {
@@ -205,9 +208,9 @@ fn look_at(shared: &Shared, step: Step, problems: &mut Vec<Problem>) -> Option<L
                 );
             }
             let (size, hash) = (bytes.len() as u64, content_hash(&bytes));
-            Some(Looked::Small(SmallFile { path, stat, bytes, size, hash, known }))
+            Some(Looked::Small(SmallFile { path, stat, bytes, size, hash, known, moved }))
         }
-        Ok(Outcome::Large { file, stat }) => Some(Looked::Large { path, file, stat }),
+        Ok(Outcome::Large(opened)) => Some(Looked::Large { path, opened }),
         // As if the walk had come a moment later.
         Ok(Outcome::Vanished | Outcome::Replaced) => {
             tell(

@@ -14,7 +14,7 @@ use super::batch::{Done, Shared, metadata, seal, send as send_blobs};
 use super::error::PushError;
 use super::holes::Holes;
 use super::options::Problem;
-use super::read;
+use super::read::{self, Opened};
 use super::stat_cache::Seen;
 use crate::cpu::on_a_core;
 use crate::seam::Offered;
@@ -29,10 +29,10 @@ type Piece = JoinHandle<Result<(ChunkRef, u64), PushError>>;
 pub(super) async fn send(
     shared: &Arc<Shared>,
     path: RelPath,
-    file: File,
-    before: Stat,
+    opened: Opened,
     done: &mut Done,
 ) -> Result<Seen, PushError> {
+    let Opened { file, stat: before, fresh } = opened;
     let (sender, mut chunks) = mpsc::channel(1);
     let (seed, progress) = (shared.chunk_seed, Arc::clone(&shared.progress));
     let reading = tokio::task::spawn_blocking(move || cut(&file, seed, &sender, &*progress));
@@ -51,13 +51,13 @@ pub(super) async fn send(
     let (hash, after) = read.map_err(|source| PushError::Source { path: path.to_string().into(), source })?;
     let size = refs.iter().map(|chunk| u64::from(chunk.size)).sum();
     done.read_bytes += size;
-    let still = before == after && size == after.size;
+    let still = !fresh && before == after && size == after.size;
     if !still {
         let what = "it changed while it was read; what is stored may be of no single moment".to_owned();
         done.problems.push(Problem { path: path.clone(), what, serious: true });
     }
     let content = Content::File { size, hash, chunks: refs };
-    let trusted = if still { read::trust(&after, shared.clock.now()) } else { None };
+    let trusted = read::trust(&after, !still, shared.clock.now());
     Ok(Seen { trusted, entry: FileEntry { path, meta: after.meta, content, link_group: after.link_group() } })
 }
 

@@ -83,7 +83,7 @@ section! {
         attempts_max: u32 = RetryPolicy::default().attempts_max,
         /// The longest first delay; it doubles with each failure.
         base_ms: u64 = u64::try_from(RetryPolicy::default().base.as_millis()).unwrap_or(u64::MAX),
-        /// The longest delay.
+        /// The longest delay, an hour at most. A store that asks for longer is asked again after an hour, too.
         cap_secs: u64 = RetryPolicy::default().cap.as_secs(),
     }
 }

@@ -81,7 +81,12 @@ impl Vault {
 
     fn write(&self, path: &Path, replace: bool) -> Result<(), VaultError> {
         let io = |source| VaultError::Io { path: path.to_owned(), doing: "written", source };
-        let temp = path.with_extension(format!("new-{}", std::process::id()));
+        let folder = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = File::open(folder).map_err(io)?;
+        folder.lock().map_err(io)?;
+        // One writer at a time holds the directory's lock: a file of that name is the rest of a crash.
+        let temp = path.with_extension("new");
+        let _ = std::fs::remove_file(&temp);
         let written = (|| {
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temp)?;
             file.set_permissions(Permissions::from_mode(0o600))?;
@@ -96,8 +101,7 @@ impl Vault {
                 std::fs::remove_file(&temp)?;
             }
             failpoint(Point::VaultNamed);
-            File::open(path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")))?
-                .sync_all()
+            folder.sync_all()
         })();
         match written {
             Ok(()) => Ok(()),

@@ -64,6 +64,9 @@ fn by(
         }
         Err(error) => puts.iter().map(|_| Stage::Failed(copy(&error))).collect(),
     };
+    let durable = puts.iter().zip(&stages).filter(|(_, stage)| matches!(stage, Stage::Present));
+    n2s_failpoints::stored(&inner.name, durable.map(|(put, _)| put.key.as_str()));
+    failpoint(Point::LocalDurable);
     let answer = |(put, stage): (&Put, Stage)| match stage {
         Stage::Failed(error) => Err(inner.error("store", Some(&put.key), error)),
         Stage::Present | Stage::Written { .. } => Ok(Stored::default()),
@@ -102,7 +105,6 @@ fn go_through(inner: &Inner, puts: &[Put], volume: &Volume<'_>) -> Vec<Stage> {
         // What is in place stays there, unacknowledged, and is found by the next attempt.
         fail(inner, &mut stages, |stage| matches!(stage, Stage::Present), &error);
     }
-    record(inner, puts, &stages);
     stages
 }
 
@@ -111,25 +113,16 @@ fn go_straight(inner: &Inner, puts: &[Put], volume: &Volume<'_>) -> Vec<Stage> {
     let together = volume.syncs_together(puts.len());
     let one = |put: &Put| write_in_place(inner, put, together).unwrap_or_else(Stage::Failed);
     let mut stages = write_all(puts, |part| part.iter().map(one).collect());
-    failpoint(Point::LocalWritten);
+    failpoint(Point::StagingWritten);
     let written = |stage: &Stage| matches!(stage, Stage::Written { .. });
     let synced = sync_files(inner, volume, &stages);
     // The sync of the whole has the names, too.
     let synced = synced.and_then(|()| if together { Ok(()) } else { dirs.sync(inner, volume) });
-    failpoint(Point::LocalSynced);
     match synced {
         Ok(()) => stages.iter_mut().filter(|stage| written(stage)).for_each(|stage| *stage = Stage::Present),
         Err(error) => fail(inner, &mut stages, written, &error),
     }
-    record(inner, puts, &stages);
     stages
-}
-
-/// What a kill from here on must not have sent again.
-fn record(inner: &Inner, puts: &[Put], stages: &[Stage]) {
-    let durable = puts.iter().zip(stages).filter(|(_, stage)| matches!(stage, Stage::Present));
-    n2s_failpoints::stored(&inner.name, durable.map(|(put, _)| put.key.as_str()));
-    failpoint(Point::LocalDurable);
 }
 
 fn write_in_place(inner: &Inner, put: &Put, together: bool) -> io::Result<Stage> {

@@ -141,8 +141,11 @@ pub(super) struct CacheWriter {
 
 impl CacheWriter {
     pub(super) fn create(path: &Path) -> io::Result<Self> {
-        let temp = path.with_extension(format!("new-{}", std::process::id()));
-        let mut file = BufWriter::with_capacity(256 * 1024, File::create(&temp)?);
+        // Who pushes the dataset holds its lease: a file of that name is the rest of a push that was killed. A new file, because
+        // its writer may still be alive, and hold the old one open.
+        let temp = path.with_extension("new");
+        let _ = std::fs::remove_file(&temp);
+        let mut file = BufWriter::with_capacity(256 * 1024, File::create_new(&temp)?);
         file.write_all(&[0; HEADER_BYTES])?;
         let (path, written) = (path.to_owned(), HEADER_BYTES as u64);
         Ok(Self { file, temp, path, written, paths: 0, index: Vec::new() })

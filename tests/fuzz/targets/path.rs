@@ -1,0 +1,4 @@
+#![no_main]
+#![expect(missing_docs, reason = "the target is `n2s_fuzz::path`")]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| n2s_fuzz::path(bytes));
