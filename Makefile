@@ -3,10 +3,10 @@
 CARGO ?= cargo
 PREFIX ?= $(HOME)/.local
 
-.PHONY: help deps build install demo test test-binaries test-stores kills lint fmt bench deny doc fuzz
+.PHONY: help deps build install demo test test-binaries test-cluster test-stores kills lint fmt bench deny doc fuzz
 
 help: ## Show the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 deps: ## Install what the tests need (root: apt; otherwise says what to install)
 	@tests/deps.sh
@@ -29,6 +29,9 @@ test: deps test-binaries ## Run every test
 
 test-stores: ## The stores' suites against servers that have to be fetched first (Ceph RGW, Garage)
 	@tests/stores.sh
+
+test-cluster: deps ## The queue at a cluster of three brokers, killed one after the other (minutes)
+	$(CARGO) test --locked -p n2s-queue-rabbitmq --features cluster-tests --test cluster
 
 test-binaries:
 	$(CARGO) build --locked -p n2s

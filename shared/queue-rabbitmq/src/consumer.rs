@@ -6,25 +6,32 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
-use lapin::options::{BasicConsumeOptions, BasicQosOptions};
+use lapin::options::{BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use n2s_domain::BackendName;
 use n2s_queue::{Consumer, Delivery, QueueError, Receipt};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::error::{BrokerError, bounded, explain};
 use crate::session::Session;
 use crate::settler::{Settle, settle};
 
 const OP: &str = "consume";
+/// How long a delivery may take that is on its way.
+const LATE: Duration = Duration::from_secs(1);
 
-/// See the module. It ends with its session: whoever consumes makes another.
+/// See the module. It ends with its session, and when the broker forgot it, which happens when a queue changes its leader: whoever consumes makes another.
 pub(crate) struct RabbitConsumer {
     session: Arc<Session>,
     backend: BackendName,
     deliveries: lapin::Consumer,
+    channel: lapin::Channel,
     orders: mpsc::UnboundedSender<Settle>,
+    /// When the last delivery came, or the queue was found empty.
+    heard: Instant,
+    /// One share for each delivery that is not settled, and one here.
+    held: Arc<()>,
     /// Received by a `next` that was dropped half-way; the following one returns it.
     gathered: Vec<Delivery>,
 }
@@ -74,15 +81,47 @@ impl RabbitConsumer {
         let subscribed = subscribe(&session, &queue, prefetch).await;
         let (channel, deliveries) = subscribed.inspect_err(|_| session.forget_declared(backend))?;
         let (orders, receiver) = mpsc::unbounded_channel();
-        let settling = Arc::clone(&session);
-        tokio::spawn(async move { settle(&settling, &channel, receiver).await });
-        Ok(Self { session, backend: backend.clone(), deliveries, orders, gathered: Vec::new() })
+        let (settling, settled) = (Arc::clone(&session), channel.clone());
+        tokio::spawn(async move { settle(&settling, &settled, receiver).await });
+        let (backend, held, gathered) = (backend.clone(), Arc::new(()), Vec::new());
+        Ok(Self { session, backend, deliveries, channel, orders, heard: Instant::now(), held, gathered })
+    }
+
+    /// Waits for a delivery, however long it takes, as long as none is there to be had.
+    async fn receive(&mut self) -> Result<lapin::message::Delivery, BrokerError> {
+        loop {
+            let suspicious = self.heard + self.session.options.silence;
+            let received = timeout_at(suspicious, receive(&self.session, &mut self.deliveries)).await;
+            self.heard = Instant::now();
+            if let Ok(received) = received {
+                return received;
+            }
+            // What is held may fill the prefetch: then nothing comes, and rightly.
+            if Arc::strong_count(&self.held) > 1 || self.waiting().await? == 0 {
+                continue;
+            }
+            // It may have come in this moment.
+            let late = timeout(LATE, receive(&self.session, &mut self.deliveries)).await;
+            let why = "messages wait, and the broker delivers none to this consumer";
+            return late.unwrap_or_else(|_elapsed| Err(BrokerError::unavailable(OP, why)));
+        }
+    }
+
+    /// Messages in the queue that nobody holds. An error also when the queue is gone: the next consumer declares it.
+    async fn waiting(&self) -> Result<u32, BrokerError> {
+        let queue = crate::topology::work_queue(&self.backend);
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::durable() };
+        let look = self.channel.queue_declare(queue.into(), passive, FieldTable::default());
+        let limit = self.session.options.answer_timeout;
+        let queue =
+            bounded(OP, limit, look).await.inspect_err(|_| self.session.forget_declared(&self.backend))?;
+        Ok(queue.message_count())
     }
 
     async fn gather(&mut self) -> Result<(), BrokerError> {
-        let received = receive(&self.session, &mut self.deliveries).await?;
-        let orders = self.orders.clone();
-        let receipt = RabbitReceipt { tag: received.delivery_tag, orders: Some(orders) };
+        let received = self.receive().await?;
+        let (orders, held) = (self.orders.clone(), Arc::clone(&self.held));
+        let receipt = RabbitReceipt { tag: received.delivery_tag, orders: Some(orders), _held: held };
         self.gathered.push(Delivery::new(received.data, Box::new(receipt)));
         Ok(())
     }
@@ -129,6 +168,8 @@ impl fmt::Debug for RabbitConsumer {
 #[derive(Debug)]
 struct RabbitReceipt {
     tag: u64,
+    /// Tells the consumer that something is held.
+    _held: Arc<()>,
     /// Taken by the ack; a receipt dropped with it gives the message back.
     orders: Option<mpsc::UnboundedSender<Settle>>,
 }

@@ -34,6 +34,8 @@ pub struct Options {
     pub delivery_limit: u32,
     /// About how many messages a store's queue takes before it refuses. A queue keeps what it was declared with.
     pub length_max: u32,
+    /// How long a consumer that holds nothing waits for a message before it asks whether any are there.
+    pub silence: Duration,
     /// The longest pause before the next attempt to connect.
     pub reconnect_max: Duration,
 }
@@ -53,6 +55,7 @@ impl Options {
             prefetch_max: 1_000,
             delivery_limit: 20,
             length_max: 100_000,
+            silence: Duration::from_mins(1),
             reconnect_max: Duration::from_secs(5),
         }
     }

@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
+use std::time::Duration;
 
-use n2s_config::{BackendKind, Config, ConfigError, add_backend};
+use n2s_config::{BackendKind, Config, ConfigError, NewBackend, add_backend};
 
 use crate::{scratch, split};
 
@@ -48,7 +49,11 @@ fn parse(bytes: &[u8]) {
 /// What the reference page promises of settings that were accepted.
 fn sound(config: &Config) {
     for backend in config.backends.values() {
-        assert!(backend.path.is_absolute() && backend.timeout_secs > 0 && backend.retry.attempts_max > 0);
+        match backend.kind {
+            BackendKind::Local => assert!(backend.path.is_absolute()),
+            BackendKind::S3 => assert!(!backend.s3.bucket.is_empty() && backend.s3.pool_size > 0),
+        }
+        assert!(backend.timeout() > Duration::ZERO && backend.retry.attempts_max > 0);
         let (fewest, most) = backend.concurrency();
         assert!(0 < fewest && fewest <= most);
     }
@@ -73,7 +78,7 @@ fn refused(error: &ConfigError, text: &str) {
 fn add(text: &[u8]) {
     scratch::write(&FILE, text);
     let name = "added".parse().expect("it is a name");
-    let added = add_backend(&FILE, &name, BackendKind::Local, Path::new("/some/\"place\n"));
+    let added = add_backend(&FILE, &name, NewBackend::Local(Path::new("/some/\"place\n")));
     let now = std::fs::read(&*FILE).expect("it is there");
     if added.is_err() {
         assert!(now == text, "refused, and changed");

@@ -11,7 +11,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -270,10 +270,13 @@ impl RabbitMq {
     }
 }
 
+/// It refuses while it knows of a node, and learns of a killed one's end a moment later. It may have ended with the node.
 pub(crate) fn stop_epmd(port: u16) {
-    let mut epmd = Command::new(find("epmd", &[], PACKAGE));
-    // It may have ended with the node, which started it.
-    let _ = epmd.arg("-kill").env("ERL_EPMD_PORT", port.to_string()).output();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() && Instant::now() < deadline {
+        let mut epmd = Command::new(find("epmd", &[], PACKAGE));
+        let _ = epmd.arg("-kill").env("ERL_EPMD_PORT", port.to_string()).output();
+    }
 }
 
 impl Drop for RabbitMq {

@@ -22,6 +22,7 @@ pub fn all() -> Vec<(&'static str, Case)> {
         ("no_confirmed_message_is_lost_with_a_killed_broker", a_killed_broker),
         ("a_wiped_broker_is_noticed", a_wiped_broker),
         ("a_broker_that_hangs_is_left_and_found_again", a_hanging_broker),
+        ("a_consumer_that_the_broker_forgot_is_made_anew", a_forgotten_consumer),
         ("a_queue_without_a_leader_holds_up_no_other_store", a_queue_without_a_leader),
     ]
 }
@@ -192,6 +193,36 @@ fn a_hanging_broker(world: &mut World) {
         while !received.contains(&2) {
             received.extend(take(&queue, &mut consumer).await);
         }
+    });
+}
+
+/// Its channel stands, and it is simply not served any more.
+fn a_forgotten_consumer(world: &mut World) {
+    let vhost = world.broker.vhost();
+    let queue = world.queue(Options { silence: Duration::from_secs(1), ..options(&vhost) });
+    world.runtime.block_on(async {
+        let mut consumer = queue.consume(&backend(), 10).await.unwrap();
+        let forget = format!(
+            "{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"{0}\">>, queue, <<\"n2s.work.a\">>)), \
+             [ra:process_command({{'{0}_n2s.work.a', node()}}, \
+              rabbit_fifo:make_checkout({{element(2, C), element(1, C)}}, cancel, #{{}})) \
+              || C <- rabbit_amqqueue:consumers(Q)].",
+            vhost.name
+        );
+        assert!(world.broker.ctl(&["eval", &forget]).contains("ok"));
+        // An empty queue is no reason to suspect anything.
+        assert!(timeout(Duration::from_secs(3), consumer.next(1, Duration::ZERO)).await.is_err());
+        assert_eq!(publish(&queue, 0..1).await, [0]);
+        let ended = timeout(BOUND, consumer.next(1, Duration::ZERO)).await.unwrap().unwrap().unwrap_err();
+        assert!(format!("{}", ended.source).contains("delivers none"), "{ended:?}");
+        assert_eq!(take(&queue, &mut None).await, [0]);
+        // What a full prefetch keeps waiting is no reason either.
+        let mut narrow = queue.consume(&backend(), 1).await.unwrap();
+        assert_eq!(publish(&queue, 1..3).await, [1, 2]);
+        let held = narrow.next(1, Duration::ZERO).await.unwrap().unwrap();
+        assert!(timeout(Duration::from_secs(3), narrow.next(1, Duration::ZERO)).await.is_err());
+        drop(held);
+        assert_eq!(take(&queue, &mut Some(narrow)).await, [1]);
     });
 }
 
