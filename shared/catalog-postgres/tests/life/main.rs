@@ -5,6 +5,7 @@
 mod giving_way;
 mod history;
 mod reading;
+mod replaced;
 mod views;
 mod world;
 
