@@ -33,6 +33,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("n2s-intake", [&traits[..], &["n2s-envelope", "n2s-client"]].concat()),
         ("n2s-dispatcher", traits.to_vec()),
         ("n2s-worker", traits.to_vec()),
+        ("n2s-validator", [&traits[..], &["n2s-envelope"]].concat()),
     ])
 }
 

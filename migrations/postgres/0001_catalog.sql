@@ -251,9 +251,9 @@ CREATE TABLE files (
 CREATE UNIQUE INDEX files_at ON files (dataset_id, substr(sha256(filepath), 1, 16), from_version);
 -- Path order: the first 256 bytes are the index's, the rest is sorted among paths that agree in them.
 CREATE INDEX files_order ON files (dataset_id, substr(filepath, 1, 256));
-CREATE INDEX files_from ON files (dataset_id, from_version);
+CREATE INDEX files_from ON files (dataset_id, from_version, id);
 CREATE INDEX files_to ON files (dataset_id, to_version) WHERE to_version IS NOT NULL;
-CREATE INDEX files_blob ON files (blob_id) WHERE blob_id IS NOT NULL;
+CREATE INDEX files_blob ON files (blob_id, id) WHERE blob_id IS NOT NULL;
 
 CREATE TABLE file_blobs (
     file_id     bigint NOT NULL REFERENCES files ON DELETE CASCADE,
@@ -264,7 +264,7 @@ CREATE TABLE file_blobs (
     PRIMARY KEY (file_id, seq)
 );
 
-CREATE INDEX file_blobs_blob ON file_blobs (blob_id);
+CREATE INDEX file_blobs_blob ON file_blobs (blob_id, file_id);
 
 -- Placements and jobs ------------------------------------------------------------------------------------------------
 

@@ -30,6 +30,8 @@ BEGIN
     GRANT INSERT ON unsourced, backend_deltas, completion_deltas, backend_epochs TO n2s_worker;
     GRANT SELECT, DELETE ON unsourced TO n2s_worker;
     GRANT UPDATE (state, epoch, due_at, deadline, held_until, retry_count, lost_count), DELETE ON jobs TO n2s_worker;
+    -- Damage is made good by whoever stores it again; of a copy that cannot be read the proof is taken back.
+    GRANT UPDATE (damaged_at, seen_at, verified_at) ON blob_backends, changeset_backends TO n2s_worker;
     GRANT UPDATE (status, attempted_at, completed_at, retry_count, lost_count, error_kind, error_message, location)
         ON blob_backends TO n2s_worker;
     GRANT DELETE ON placement_waiters TO n2s_worker;

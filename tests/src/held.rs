@@ -52,6 +52,13 @@ impl Running {
         self.0.take().unwrap().wait_with_output().unwrap().into()
     }
 
+    /// Asks it to end, as a service manager does, and waits for that.
+    pub fn terminate(mut self) -> Ended {
+        let pid = rustix::process::Pid::from_child(self.child());
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.wait()
+    }
+
     /// kill -9.
     pub fn kill(self) {
         drop(self);

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::return_self_not_must_use, reason = "assertions chain, and may end a chain")]
 
+pub mod archive;
 mod held;
 
 pub use held::{HeldPush, HeldStore, Running};

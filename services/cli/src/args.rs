@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use n2s_domain::{BackendName, ChangesetId, ChangesetStatus, DatasetName, FailureKind, ProjectName};
+use n2s_domain::{
+    BackendName, ChangesetId, ChangesetStatus, DatasetName, FailureKind, ProjectName, ProofLevel,
+};
 
 /// One archive on several stores at once, encrypted, with a memory of what is where.
 #[derive(Debug, Parser)]
@@ -54,6 +56,10 @@ pub enum Command {
     Failed(Failed),
     /// Try failed uploads again
     Retry(Failed),
+    /// Prove what the stores hold of a dataset, oldest proof first, and have damaged copies replaced
+    Validate(Validate),
+    /// Replace every copy that was found damaged, as far as an intact one is left
+    Repair(Repair),
     /// List, add, pause and resume stores
     #[command(subcommand)]
     Backends(Backends),
@@ -69,6 +75,9 @@ pub enum Command {
     Audit,
     /// Keep everything running until interrupted
     Up,
+    /// Run one role until interrupted
+    #[command(subcommand)]
+    Serve(Serve),
     /// Print shell completions
     Completions {
         /// For which shell
@@ -258,6 +267,49 @@ pub struct Failed {
     /// Of this kind
     #[arg(long)]
     pub kind: Option<FailureKind>,
+}
+
+/// `validate`.
+#[derive(Debug, ClapArgs)]
+pub struct Validate {
+    #[command(flatten)]
+    pub dataset: Dataset,
+    /// Prove one copy in N of each store, those whose proof is oldest: N runs prove everything
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub sample_rate: u64,
+    /// How thoroughly: exists asks the store; sealed reads all bytes; content opens them with the vault
+    #[arg(long, default_value_t = ProofLevel::Sealed)]
+    pub level: ProofLevel,
+    /// Only on this store
+    #[arg(long)]
+    pub backend: Option<BackendName>,
+    /// Bytes read from each store in a second [default: as fast as it goes]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit_bytes_per_second: Option<u64>,
+    /// Do not wait until damaged copies are replaced
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+/// `repair`.
+#[derive(Debug, ClapArgs)]
+pub struct Repair {
+    /// Of this project
+    #[arg(long)]
+    pub project: Option<ProjectName>,
+    /// Of this dataset
+    #[arg(long, requires = "project")]
+    pub dataset: Option<DatasetName>,
+    /// On this store
+    #[arg(long)]
+    pub backend: Option<BackendName>,
+}
+
+/// `serve`.
+#[derive(Debug, Subcommand)]
+pub enum Serve {
+    /// Prove everything on every store, as [validator] in the configuration says
+    Validator,
 }
 
 /// `backends`.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 use n2s_client::pull::PullProgress;
 use n2s_client::push::Progress;
+use n2s_validator::Progress as ValidateProgress;
 
 use crate::output::Output;
 
@@ -205,6 +206,63 @@ impl PullProgress for PullWatch {
                 HumanBytes(bytes),
                 HumanBytes(total),
                 self.line.rate(bytes)
+            )
+        });
+    }
+}
+
+/// Watches a validation.
+#[derive(Debug)]
+pub struct ValidateWatch {
+    line: Line,
+    copies: AtomicU64,
+    bytes: AtomicU64,
+    damaged: AtomicU64,
+    total_copies: AtomicU64,
+    total_bytes: AtomicU64,
+}
+
+impl ValidateWatch {
+    pub fn new(output: &Output) -> Self {
+        let zero = AtomicU64::default;
+        Self {
+            line: Line::new(output),
+            copies: zero(),
+            bytes: zero(),
+            damaged: zero(),
+            total_copies: zero(),
+            total_bytes: zero(),
+        }
+    }
+
+    /// Takes the line away.
+    pub fn end(&self) {
+        self.line.bar.finish_and_clear();
+    }
+}
+
+impl ValidateProgress for ValidateWatch {
+    fn total(&self, copies: u64, bytes: u64) {
+        self.total_copies.fetch_add(copies, Ordering::Relaxed);
+        self.total_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn checked(&self, copies: u64, bytes: u64, damaged: u64) {
+        self.copies.fetch_add(copies, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.damaged.fetch_add(damaged, Ordering::Relaxed);
+        self.line.tell(|| {
+            let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+            let (copies, bytes, damaged) = (of(&self.copies), of(&self.bytes), of(&self.damaged));
+            let (all, total) = (of(&self.total_copies), of(&self.total_bytes));
+            let left = left(bytes + copies * TOLL, total + all * TOLL, self.line.started.elapsed());
+            format!(
+                "{} of {} copies, {} read ({}/s), {} damaged{left}",
+                HumanCount(copies),
+                HumanCount(all),
+                HumanBytes(bytes),
+                self.line.rate(bytes),
+                HumanCount(damaged)
             )
         });
     }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use n2s_catalog::Vouched;
 use n2s_client::seam::{Fetched, FileBlob, SeamError};
-use n2s_domain::{BackendId, BackendName};
+use n2s_domain::{BackendId, BackendName, FailureKind};
 use n2s_storage::{Get, StagingKey, layout};
 
 use crate::Intake;
@@ -14,6 +15,8 @@ use crate::error::catalog;
 struct Wanted {
     blob: FileBlob,
     stores: Vec<BackendId>,
+    /// Where it was missing or wrong, which the validator is to look at.
+    doubted: Vec<BackendId>,
     bad: Vec<(BackendName, String)>,
     found: Option<Bytes>,
 }
@@ -38,6 +41,7 @@ impl Intake {
         while wanted.iter().any(|wanted| wanted.found.is_none() && !wanted.stores.is_empty()) {
             self.try_next(&mut wanted).await;
         }
+        self.doubt(&wanted).await;
         let mut answers = Vec::with_capacity(wanted.len());
         for wanted in wanted {
             answers.push(self.answer(wanted).await);
@@ -58,7 +62,7 @@ impl Intake {
             let mut stores = stores.get(&blob.id).cloned().unwrap_or_default();
             // Tried from the end.
             stores.sort_by_key(|id| (preferred(id), std::cmp::Reverse(*id)));
-            Wanted { blob: *blob, stores, bad: Vec::new(), found: None }
+            Wanted { blob: *blob, stores, doubted: Vec::new(), bad: Vec::new(), found: None }
         };
         Ok(blobs.iter().map(wanted).collect())
     }
@@ -78,9 +82,25 @@ impl Intake {
             for (index, answer) in indices.into_iter().zip(answers) {
                 match answer {
                     Ok(bytes) => wanted[index].found = Some(bytes),
-                    Err(error) => wanted[index].bad.push((name.clone(), error.report())),
+                    Err(error) => {
+                        if matches!(error.kind, FailureKind::NotFound | FailureKind::Corrupt) {
+                            wanted[index].doubted.push(store);
+                        }
+                        wanted[index].bad.push((name.clone(), error.report()));
+                    }
                 }
             }
+        }
+    }
+
+    /// What cannot be noted, as in a home that is read-only, the validator finds in its turn.
+    async fn doubt(&self, wanted: &[Wanted]) {
+        let copies = wanted.iter().flat_map(|wanted| {
+            wanted.doubted.iter().map(|store| (Vouched::Blob(Self::blob_id(&wanted.blob)), *store))
+        });
+        let copies: Vec<_> = copies.collect();
+        if !copies.is_empty() {
+            let _ = self.catalog.doubt(&copies).await;
         }
     }
 

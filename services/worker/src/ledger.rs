@@ -120,6 +120,7 @@ mod tests {
             vault: VaultId([0; 8]),
             epoch: Epoch(1),
             staged: None,
+            repair: false,
         };
         let claim = ClaimRef { job: JobId(job), epoch: 1 };
         let target = ClaimTarget::Upload(target);

@@ -2,7 +2,8 @@
 //!
 //! The catalog made this job when every blob of the version was on the store, so a header present means that all of it
 //! is. Manifests are written once. Finding other bytes there means that another catalog, or a restored older one,
-//! writes versions of the same dataset to this store: no retry helps, a person has to decide.
+//! writes versions of the same dataset to this store: no retry helps, a person has to decide. Unless ours was there before and was
+//! found damaged: then what is there now is the damage.
 
 use std::collections::HashSet;
 
@@ -60,7 +61,7 @@ async fn part(
         Ok(body) => body,
         Err(failure) => return Some(Err(failure)),
     };
-    let put = Put { key: key.clone(), body, digest: object.sealed_hash, overwrite: false };
+    let put = Put { key: key.clone(), body, digest: object.sealed_hash, overwrite: target.repair };
     let answer = batch.unless_stopped(store.deps.storage.put(put)).await?;
     Some(match answer {
         Ok(_) => Ok(()),

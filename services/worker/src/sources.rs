@@ -1,9 +1,11 @@
 //! Where the bytes come from: staging, else any other store's completed copy. Whatever comes back is the right bytes.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use n2s_catalog::{ClaimRef, ManifestObject, StagedKey, UploadTarget};
+use n2s_catalog::{ClaimRef, ManifestObject, StagedKey, UploadTarget, Vouched};
 use n2s_domain::{BackendId, ChangesetId, FailureKind, SealedHash};
-use n2s_storage::{Body, ObjectKey, StorageExt as _, layout};
+use n2s_storage::{Body, ObjectKey, Storage, StorageExt as _, layout};
 
 use crate::failure::Failure;
 use crate::finisher::staging_key;
@@ -42,7 +44,8 @@ pub(crate) async fn manifest(
         Ok(copies) => copies,
         Err(error) => return Some(Err(Failure::of_catalog(&error))),
     };
-    first_intact(shared, store, batch, (key, object.sealed_hash), &copies).await
+    let named = (Vouched::Manifest(changeset), key, object.sealed_hash);
+    first_intact(shared, store, batch, named, &copies).await
 }
 
 /// `None` for an item that is not in staging, or not intact there.
@@ -89,7 +92,8 @@ async fn from_copies(
     // A location is a pack's or a CID: stores that have such read it themselves, and none does yet.
     let plain: Vec<BackendId> =
         copies.into_iter().filter(|copy| copy.location.is_none()).map(|copy| copy.backend).collect();
-    let named = (&layout::blob(target.sealed_hash), target.sealed_hash);
+    let key = layout::blob(target.sealed_hash);
+    let named = (Vouched::Blob(target.blob), &key, target.sealed_hash);
     first_intact(shared, store, batch, named, &plain).await
 }
 
@@ -97,7 +101,7 @@ async fn first_intact(
     shared: &Shared,
     store: &Store,
     batch: &Batch,
-    (key, digest): (&ObjectKey, SealedHash),
+    (object, key, digest): (Vouched, &ObjectKey, SealedHash),
     copies: &[BackendId],
 ) -> Option<Result<Body, Failure>> {
     let mut unreachable = None;
@@ -108,9 +112,17 @@ async fn first_intact(
         };
         match batch.unless_stopped(storage.get(key.clone())).await? {
             Ok(bytes) if is(digest, &bytes) => return Some(Ok(Body::Bytes(bytes))),
-            Ok(_) => tracing::warn!(backend.name = storage.name(), object = %key, "this copy is damaged"),
+            Ok(_) => {
+                tracing::warn!(backend.name = storage.name(), object = %key, "this copy is damaged");
+                doubt(shared, object, *backend).await;
+            }
+            // An unmounted disk has no object at all, and will have them again.
+            Err(error) if error.kind == FailureKind::NotFound && !has_marker(batch, storage).await? => {
+                unreachable = Some(format!("n2s.json is gone from {}: is it mounted?", storage.name()));
+            }
             Err(error) if matches!(error.kind, FailureKind::NotFound | FailureKind::Corrupt) => {
                 tracing::warn!(error = error.report(), "this copy is missing or damaged");
+                doubt(shared, object, *backend).await;
             }
             Err(error) => unreachable = Some(error.report()),
         }
@@ -122,6 +134,22 @@ async fn first_intact(
             format!("neither staging nor any other store has an intact copy of {key}; push the data again"),
         ),
     }))
+}
+
+/// The validator looks at it first, and knows how to tell damage from an outage.
+async fn doubt(shared: &Shared, object: Vouched, backend: BackendId) {
+    if let Err(error) = shared.catalog().doubt(&[(object, backend)]).await {
+        tracing::warn!(
+            error = crate::failure::report(&error),
+            "not noted; the validator finds it in its turn"
+        );
+    }
+}
+
+/// `None` when the batch is to stop.
+async fn has_marker(batch: &Batch, storage: &Arc<dyn Storage>) -> Option<bool> {
+    let found = batch.unless_stopped(storage.check_key_exists(&layout::marker())).await?;
+    Some(found.unwrap_or(false))
 }
 
 /// Whether these are the bytes of that digest.

@@ -123,5 +123,5 @@ async fn store_all(store: &Store, puts: Vec<Put>) -> Vec<Result<Stored, StorageE
 }
 
 fn put(target: &UploadTarget, body: Body) -> Put {
-    Put { key: layout::blob(target.sealed_hash), body, digest: target.sealed_hash, overwrite: false }
+    Put { key: layout::blob(target.sealed_hash), body, digest: target.sealed_hash, overwrite: target.repair }
 }

@@ -11,6 +11,7 @@ mod node;
 mod push_lock;
 mod queue;
 mod seat;
+mod validation;
 
 pub use backend::{add_local_backend, add_s3_backend, default_store_path};
 pub use catalog::migrate;
@@ -20,3 +21,4 @@ pub use error::AssemblyError;
 pub use home::Home;
 pub use node::Node;
 pub use push_lock::PushLock;
+pub use validation::Validation;

@@ -164,6 +164,13 @@ async fn advance(tx: &mut Tx<'_>, store: &Store) -> Result<&'static str, Fail> {
         if !whole(tx, store).await? {
             return set(tx, store, "blocked").await;
         }
+    } else if store.parent.is_some() {
+        // What the parent's header says holds only while nothing it speaks of has been lost since.
+        match hole(tx, store).await? {
+            Hole::None => {}
+            Hole::Pending => return Ok("waiting"),
+            Hole::Failed => return set(tx, store, "blocked").await,
+        }
     }
     sqlx::query(
         "INSERT INTO jobs (kind, backend_id, project_id, changeset_id)
@@ -175,6 +182,28 @@ async fn advance(tx: &mut Tx<'_>, store: &Store) -> Result<&'static str, Fail> {
     .execute(&mut **tx)
     .await?;
     set(tx, store, "pending").await
+}
+
+/// What is missing of a version on a store.
+enum Hole {
+    None,
+    /// It is being replaced; its end wakes whoever waits.
+    Pending,
+    Failed,
+}
+
+/// Normally one look into an empty index: only where something is damaged every row is looked at.
+async fn hole(tx: &mut Tx<'_>, store: &Store) -> Result<Hole, Fail> {
+    let damaged =
+        sqlx::query("SELECT 1 FROM blob_backends WHERE damaged_at IS NOT NULL AND backend_id = $1 LIMIT 1");
+    if damaged.bind(store.backend).fetch_optional(&mut **tx).await?.is_none() || whole(tx, store).await? {
+        return Ok(Hole::None);
+    }
+    let pending = sqlx::query(
+        "SELECT 1 FROM blob_backends WHERE damaged_at IS NOT NULL AND backend_id = $1 AND status = 'pending' LIMIT 1",
+    );
+    let pending = pending.bind(store.backend).fetch_optional(&mut **tx).await?.is_some();
+    Ok(if pending { Hole::Pending } else { Hole::Failed })
 }
 
 /// Whether every blob and segment of the version is completed on the store, inherited ones included. Looks at every row: only
@@ -233,7 +262,7 @@ async fn wake_children(tx: &mut Tx<'_>, store: &Store, manifest: &'static str) -
 async fn fire(tx: &mut Tx<'_>, changeset: i64) -> Result<Option<Settled>, Fail> {
     // Locked first: a retry that reopens it meanwhile is seen, or comes after.
     let row = sqlx::query(
-        "SELECT uuid, status, generation, min_copies FROM changesets WHERE id = $1 FOR NO KEY UPDATE",
+        "SELECT uuid, status, generation, min_copies, completed_at IS NOT NULL AS settled FROM changesets WHERE id = $1 FOR NO KEY UPDATE",
     );
     let row = row.bind(changeset).fetch_one(&mut **tx).await?;
     // A retry that committed after the deltas were taken: its own will be, and then this changeset's turn comes again.
@@ -250,15 +279,17 @@ async fn fire(tx: &mut Tx<'_>, changeset: i64) -> Result<Option<Settled>, Fail> 
         stores.push(match col::<&str>(row, "manifest")? {
             "syncing" => StoreProgress::Waiting,
             _ if waiting > 0 => StoreProgress::Waiting,
+            // Before the manifest: where it is completed, a copy was found damaged later and could not be replaced.
+            _ if failed > 0 => StoreProgress::Broken,
             "completed" => StoreProgress::Whole,
             "failed" | "blocked" => StoreProgress::Broken,
-            _ if failed > 0 => StoreProgress::Broken,
             _ => StoreProgress::Waiting,
         });
     }
     let min_copies = usize::try_from(col::<i64>(&row, "min_copies")?).unwrap_or(usize::MAX);
     let status = settle(&stores, min_copies);
-    if status == ChangesetStatus::Pushing || status.as_str() == col::<&str>(&row, "status")? {
+    let settled: bool = col(&row, "settled")?;
+    if status == ChangesetStatus::Pushing || settled && status.as_str() == col::<&str>(&row, "status")? {
         return Ok(None);
     }
     let fired = sqlx::query(

@@ -17,6 +17,7 @@ mod placing;
 mod pushes;
 mod staging;
 mod syncing;
+mod validation;
 mod vaults;
 
 pub use connect::PostgresCatalog;

@@ -7,13 +7,16 @@ use crate::error::{At as _, Fail};
 use crate::options::PostgresOptions;
 
 /// Every migration, in order. Never edit one that has been released: expand, then contract.
-const MIGRATIONS: &[&str] = &[include_str!("../../../migrations/postgres/0001_catalog.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../../migrations/postgres/0001_catalog.sql"),
+    include_str!("../../../migrations/postgres/0002_validation.sql"),
+];
 
 /// Grants; run after every migration.
 const ROLES: &str = include_str!("../../../migrations/postgres/worker_role.sql");
 
 /// The version this program works with.
-pub(crate) const KNOWN: i64 = 1;
+pub(crate) const KNOWN: i64 = 2;
 
 /// The advisory lock of migrations: "n2s" and a number.
 const LOCK: i64 = 0x6e32_7300_0000_0001;

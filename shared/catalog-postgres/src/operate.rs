@@ -9,7 +9,7 @@ use sqlx::postgres::PgRow;
 use crate::connect::{PostgresCatalog, Tx};
 use crate::decode::{col, content, path, sealed, small, time_opt, word};
 use crate::error::{At as _, Fail, transact};
-use crate::placing::{delta, next_generation, rearm};
+use crate::placing::{delta, next_generation, rearm, uploads_again};
 
 #[async_trait]
 impl Operate for PostgresCatalog {
@@ -124,22 +124,6 @@ async fn still_failed(tx: &mut Tx<'_>, placements: &[(i64, i64)]) -> Result<Vec<
     );
     let rows = rows.bind(blobs).bind(backends).fetch_all(&mut **tx).await?;
     rows.iter().map(|row| Ok((col(row, "blob_id")?, col(row, "backend_id")?))).collect()
-}
-
-async fn uploads_again(tx: &mut Tx<'_>, placements: &[(i64, i64)]) -> Result<(), Fail> {
-    let (blobs, backends): (Vec<i64>, Vec<i64>) = placements.iter().copied().unzip();
-    sqlx::query(
-        "INSERT INTO jobs (kind, backend_id, project_id, changeset_id, blob_id)
-         SELECT 'upload', j.backend, l.project_id, coalesce((SELECT max(w.changeset_id) FROM placement_waiters w
-            WHERE w.blob_id = l.id AND w.backend_id = j.backend), l.first_seen), l.id
-         FROM unnest($1::bigint[], $2::bigint[]) j (blob, backend) JOIN blobs l ON l.id = j.blob ORDER BY l.id, j.backend
-         ON CONFLICT DO NOTHING",
-    )
-    .bind(blobs)
-    .bind(backends)
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
 }
 
 /// The folder makes the job again. False when somebody else has set it going.

@@ -165,6 +165,23 @@ pub(crate) async fn rearm(tx: &mut Tx<'_>, failed: &[(i64, i64)]) -> Result<u64,
     Ok(failed.len() as u64)
 }
 
+/// The jobs of placements that are pending again.
+pub(crate) async fn uploads_again(tx: &mut Tx<'_>, placements: &[(i64, i64)]) -> Result<(), Fail> {
+    let (blobs, backends): (Vec<i64>, Vec<i64>) = placements.iter().copied().unzip();
+    sqlx::query(
+        "INSERT INTO jobs (kind, backend_id, project_id, changeset_id, blob_id)
+         SELECT 'upload', j.backend, l.project_id, coalesce((SELECT max(w.changeset_id) FROM placement_waiters w
+            WHERE w.blob_id = l.id AND w.backend_id = j.backend), l.first_seen), l.id
+         FROM unnest($1::bigint[], $2::bigint[]) j (blob, backend) JOIN blobs l ON l.id = j.blob ORDER BY l.id, j.backend
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(blobs)
+    .bind(backends)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// A committed changeset that had settled is pushing again.
 pub(crate) async fn next_generation(tx: &mut Tx<'_>, changeset: i64) -> Result<(), Fail> {
     sqlx::query(

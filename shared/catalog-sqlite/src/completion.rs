@@ -137,7 +137,12 @@ async fn advance(tx: &mut Tx<'_>, store: &Store, now: i64) -> Result<(), Fail> {
     }
     let ready = match &store.parent {
         None => true,
-        Some((manifest, _)) if manifest == "completed" => true,
+        // What the parent's header says holds only while nothing it speaks of has been lost since.
+        Some((manifest, _)) if manifest == "completed" => match hole(tx, store).await? {
+            Hole::None => true,
+            Hole::Pending => return Ok(()),
+            Hole::Failed => return set(tx, store, "blocked").await,
+        },
         Some((manifest, failed)) if *failed > 0 || matches!(manifest.as_str(), "failed" | "blocked") => {
             if whole(tx, store).await? {
                 true
@@ -159,6 +164,28 @@ async fn advance(tx: &mut Tx<'_>, store: &Store, now: i64) -> Result<(), Fail> {
     .execute(&mut **tx)
     .await?;
     set(tx, store, "pending").await
+}
+
+/// What is missing of a version on a store.
+enum Hole {
+    None,
+    /// It is being replaced; its end wakes whoever waits.
+    Pending,
+    Failed,
+}
+
+/// Normally one look into an empty index: only where something is damaged every row is looked at.
+async fn hole(tx: &mut Tx<'_>, store: &Store) -> Result<Hole, Fail> {
+    let damaged =
+        sqlx::query("SELECT 1 FROM blob_backends WHERE damaged_at IS NOT NULL AND backend_id = ? LIMIT 1");
+    if damaged.bind(store.backend).fetch_optional(&mut **tx).await?.is_none() || whole(tx, store).await? {
+        return Ok(Hole::None);
+    }
+    let pending = sqlx::query(
+        "SELECT 1 FROM blob_backends WHERE damaged_at IS NOT NULL AND backend_id = ? AND status = 'pending' LIMIT 1",
+    );
+    let pending = pending.bind(store.backend).fetch_optional(&mut **tx).await?.is_some();
+    Ok(if pending { Hole::Pending } else { Hole::Failed })
 }
 
 /// Whether every blob and segment of the version is completed on the store, inherited ones included. Looks at every row: only
@@ -215,9 +242,10 @@ async fn fire(tx: &mut Tx<'_>, changeset: i64, now: i64) -> Result<Option<Settle
         let progress = match col::<&str>(row, "manifest")? {
             "syncing" => StoreProgress::Waiting,
             _ if waiting > 0 => StoreProgress::Waiting,
+            // Before the manifest: where it is completed, a copy was found damaged later and could not be replaced.
+            _ if failed > 0 => StoreProgress::Broken,
             "completed" => StoreProgress::Whole,
             "failed" | "blocked" => StoreProgress::Broken,
-            _ if failed > 0 => StoreProgress::Broken,
             _ => StoreProgress::Waiting,
         };
         stores.push(progress);
@@ -228,11 +256,13 @@ async fn fire(tx: &mut Tx<'_>, changeset: i64, now: i64) -> Result<Option<Settle
             wake_stuck_children(tx, changeset, col(row, "backend_id")?).await?;
         }
     }
-    let row = sqlx::query("SELECT uuid, status, generation, min_copies FROM changesets WHERE id = ?");
+    let row =
+        sqlx::query("SELECT uuid, status, generation, min_copies, completed_at FROM changesets WHERE id = ?");
     let row = row.bind(changeset).fetch_one(&mut **tx).await?;
     let min_copies = usize::try_from(col::<i64>(&row, "min_copies")?).unwrap_or(usize::MAX);
     let status = settle(&stores, min_copies);
-    if status == ChangesetStatus::Pushing || status.as_str() == col::<&str>(&row, "status")? {
+    let settled = col::<Option<i64>>(&row, "completed_at")?.is_some();
+    if status == ChangesetStatus::Pushing || settled && status.as_str() == col::<&str>(&row, "status")? {
         return Ok(None);
     }
     sqlx::query("UPDATE changesets SET status = ?3, completed_at = ?4 WHERE id = ?1 AND generation = ?2")

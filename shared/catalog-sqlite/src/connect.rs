@@ -14,7 +14,10 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::error::{At as _, Fail};
 
 /// Every migration, in order. Never edit one that has been released: expand, then contract.
-const MIGRATIONS: &[&str] = &[include_str!("../../../migrations/sqlite/0001_catalog.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../../migrations/sqlite/0001_catalog.sql"),
+    include_str!("../../../migrations/sqlite/0002_validation.sql"),
+];
 
 /// How long a writer waits for another process's transaction.
 const BUSY: Duration = Duration::from_mins(1);
@@ -135,8 +138,10 @@ async fn migrate(
             .await?;
     }
     if found < known {
-        // PRAGMA takes no parameters; the literal is the length of MIGRATIONS.
-        sqlx::raw_sql("PRAGMA user_version = 1").execute(&mut *tx).await?;
+        // PRAGMA takes no parameters; a number needs no quoting.
+        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("PRAGMA user_version = {known}")))
+            .execute(&mut *tx)
+            .await?;
     }
     failpoint(Point::CatalogMigrating);
     Ok(tx.commit().await?)

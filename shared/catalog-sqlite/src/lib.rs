@@ -14,6 +14,7 @@ mod placing;
 mod pushes;
 mod staging;
 mod syncing;
+mod validation;
 mod vaults;
 
 pub use connect::SqliteCatalog;

@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteRow;
 use crate::connect::{SqliteCatalog, Tx, begin};
 use crate::decode::{col, content, json, path, sealed, small, time_opt, word};
 use crate::error::{At as _, Fail};
-use crate::placing::{delta, next_generation, rearm};
+use crate::placing::{delta, next_generation, rearm, upload_again};
 
 #[async_trait]
 impl Operate for SqliteCatalog {
@@ -117,21 +117,6 @@ impl SqliteCatalog {
         tx.commit().await?;
         Ok(retried)
     }
-}
-
-async fn upload_again(tx: &mut Tx<'_>, blob: i64, backend: i64, now: i64) -> Result<(), Fail> {
-    sqlx::query(
-        "INSERT INTO jobs (kind, backend_id, project_id, changeset_id, blob_id, due_at)
-         SELECT 'upload', ?2, l.project_id, coalesce((SELECT max(w.changeset_id) FROM placement_waiters w
-            WHERE w.blob_id = l.id AND w.backend_id = ?2), l.first_seen), l.id, ?3
-         FROM blobs l WHERE l.id = ?1 ON CONFLICT DO NOTHING",
-    )
-    .bind(blob)
-    .bind(backend)
-    .bind(now)
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
 }
 
 /// The folder makes the job again.

@@ -140,6 +140,22 @@ pub(crate) async fn rearm(tx: &mut Tx<'_>, blobs: &str, backend: i64, _now: i64)
     Ok(rearmed)
 }
 
+/// The job of a placement that is pending again.
+pub(crate) async fn upload_again(tx: &mut Tx<'_>, blob: i64, backend: i64, now: i64) -> Result<(), Fail> {
+    sqlx::query(
+        "INSERT INTO jobs (kind, backend_id, project_id, changeset_id, blob_id, due_at)
+         SELECT 'upload', ?2, l.project_id, coalesce((SELECT max(w.changeset_id) FROM placement_waiters w
+            WHERE w.blob_id = l.id AND w.backend_id = ?2), l.first_seen), l.id, ?3
+         FROM blobs l WHERE l.id = ?1 ON CONFLICT DO NOTHING",
+    )
+    .bind(blob)
+    .bind(backend)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// A committed changeset that had settled is pushing again.
 pub(crate) async fn next_generation(tx: &mut Tx<'_>, changeset: i64) -> Result<(), Fail> {
     sqlx::query(

@@ -98,6 +98,8 @@ pub struct UploadTarget {
     pub epoch: Epoch,
     /// Where it lies in staging, if it still does; otherwise see [`Jobs::copies`].
     pub staged: Option<StagedKey>,
+    /// What the store has under the name was found damaged: it is to be replaced, whatever it looks like.
+    pub repair: bool,
 }
 
 /// A manifest to copy, body first, then header, then the advisory head.
@@ -115,6 +117,8 @@ pub struct ManifestTarget {
     pub body: ManifestObject,
     /// `manifest-header.json`.
     pub header: ManifestObject,
+    /// See [`UploadTarget::repair`].
+    pub repair: bool,
 }
 
 /// A manifest's header or body.

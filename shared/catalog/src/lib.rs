@@ -13,6 +13,7 @@ pub mod operate;
 pub mod pushes;
 pub mod staging;
 pub mod syncing;
+pub mod validation;
 pub mod vaults;
 
 use std::fmt;
@@ -37,6 +38,10 @@ pub use pushes::{
 };
 pub use staging::{StagedKey, StagingBook};
 pub use syncing::{SyncStep, Syncing};
+pub use validation::{
+    Affected, Damage, DamageRecord, DamageScope, DatasetScope, NewValidation, Proof, ProofOverview,
+    ProofPage, ProofTarget, Validation, ValidationEnd, ValidationRecord, ValidationRun, Vouched,
+};
 pub use vaults::{VaultObjects, Vaults};
 
 /// The catalog: what every process agrees on. One method is one intention is one transaction; everything is bulk.
@@ -55,6 +60,7 @@ pub trait Catalog:
     + Library
     + Operate
     + Syncing
+    + Validation
     + Audit
     + Send
     + Sync

@@ -8,7 +8,9 @@ use n2s_domain::BackendName;
 use serde::Deserialize;
 
 use crate::error::ConfigError;
-use crate::sections::{BackendConfig, DatabaseConfig, PushConfig, QueueConfig, StagingConfig};
+use crate::sections::{
+    BackendConfig, DatabaseConfig, PushConfig, QueueConfig, StagingConfig, ValidatorConfig,
+};
 use crate::tree::Tree;
 use crate::{keys, rules};
 
@@ -26,6 +28,8 @@ pub struct Config {
     pub queue: QueueConfig,
     /// `[staging]`
     pub staging: StagingConfig,
+    /// `[validator]`
+    pub validator: ValidatorConfig,
 }
 
 impl Config {

@@ -21,5 +21,5 @@ pub use error::{ConfigError, Problem};
 pub use secret::Secret;
 pub use sections::{
     BackendConfig, BackendKind, DatabaseConfig, PushConfig, QueueConfig, RetryConfig, S3Config,
-    StagingConfig, StagingKind,
+    StagingConfig, StagingKind, ValidatorConfig,
 };

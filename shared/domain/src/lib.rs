@@ -15,6 +15,7 @@ pub mod limits;
 pub mod name;
 pub mod path;
 pub mod placement;
+pub mod proof;
 pub mod random;
 pub mod span;
 pub mod time;
@@ -27,6 +28,7 @@ pub use ids::{BackendId, BlobId, ChangesetId, Epoch, JobId, LeaseToken, VaultId,
 pub use name::{BackendName, DatasetName, ProjectName};
 pub use path::RelPath;
 pub use placement::PlacementStatus;
+pub use proof::ProofLevel;
 pub use random::{Entropy, SeededEntropy, SystemEntropy};
 pub use span::PathSpan;
 pub use time::{Clock, FileTime, SystemClock, TestClock, Timestamp};

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use n2s_assembly::{Home, Node};
-use n2s_catalog::{BackendRecord, BackendState, BackendTally, CatalogError};
+use n2s_catalog::{BackendRecord, BackendState, BackendTally, CatalogError, ProofOverview, ValidationRecord};
 use n2s_domain::{BackendName, Timestamp};
 use serde_json::{Value, json};
 
@@ -45,7 +45,11 @@ pub async fn find(node: &Node, name: &BackendName) -> anyhow::Result<BackendReco
 /// The stores, for people and for programs.
 pub async fn backend_rows(node: &Node) -> anyhow::Result<(String, Vec<Value>)> {
     let rows = node.catalog.backends().await?;
-    let line = |(row, tally): &(BackendRecord, BackendTally)| {
+    let mut proofs = Vec::with_capacity(rows.len());
+    for (row, _) in &rows {
+        proofs.push(node.catalog.proof_overview(row.id).await?);
+    }
+    let line = |((row, tally), proof): (&(BackendRecord, BackendTally), &ProofOverview)| {
         let (state, reason, _) = state(row);
         let counts = [tally.completed, tally.pending, tally.failed].map(|count| count.to_string());
         let [completed, pending, failed] = counts;
@@ -57,12 +61,29 @@ pub async fn backend_rows(node: &Node) -> anyhow::Result<(String, Vec<Value>)> {
             pending,
             failed,
             bytes(tally.bytes),
+            match proof.oldest {
+                Some(oldest) => oldest.to_string()[..10].to_owned(),
+                None if tally.completed > 0 => "in doubt".to_owned(),
+                None => String::new(),
+            },
+            proof.damaged.to_string(),
             reason,
         ]
     };
-    let header = ["backend", "kind", "state", "completed", "pending", "failed", "bytes", "why"];
-    let text = table(&header, rows.iter().map(line).collect());
-    let json = rows.iter().map(|(row, tally)| {
+    let header = [
+        "backend",
+        "kind",
+        "state",
+        "completed",
+        "pending",
+        "failed",
+        "bytes",
+        "proven since",
+        "damaged",
+        "why",
+    ];
+    let text = table(&header, rows.iter().zip(&proofs).map(line).collect());
+    let json = rows.iter().zip(&proofs).map(|((row, tally), proof)| {
         let (state, reason, since) = state(row);
         json!({
             "backend": row.name, "kind": row.kind, "state": state, "reason": reason,
@@ -70,9 +91,19 @@ pub async fn backend_rows(node: &Node) -> anyhow::Result<(String, Vec<Value>)> {
             "pending": tally.pending, "failed": tally.failed, "bytes": tally.bytes,
             "initialised_at": row.initialised_at.map(|at| at.to_string()), "concurrency": row.health.concurrency,
             "last_success_at": row.health.last_success_at.map(|at| at.to_string()),
+            "proven_since": proof.oldest.map(|at| at.to_string()), "damaged": proof.damaged,
+            "last_validation": proof.last.as_ref().map(validation_json),
         })
     });
     Ok((text, json.collect()))
+}
+
+fn validation_json(run: &ValidationRecord) -> Value {
+    json!({
+        "level": run.level, "started_at": run.started_at.to_string(), "ended_at": run.ended_at.map(|at| at.to_string()),
+        "checked": run.checked, "bytes": run.bytes, "damaged": run.damaged, "unchecked": run.end.unchecked,
+        "stopped": run.end.stopped,
+    })
 }
 
 /// What it is, why, and since when.

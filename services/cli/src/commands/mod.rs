@@ -7,9 +7,12 @@ mod files;
 mod keys;
 mod pull;
 mod push;
+mod repair;
+mod serve;
 mod status;
 mod sync;
 mod up;
+mod validate;
 mod wait;
 
 use std::path::PathBuf;
@@ -35,12 +38,15 @@ pub async fn run(args: Args, output: &Output) -> anyhow::Result<ExitCode> {
         Command::Status(status) => status::status(&*open(home).await?, status, output).await,
         Command::Failed(failed) => failed::failed(&*open(home).await?, failed, output).await,
         Command::Retry(failed) => failed::retry(home, failed, output).await,
+        Command::Validate(validate) => validate::run(home, validate, output).await,
+        Command::Repair(repair) => repair::run(home, repair, output).await,
         Command::Backends(backends) => backends::run(home, backends, output).await,
         Command::Keys(keys) => keys::run(home, keys, output).await,
         Command::Config(ConfigCommand::Check) => check(&home, output),
         Command::Migrate => migrate(&home, output).await,
         Command::Audit => status::audit(&*open(home).await?, output).await,
         Command::Up => up::run(home, output).await,
+        Command::Serve(role) => serve::run(home, &role, output).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Args::command(), "n2s", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

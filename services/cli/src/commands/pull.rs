@@ -49,6 +49,9 @@ fn tell(report: &PullReport, dry_run: bool, output: &Output) -> ExitCode {
     for (backend, why) in &report.bad_copies {
         output.note(&format!("a damaged or missing copy on {backend}: {why}"));
     }
+    if !report.bad_copies.is_empty() {
+        output.note("`n2s validate` proves those copies first and has them replaced");
+    }
     for (path, what) in report.problems.iter().chain(&report.lost) {
         output.note(&format!("{path}: {what}"));
     }

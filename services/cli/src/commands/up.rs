@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use n2s_assembly::{Engine, EngineRole, Home, Node};
+use n2s_assembly::{Engine, EngineRole, Home, Node, Validation};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -13,6 +13,7 @@ pub async fn run(home: Home, output: &Output) -> anyhow::Result<ExitCode> {
     let node = Arc::new(Node::open_or_make(home).await?);
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let engine = Engine::start(&node).await?;
+    let validation = Validation::start(&node);
     let role = match engine.role() {
         EngineRole::Runs => "running",
         EngineRole::Watches => "watching: another process runs the engine; this one takes over when it ends",
@@ -21,6 +22,9 @@ pub async fn run(home: Home, output: &Output) -> anyhow::Result<ExitCode> {
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
+    }
+    if let Some(validation) = validation {
+        validation.stop().await;
     }
     engine.stop().await;
     output.answer("stopped", &json!({ "stopped": true }));

@@ -99,8 +99,9 @@ fn claim(row: &PgRow, target: ClaimTarget) -> Result<Claim, Fail> {
 async fn uploads(tx: &mut Tx<'_>, claimed: &[i64]) -> Result<Vec<Claim>, Fail> {
     let rows = sqlx::query(
         "SELECT j.id, j.epoch, j.backend_id, j.retry_count, j.lost_count, j.blob_id, l.sealed_hash, l.encrypted_size,
-            l.epoch AS key_epoch, l.staging_id, p.vault_id
-         FROM jobs j JOIN blobs l ON l.id = j.blob_id JOIN projects p ON p.id = l.project_id
+            l.epoch AS key_epoch, l.staging_id, p.vault_id, s.damaged_at IS NOT NULL AS repair
+         FROM jobs j JOIN blobs l ON l.id = j.blob_id JOIN blob_backends s ON s.blob_id = l.id AND s.backend_id = j.backend_id
+         JOIN projects p ON p.id = l.project_id
          WHERE j.id = ANY ($1) AND j.kind = 'upload' ORDER BY j.id",
     );
     let target = |row| {
@@ -113,6 +114,7 @@ async fn uploads(tx: &mut Tx<'_>, claimed: &[i64]) -> Result<Vec<Claim>, Fail> {
             vault: VaultId(array(row, "vault_id")?),
             epoch: Epoch(small(row, "key_epoch")?),
             staged,
+            repair: col(row, "repair")?,
         };
         claim(row, ClaimTarget::Upload(target))
     };
@@ -123,8 +125,10 @@ async fn manifests(tx: &mut Tx<'_>, claimed: &[i64]) -> Result<Vec<Claim>, Fail>
     let rows = sqlx::query(
         "SELECT j.id, j.epoch, j.backend_id, j.retry_count, j.lost_count, c.uuid, c.version, d.store_key, p.vault_id,
             b.sealed_hash AS body_hash, b.size AS body_size, b.staging_id AS body_staged,
-            h.sealed_hash AS header_hash, h.size AS header_size, h.staging_id AS header_staged
+            h.sealed_hash AS header_hash, h.size AS header_size, h.staging_id AS header_staged,
+            s.damaged_at IS NOT NULL AS repair
          FROM jobs j JOIN changesets c ON c.id = j.changeset_id
+         JOIN changeset_backends s ON s.changeset_id = c.id AND s.backend_id = j.backend_id
          JOIN datasets d ON d.id = c.dataset_id JOIN projects p ON p.id = d.project_id
          JOIN manifest_objects b ON b.changeset_id = c.id AND b.part = 'body'
          JOIN manifest_objects h ON h.changeset_id = c.id AND h.part = 'header'
@@ -138,6 +142,7 @@ async fn manifests(tx: &mut Tx<'_>, claimed: &[i64]) -> Result<Vec<Claim>, Fail>
             vault: VaultId(array(row, "vault_id")?),
             body: object(row, ["body_hash", "body_size", "body_staged"])?,
             header: object(row, ["header_hash", "header_size", "header_staged"])?,
+            repair: col(row, "repair")?,
         };
         claim(row, ClaimTarget::Manifest(Box::new(target)))
     };

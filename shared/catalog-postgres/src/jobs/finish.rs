@@ -123,9 +123,10 @@ async fn store(tx: &mut Tx<'_>, stored: &[(JobOf, Option<String>)]) -> Result<()
     let (blobs, backends) = arrays(uploads.iter().map(|(blob, backend, _)| (*blob, *backend)));
     if !blobs.is_empty() {
         let locations: Vec<Option<String>> = uploads.into_iter().map(|(_, _, location)| location).collect();
+        wake_held_up(tx, &blobs, &backends).await?;
         sqlx::query(
             "WITH done AS (UPDATE blob_backends s SET status = 'completed', attempted_at = n2s_now(), completed_at = n2s_now(),
-                    error_kind = NULL, error_message = NULL, location = j.location
+                    damaged_at = NULL, error_kind = NULL, error_message = NULL, location = j.location
                 FROM unnest($1::bigint[], $2::bigint[], $3::text[]) j (blob, backend, location)
                 WHERE s.blob_id = j.blob AND s.backend_id = j.backend AND s.status = 'pending' RETURNING s.blob_id, s.backend_id)
              INSERT INTO backend_deltas (backend_id, pending, completed, failed, bytes)
@@ -178,10 +179,27 @@ pub(super) async fn fail_uploads(tx: &mut Tx<'_>, uploads: &[FailedUpload]) -> R
     .bind(uploads.iter().map(|upload| upload.charged).collect::<Vec<_>>())
     .execute(&mut **tx)
     .await?;
+    wake_held_up(tx, &blobs, &backends).await?;
     sqlx::query(
         "INSERT INTO completion_deltas (changeset_id, backend_id, waiting, failed)
          SELECT w.changeset_id, w.backend_id, -count(*), count(*) FROM unnest($1::bigint[], $2::bigint[]) j (blob, backend)
          JOIN placement_waiters w ON w.blob_id = j.blob AND w.backend_id = j.backend GROUP BY w.changeset_id, w.backend_id",
+    )
+    .bind(blobs)
+    .bind(backends)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// The end of a repair concerns versions that inherit the blob, and no waiter names them.
+async fn wake_held_up(tx: &mut Tx<'_>, blobs: &[i64], backends: &[i64]) -> Result<(), Fail> {
+    sqlx::query(
+        "WITH repaired AS MATERIALIZED (SELECT DISTINCT s.backend_id FROM unnest($1::bigint[], $2::bigint[]) j (blob, backend)
+            JOIN blob_backends s ON s.blob_id = j.blob AND s.backend_id = j.backend WHERE s.damaged_at IS NOT NULL)
+         INSERT INTO completion_deltas (changeset_id, backend_id, waiting, failed)
+         SELECT c.changeset_id, c.backend_id, 0, 0 FROM repaired r JOIN changeset_backends c ON c.backend_id = r.backend_id
+         WHERE c.manifest IN ('waiting', 'blocked')",
     )
     .bind(blobs)
     .bind(backends)
@@ -218,6 +236,7 @@ pub(super) async fn manifest_ended(
     sqlx::query(
         "UPDATE changeset_backends SET manifest = $3, attempted_at = n2s_now(),
             completed_at = CASE WHEN $3 = 'completed' THEN n2s_now() END, error_kind = $4, error_message = $5,
+            damaged_at = CASE WHEN $3 = 'completed' THEN NULL ELSE damaged_at END,
             retry_count = retry_count + ($3 = 'failed')::int
          WHERE changeset_id = $1 AND backend_id = $2",
     )

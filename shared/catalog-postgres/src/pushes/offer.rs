@@ -9,7 +9,7 @@ use super::OpenRow;
 use crate::connect::{PostgresCatalog, Tx};
 use crate::decode::{col, content, hashes, int, sealed};
 use crate::error::Fail;
-use crate::placing::lock_contents;
+use crate::placing::{lock_contents, rearm, uploads_again};
 
 /// A content the catalog knows.
 #[derive(Clone, Copy)]
@@ -173,5 +173,21 @@ async fn replace(tx: &mut Tx<'_>, push: &OpenRow, old: Known, blob: StagedBlob) 
     .execute(&mut **tx)
     .await?;
     sqlx::query("DELETE FROM unsourced WHERE blob_id = $1").bind(old.id).execute(&mut **tx).await?;
-    Ok(())
+    again_everywhere(tx, old.id).await
+}
+
+/// Copies that were given up for want of a source are tried again, for the versions that wait for them: a file that has not changed
+/// is sent for their sake, and makes no entry that would ask for it.
+async fn again_everywhere(tx: &mut Tx<'_>, blob: i64) -> Result<(), Fail> {
+    let failed = sqlx::query(
+        "SELECT blob_id, backend_id FROM blob_backends WHERE blob_id = $1 AND status = 'failed' ORDER BY backend_id FOR NO KEY UPDATE",
+    );
+    let failed = failed.bind(blob).fetch_all(&mut **tx).await?;
+    let failed = failed.iter().map(|row| Ok((col(row, "blob_id")?, col(row, "backend_id")?)));
+    let failed = failed.collect::<Result<Vec<_>, Fail>>()?;
+    if failed.is_empty() {
+        return Ok(());
+    }
+    rearm(tx, &failed).await?;
+    uploads_again(tx, &failed).await
 }

@@ -96,8 +96,9 @@ fn claim(row: &SqliteRow, target: ClaimTarget) -> Result<Claim, Fail> {
 async fn uploads(tx: &mut Tx<'_>, claimed: &str) -> Result<Vec<Claim>, Fail> {
     let rows = sqlx::query(
         "SELECT j.id, j.epoch, j.backend_id, j.retry_count, j.lost_count, j.blob_id, l.sealed_hash, l.encrypted_size,
-            l.epoch AS key_epoch, l.staging_id, p.vault_id
+            l.epoch AS key_epoch, l.staging_id, p.vault_id, s.damaged_at IS NOT NULL AS repair
          FROM json_each(?) c CROSS JOIN jobs j ON j.id = c.value JOIN blobs l ON l.id = j.blob_id
+         JOIN blob_backends s ON s.blob_id = l.id AND s.backend_id = j.backend_id
          JOIN projects p ON p.id = l.project_id WHERE j.kind = 'upload'",
     );
     let target = |row| {
@@ -110,6 +111,7 @@ async fn uploads(tx: &mut Tx<'_>, claimed: &str) -> Result<Vec<Claim>, Fail> {
             vault: VaultId(array(row, "vault_id")?),
             epoch: Epoch(small(row, "key_epoch")?),
             staged,
+            repair: col(row, "repair")?,
         };
         claim(row, ClaimTarget::Upload(target))
     };
@@ -120,9 +122,9 @@ async fn manifests(tx: &mut Tx<'_>, claimed: &str) -> Result<Vec<Claim>, Fail> {
     let rows = sqlx::query(
         "SELECT j.id, j.epoch, j.backend_id, j.retry_count, j.lost_count, c.uuid, c.version, d.store_key, p.vault_id,
             b.sealed_hash AS body_hash, b.size AS body_size, b.staging_id AS body_staged,
-            h.sealed_hash AS header_hash, h.size AS header_size, h.staging_id AS header_staged
+            h.sealed_hash AS header_hash, h.size AS header_size, h.staging_id AS header_staged, s.damaged_at IS NOT NULL AS repair
          FROM json_each(?) e CROSS JOIN jobs j ON j.id = e.value JOIN changesets c ON c.id = j.changeset_id
-         JOIN datasets d ON d.id = c.dataset_id JOIN projects p ON p.id = d.project_id
+         JOIN changeset_backends s ON s.changeset_id = c.id AND s.backend_id = j.backend_id JOIN datasets d ON d.id = c.dataset_id JOIN projects p ON p.id = d.project_id
          JOIN manifest_objects b ON b.changeset_id = c.id AND b.part = 'body'
          JOIN manifest_objects h ON h.changeset_id = c.id AND h.part = 'header'
          WHERE j.kind = 'manifest'",
@@ -135,6 +137,7 @@ async fn manifests(tx: &mut Tx<'_>, claimed: &str) -> Result<Vec<Claim>, Fail> {
             vault: VaultId(array(row, "vault_id")?),
             body: object(row, ["body_hash", "body_size", "body_staged"])?,
             header: object(row, ["header_hash", "header_size", "header_staged"])?,
+            repair: col(row, "repair")?,
         };
         claim(row, ClaimTarget::Manifest(Box::new(target)))
     };

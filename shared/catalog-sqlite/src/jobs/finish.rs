@@ -80,9 +80,10 @@ async fn store(tx: &mut Tx<'_>, stored: &[(JobOf, Option<String>)], now: i64) ->
     let upload =
         |(job, location): &(JobOf, Option<String>)| job.blob.map(|blob| json!([blob, job.backend, location]));
     let uploads: Vec<Value> = stored.iter().filter_map(upload).collect();
+    wake_held_up(tx, &uploads).await?;
     sqlx::query(
-        "UPDATE blob_backends SET status = 'completed', attempted_at = ?2, completed_at = ?2, error_kind = NULL,
-            error_message = NULL, location = j.value ->> 2
+        "UPDATE blob_backends SET status = 'completed', attempted_at = ?2, completed_at = ?2, damaged_at = NULL,
+            error_kind = NULL, error_message = NULL, location = j.value ->> 2
          FROM json_each(?1) j WHERE blob_id = j.value ->> 0 AND backend_id = j.value ->> 1 AND status = 'pending'",
     )
     .bind(decode::json(&uploads))
@@ -113,7 +114,28 @@ pub(super) async fn fail_uploads(tx: &mut Tx<'_>, uploads: &[Value], now: i64) -
     .execute(&mut **tx)
     .await?;
     tally(tx, uploads, "failed").await?;
+    wake_held_up(tx, uploads).await?;
     wake_waiters(tx, uploads, true).await
+}
+
+/// The end of a repair concerns versions that inherit the blob, and no waiter names them.
+async fn wake_held_up(tx: &mut Tx<'_>, uploads: &[Value]) -> Result<(), Fail> {
+    // Normally empty, so that uploads do not pay for repairs.
+    let any = sqlx::query("SELECT 1 FROM blob_backends WHERE damaged_at IS NOT NULL LIMIT 1");
+    if any.fetch_optional(&mut **tx).await?.is_none() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO completion_deltas (changeset_id, backend_id, waiting, failed)
+         SELECT c.changeset_id, c.backend_id, 0, 0 FROM changeset_backends c
+         WHERE c.manifest IN ('waiting', 'blocked') AND c.backend_id IN (
+            SELECT s.backend_id FROM json_each(?) j CROSS JOIN blob_backends s ON s.blob_id = j.value ->> 0
+                AND s.backend_id = j.value ->> 1 WHERE s.damaged_at IS NOT NULL)",
+    )
+    .bind(decode::json(&uploads))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 async fn fail(tx: &mut Tx<'_>, failed: &[(JobOf, FailureKind, String)], now: i64) -> Result<(), Fail> {
@@ -191,6 +213,7 @@ pub(super) async fn manifest_ended(
     sqlx::query(
         "UPDATE changeset_backends SET manifest = ?3, attempted_at = ?4,
             completed_at = CASE WHEN ?3 = 'completed' THEN ?4 END, error_kind = ?5, error_message = ?6,
+            damaged_at = CASE WHEN ?3 = 'completed' THEN NULL ELSE damaged_at END,
             retry_count = retry_count + (?3 = 'failed')
          WHERE changeset_id = ?1 AND backend_id = ?2",
     )

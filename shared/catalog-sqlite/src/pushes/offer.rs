@@ -10,6 +10,7 @@ use super::OpenRow;
 use crate::connect::{SqliteCatalog, Tx, begin, commit};
 use crate::decode::{col, content, hex, int, json, sealed};
 use crate::error::Fail;
+use crate::placing::{rearm, upload_again};
 
 /// A content the catalog knows.
 #[derive(Clone, Copy)]
@@ -173,5 +174,17 @@ async fn replace(
     .execute(&mut **tx)
     .await?;
     sqlx::query("DELETE FROM unsourced WHERE blob_id = ?").bind(old.id).execute(&mut **tx).await?;
+    again_everywhere(tx, old.id, now).await
+}
+
+/// Copies that were given up for want of a source are tried again, for the versions that wait for them: a file that has not changed
+/// is sent for their sake, and makes no entry that would ask for it.
+async fn again_everywhere(tx: &mut Tx<'_>, blob: i64, now: i64) -> Result<(), Fail> {
+    let failed = sqlx::query("SELECT backend_id FROM blob_backends WHERE blob_id = ? AND status = 'failed'");
+    for row in failed.bind(blob).fetch_all(&mut **tx).await? {
+        let backend = col(&row, "backend_id")?;
+        rearm(tx, &json(&[blob]), backend, now).await?;
+        upload_again(tx, blob, backend, now).await?;
+    }
     Ok(())
 }

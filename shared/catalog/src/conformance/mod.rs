@@ -15,6 +15,7 @@
 
 pub mod backends;
 pub mod completion;
+pub mod damage;
 pub mod jobs;
 pub mod library;
 pub mod manifests;
@@ -23,6 +24,7 @@ pub mod operate;
 pub mod pushes;
 pub mod races;
 pub mod staging;
+pub mod validation;
 pub mod vaults;
 mod world;
 
@@ -55,6 +57,12 @@ macro_rules! catalog_conformance {
             operate: failures_are_listed_and_filtered, a_retry_has_a_fresh_budget;
             staging: kept_while_anything_needs_it, freed_at_the_largest_min_copies, pins_hold_and_let_go, unneeded_after_its_grace,
                 orphans_are_found, early_only_what_a_store_has;
+            validation: every_copy_is_paged_once, a_segment_of_many_versions_comes_once,
+                what_is_doubted_is_proven_first, oldest_proofs_come_first, existence_does_not_put_off_a_reading,
+                targets_come_in_the_order_asked, one_run_at_a_time_goes_over_everything;
+            damage: damage_is_replaced_by_a_job, min_copies_elsewhere_degrade, a_failed_repair_breaks_the_store,
+                no_header_over_a_hole, the_last_copy_is_sent_again, a_push_learns_of_a_loss_before_it_commits,
+                a_damaged_manifest_is_copied_again, what_is_not_vouched_for_is_not_damaged, who_needs_a_copy_is_named;
             model: random_operations_agree_with_a_model;
             races: tickets_are_claimed_once, outcomes_are_accepted_once, one_dataset_is_opened_once, no_waiter_is_lost,
                 folds_settle_once, the_first_sealing_wins, nothing_pinned_is_freed;

@@ -31,8 +31,14 @@ pub(super) async fn make(shared: &Shared, facts: &Facts<'_>, batches: u64) -> Re
     let chain = producer.manifest_groups(&shared.lease).await?;
     let (lists, maps): (Vec<_>, Vec<_>) =
         chain.into_iter().partition(|group| group.kind == seam::GroupKind::List);
-    let list_since = plan_since(&infos(&lists), parent, counts.changed);
-    let map_since = plan_since(&infos(&maps), parent, counts.changed);
+    // A chain with a segment that no store has any more cannot be built on: a base takes its place.
+    let since = |groups: &[seam::ManifestGroup]| {
+        if lost(groups, &facts.opened.resend) {
+            return Some(Version(0));
+        }
+        plan_since(&infos(groups), parent, counts.changed)
+    };
+    let (list_since, map_since) = (since(&lists), since(&maps));
     let mut new = Vec::new();
     let mut sealed = Vec::new();
     if let Some(since) = list_since {
@@ -63,6 +69,11 @@ pub(super) async fn make(shared: &Shared, facts: &Facts<'_>, batches: u64) -> Re
     );
     let header = object(shared, facts, Kind::ManifestHeader, &header)?;
     Ok(Commit { batches, header, body })
+}
+
+fn lost(groups: &[seam::ManifestGroup], lost: &[ContentHash]) -> bool {
+    let segments = groups.iter().flat_map(|group| &group.segments);
+    !lost.is_empty() && segments.into_iter().any(|segment| lost.contains(&segment.content_hash))
 }
 
 fn infos(groups: &[seam::ManifestGroup]) -> Vec<GroupInfo> {

@@ -6,6 +6,7 @@ mod push;
 mod queue;
 mod s3;
 mod staging;
+mod validator;
 
 pub use backend::{BackendConfig, BackendKind, RetryConfig};
 pub use database::{DatabaseConfig, DatabaseUrl};
@@ -13,3 +14,4 @@ pub use push::PushConfig;
 pub use queue::QueueConfig;
 pub use s3::S3Config;
 pub use staging::{StagingConfig, StagingKind};
+pub use validator::ValidatorConfig;
