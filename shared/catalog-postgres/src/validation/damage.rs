@@ -116,6 +116,7 @@ async fn blob_damaged(tx: &mut Tx<'_>, blob: BlobId, damage: &Damage) -> Result<
     if marked.rows_affected() == 0 {
         return Ok(false);
     }
+    call_back(tx, blob.0, backend).await?;
     let waiting = reopen_owners(tx, blob.0, backend).await?;
     sqlx::query(
         "INSERT INTO jobs (kind, backend_id, project_id, changeset_id, blob_id)
@@ -164,6 +165,27 @@ async fn reopen_owners(tx: &mut Tx<'_>, blob: i64, backend: i64) -> Result<Optio
         latest = Some(owner);
     }
     Ok(latest)
+}
+
+/// Headers that were to go to the store when all of their versions was there wait again: the folder looks which of them may. A worker that finishes
+/// one at this moment has come before, or finds its job gone.
+async fn call_back(tx: &mut Tx<'_>, blob: i64, backend: i64) -> Result<(), Fail> {
+    sqlx::query(
+        "WITH mine AS MATERIALIZED (
+            SELECT s.changeset_id FROM changeset_backends s JOIN changesets c ON c.id = s.changeset_id
+            JOIN datasets d ON d.id = c.dataset_id
+            WHERE s.backend_id = $2 AND s.manifest = 'pending' AND d.project_id = (SELECT project_id FROM blobs WHERE id = $1)
+            ORDER BY s.changeset_id FOR NO KEY UPDATE OF s),
+         headers AS (UPDATE changeset_backends s SET manifest = 'waiting' FROM mine
+            WHERE s.changeset_id = mine.changeset_id AND s.backend_id = $2 RETURNING s.changeset_id),
+         gone AS (DELETE FROM jobs j USING headers h WHERE j.kind = 'manifest' AND j.changeset_id = h.changeset_id AND j.backend_id = $2)
+         INSERT INTO completion_deltas (changeset_id, backend_id, waiting, failed) SELECT changeset_id, $2, 0, 0 FROM headers",
+    )
+    .bind(blob)
+    .bind(backend)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 async fn manifest_damaged(tx: &mut Tx<'_>, changeset: ChangesetId, damage: &Damage) -> Result<bool, Fail> {
