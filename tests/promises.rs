@@ -108,6 +108,11 @@ const REQUIRED: &[&str] = &[
     "C-validate-cost",
     "C-validate-doubt",
     "C-validate-source",
+    "C-server",
+    "C-server-alien",
+    "C-server-power",
+    "C-server-history",
+    "C-server-worker",
 ];
 
 #[test]

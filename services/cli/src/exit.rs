@@ -52,6 +52,7 @@ fn code(error: &anyhow::Error) -> u8 {
                 | AssemblyError::Queue(_)
                 | AssemblyError::Vault(_)
                 | AssemblyError::VaultMissing(_)
+                | AssemblyError::OtherStaging(_)
                 | AssemblyError::Store { .. }
                 | AssemblyError::Secret { .. }
                 | AssemblyError::NoHome(_) => 2,

@@ -8,7 +8,9 @@ use n2s_domain::BackendName;
 use serde::Deserialize;
 
 use crate::error::ConfigError;
-use crate::sections::{BackendConfig, PushConfig, QueueConfig, StagingConfig, ValidatorConfig};
+use crate::sections::{
+    BackendConfig, DatabaseConfig, PushConfig, QueueConfig, StagingConfig, ValidatorConfig,
+};
 use crate::tree::Tree;
 use crate::{keys, rules};
 
@@ -18,6 +20,8 @@ use crate::{keys, rules};
 pub struct Config {
     /// `[backends.NAME]`
     pub backends: BTreeMap<BackendName, BackendConfig>,
+    /// `[database]`
+    pub database: DatabaseConfig,
     /// `[push]`
     pub push: PushConfig,
     /// `[queue]`

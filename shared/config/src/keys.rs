@@ -7,13 +7,19 @@ use crate::closest::closest;
 use crate::error::Problem;
 use crate::schema::{Key, Section};
 use crate::sections::{
-    BackendConfig, BackendKind, PushConfig, QueueConfig, RetryConfig, StagingConfig, ValidatorConfig,
+    BackendConfig, BackendKind, DatabaseConfig, PushConfig, QueueConfig, RetryConfig, StagingConfig,
+    ValidatorConfig,
 };
 use crate::tree::Tree;
 
 /// The sections with a fixed name, in the order of the reference page.
-pub(crate) const FIXED: [Section; 4] =
-    [PushConfig::SECTION, QueueConfig::SECTION, StagingConfig::SECTION, ValidatorConfig::SECTION];
+pub(crate) const FIXED: [Section; 5] = [
+    DatabaseConfig::SECTION,
+    PushConfig::SECTION,
+    QueueConfig::SECTION,
+    StagingConfig::SECTION,
+    ValidatorConfig::SECTION,
+];
 
 /// The key that a path of keys names, if there is one.
 pub(crate) fn key_at(path: &[String]) -> Option<&'static Key> {

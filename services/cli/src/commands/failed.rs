@@ -79,7 +79,7 @@ pub async fn retry(home: Home, args: Failed, output: &Output) -> anyhow::Result<
         manifests += retried.manifests;
     }
     if placements + manifests > 0 {
-        let engine = Engine::start(&node)?;
+        let engine = Engine::start(&node).await?;
         let watch = Watch::new(output);
         let unsettled = n2s_catalog::ChangesetFilter {
             status: Some(n2s_domain::ChangesetStatus::Pushing),

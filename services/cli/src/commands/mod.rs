@@ -43,7 +43,7 @@ pub async fn run(args: Args, output: &Output) -> anyhow::Result<ExitCode> {
         Command::Backends(backends) => backends::run(home, backends, output).await,
         Command::Keys(keys) => keys::run(home, keys, output).await,
         Command::Config(ConfigCommand::Check) => check(&home, output),
-        Command::Migrate => migrate(home, output).await,
+        Command::Migrate => migrate(&home, output).await,
         Command::Audit => status::audit(&*open(home).await?, output).await,
         Command::Up => up::run(home, output).await,
         Command::Serve(role) => serve::run(home, &role, output).await,
@@ -86,8 +86,11 @@ fn check(home: &Home, output: &Output) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn migrate(home: Home, output: &Output) -> anyhow::Result<ExitCode> {
-    open(home).await?;
-    output.answer("the catalog is at this version's schema", &serde_json::json!({ "migrated": true }));
+async fn migrate(home: &Home, output: &Output) -> anyhow::Result<ExitCode> {
+    let text = match n2s_assembly::migrate(home).await? {
+        Some((from, to)) if from < to => format!("the catalog is migrated from schema {from} to {to}"),
+        _ => "the catalog is at this version's schema".to_owned(),
+    };
+    output.answer(&text, &serde_json::json!({ "migrated": true }));
     Ok(ExitCode::SUCCESS)
 }

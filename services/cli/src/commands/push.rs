@@ -44,7 +44,7 @@ pub async fn run(home: Home, args: Push, output: &Output) -> anyhow::Result<Exit
             dataset.dataset
         );
     };
-    let engine = Engine::start(&node)?;
+    let engine = Engine::start(&node).await?;
     let watch = Arc::new(Watch::new(output));
     let no_wait = args.no_wait;
     let pushed = push(&deps(&node, &watch), &options(&node, args, root, source)).await;

@@ -12,7 +12,7 @@ use crate::output::Output;
 pub async fn run(home: Home, output: &Output) -> anyhow::Result<ExitCode> {
     let node = Arc::new(Node::open_or_make(home).await?);
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let engine = Engine::start(&node)?;
+    let engine = Engine::start(&node).await?;
     let validation = Validation::start(&node);
     let role = match engine.role() {
         EngineRole::Runs => "running",

@@ -1,6 +1,7 @@
 //! The sections, one file per noun.
 
 mod backend;
+mod database;
 mod push;
 mod queue;
 mod s3;
@@ -8,6 +9,7 @@ mod staging;
 mod validator;
 
 pub use backend::{BackendConfig, BackendKind, RetryConfig};
+pub use database::{DatabaseConfig, DatabaseUrl};
 pub use push::PushConfig;
 pub use queue::QueueConfig;
 pub use s3::S3Config;
