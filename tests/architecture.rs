@@ -26,6 +26,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("n2s-queue", vec![DOMAIN]),
         ("n2s-storage", vec![DOMAIN]),
         ("n2s-catalog-sqlite", vec![DOMAIN, POINTS, "n2s-catalog"]),
+        ("n2s-catalog-postgres", vec![DOMAIN, "n2s-catalog"]),
         ("n2s-storage-backends", vec![DOMAIN, POINTS, "n2s-storage"]),
         ("n2s-client", vec![DOMAIN, POINTS, "n2s-envelope"]),
         ("n2s-queue-rabbitmq", vec![DOMAIN, "n2s-queue"]),

@@ -9,15 +9,24 @@ command -v python3 >/dev/null || missing+=(python3)
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 command -v unshare >/dev/null || missing+=(util-linux)
 command -v cc >/dev/null || missing+=(gcc libc6-dev)
+compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || missing+=(postgresql)
 [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing+=(rabbitmq-server)
 command -v openssl >/dev/null || missing+=(openssl)
 if [ ${#missing[@]} -gt 0 ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        written=()
+        trap 'rm -f "${written[@]}"' EXIT
+        # Debian's PostgreSQL makes and starts a cluster of its own when it is installed; the tests need the programs only.
+        clusters=/etc/postgresql-common/createcluster.d/n2s-tests.conf
+        if [[ " ${missing[*]} " == *" postgresql "* ]]; then
+            written+=("$clusters")
+            install -d "${clusters%/*}" && echo 'create_main_cluster = false' >"$clusters"
+        fi
         # A package that brings a service starts it when it is installed, RabbitMQ's on a port that is the same for everybody. A
         # policy of the machine's own stands as it is.
         policy=/usr/sbin/policy-rc.d
         if [ ! -e "$policy" ]; then
-            trap 'rm -f "$policy"' EXIT
+            written+=("$policy")
             printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy"
         fi
         apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}"

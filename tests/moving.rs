@@ -21,6 +21,9 @@ fn walked_but_not_read(world: &World) -> (n2s_tests::Running, File) {
         // One batch holds 4 MiB.
         File::create(world.path(&format!("src/1/{n}"))).unwrap().set_len(4 << 20).unwrap();
     }
+    // A file that was changed a moment ago is opened and looked at again before it is read.
+    let changed = fs::metadata(&endless).unwrap().modified().unwrap();
+    until("the file at rest", || changed.elapsed().is_ok_and(|age| age.as_millis() > 500));
     let mut push = world.start_listening(&["push", "--project", "p", "--dataset", "d", "src"]);
     until("the push reading", || push.has_open(&endless));
     (push, OpenOptions::new().write(true).open(endless).unwrap())

@@ -121,6 +121,11 @@ const REQUIRED: &[&str] = &[
     "C-api-retries",
     "C-api-ready",
     "C-api-events",
+    "C-server",
+    "C-server-alien",
+    "C-server-power",
+    "C-server-history",
+    "C-server-worker",
 ];
 
 #[test]

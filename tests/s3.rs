@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::os::unix::fs::FileExt as _;
 
 use n2s_servers::free_port;
 use n2s_servers::s3::{ACCESS_KEY_ID, Rules, S3Server, SECRET_ACCESS_KEY};
@@ -282,8 +283,36 @@ fn staging_may_be_a_bucket() {
 }
 
 #[test]
+fn staging_with_a_wrong_secret_says_so() {
+    let (server, world) = (S3Server::start(), world());
+    server.make_bucket("waiting");
+    world.write("secret", "hush");
+    stage_in_a_bucket(&world, &server.endpoint());
+    says(&world.push(&[]).code(1).err, &["staging", "denied", "secret_access_key"]);
+    world.write("secret", SECRET_ACCESS_KEY);
+    world.push(&[]).code(0);
+    world.settled();
+}
+
+#[test]
 fn staging_that_is_away_fails_the_push_and_says_so() {
     let world = world();
     stage_in_a_bucket(&world, &format!("http://127.0.0.1:{}", free_port()));
     says(&world.push(&[]).code(1).err, &["staging", "cannot be reached"]);
+}
+
+#[test]
+fn a_file_of_five_gigabytes_goes_to_a_bucket_and_comes_back() {
+    let (server, world) = (S3Server::start(), world());
+    server.make_bucket("bucket");
+    // Mostly a hole, so that a small disk will do.
+    let large = fs::File::create(world.path("src/large")).unwrap();
+    large.set_len(5 << 30).unwrap();
+    for at in [0, 2 << 30, (5 << 30) - (1 << 20)] {
+        large.write_all_at(&noise(1 << 20), at).unwrap();
+    }
+    add(&world, &server.endpoint(), &[]).code(0);
+    world.push(&[]).code(0);
+    world.pull("out", &[]).code(0);
+    assert_same(&world.path("src"), &world.path("out"));
 }

@@ -18,6 +18,8 @@ CREATE INDEX blob_backends_damaged ON blob_backends (backend_id, damaged_at) WHE
 CREATE INDEX changeset_backends_damaged ON changeset_backends (backend_id, damaged_at) WHERE damaged_at IS NOT NULL;
 -- Whose headers must look again when a repair has ended.
 CREATE INDEX changeset_backends_open ON changeset_backends (backend_id) WHERE manifest IN ('waiting', 'blocked');
+-- Headers on their way, which damage calls back.
+CREATE INDEX changeset_backends_pending ON changeset_backends (backend_id) WHERE manifest = 'pending';
 
 -- One run over one store.
 CREATE TABLE validations (

@@ -55,6 +55,7 @@ fn code(error: &anyhow::Error) -> u8 {
                 | AssemblyError::Queue(_)
                 | AssemblyError::Vault(_)
                 | AssemblyError::VaultMissing(_)
+                | AssemblyError::OtherStaging(_)
                 | AssemblyError::Store { .. }
                 | AssemblyError::Secret { .. }
                 | AssemblyError::Tls(_)

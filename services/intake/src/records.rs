@@ -113,7 +113,7 @@ fn unreachable_why(row: &BackendRecord) -> Option<String> {
             let error = row.health.last_error.as_ref();
             // Between two probes the circuit may be closed for a moment; what counts is that nothing has worked since the error.
             let fruitless = error.is_some_and(|(kind, _, at)| {
-                kind.is_the_stores() && row.health.last_success_at.is_none_or(|success| success < *at)
+                kind.is_an_outage() && row.health.last_success_at.is_none_or(|success| success < *at)
             });
             let text = error.map_or_else(|| "it does not answer".to_owned(), |(_, text, _)| text.clone());
             (row.health.open.is_some() || fruitless).then_some(text)

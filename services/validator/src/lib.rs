@@ -14,4 +14,4 @@ mod step;
 pub use continuous::{Validator, ValidatorSettings};
 pub use dataset::{Progress, Request, validate};
 pub use deps::{StoreDeps, ValidatorDeps};
-pub use report::{Found, Report, StoreReport, What};
+pub use report::{FOUND_MAX, Found, Report, StoreReport, What};

@@ -1,6 +1,5 @@
-//! The engine of a home: dispatcher, folder, sweeper and worker, run by the one process that holds `engine.lock`.
+//! The engine of a catalog: dispatcher, folder, sweeper and worker, run by the one process that holds its [`Seat`].
 
-use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::AssemblyError;
 use crate::node::Node;
-use crate::push_lock::lock;
 use crate::queue;
+use crate::seat::Seat;
 
-/// Between two tries to take over a home whose engine runs elsewhere.
-const TAKE_OVER_EVERY: Duration = Duration::from_millis(500);
+/// Between two tries to take over a catalog whose engine runs elsewhere, and between two looks whether ours is still ours.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Who runs the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,10 +36,10 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts: runs if the home's engine lock is free, otherwise watches and takes over when it becomes so.
-    pub fn start(node: &Arc<Node>) -> Result<Self, AssemblyError> {
+    /// Starts: runs if the catalog's seat is free, otherwise watches and takes over when it becomes so.
+    pub async fn start(node: &Arc<Node>) -> Result<Self, AssemblyError> {
         let stop = CancellationToken::new();
-        let held = lock(node.home.engine_lock())?;
+        let held = Seat::take(node).await?;
         let role = if held.is_some() { EngineRole::Runs } else { EngineRole::Watches };
         let (tell, role) = tokio::sync::watch::channel(role);
         let task = tokio::spawn(run(Arc::clone(node), held, tell, stop.clone()));
@@ -52,7 +51,7 @@ impl Engine {
         *self.role.borrow()
     }
 
-    /// Stops taking work, finishes or hands back what is in hand, and lets go of the lock.
+    /// Stops taking work, finishes or hands back what is in hand, and lets go of the seat.
     pub async fn stop(self) {
         self.stop.cancel();
         // A panic of a part has been logged by the runtime; there is nothing left to stop then.
@@ -62,27 +61,60 @@ impl Engine {
 
 async fn run(
     node: Arc<Node>,
-    mut held: Option<File>,
+    mut held: Option<Seat>,
     tell: tokio::sync::watch::Sender<EngineRole>,
     stop: CancellationToken,
 ) {
-    while held.is_none() {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(TAKE_OVER_EVERY) => {}
+    while !stop.is_cancelled() {
+        if let Some(seat) = held.take() {
+            tell.send_replace(EngineRole::Runs);
+            // A seat that was lost ends this round, not the wish.
+            let round = stop.child_token();
+            let guard = tokio::spawn(guard(seat, round.clone()));
+            work(&node, &round).await;
+            round.cancel();
+            if let Ok(seat) = guard.await {
+                seat.resign().await;
+            }
+            tell.send_replace(EngineRole::Watches);
+        } else if wait(&stop).await {
+            held = Seat::take(&node).await.unwrap_or(None);
         }
-        held = lock(node.home.engine_lock()).unwrap_or(None);
     }
-    tell.send_replace(EngineRole::Runs);
+}
+
+/// Ends the round when the seat is lost. The look is not cancelled in the middle: a database call must not be.
+async fn guard(mut seat: Seat, round: CancellationToken) -> Seat {
+    while wait(&round).await {
+        if !seat.holds().await {
+            tracing::warn!(
+                "another process may run the engine now: the connection that held its offices is gone"
+            );
+            round.cancel();
+        }
+    }
+    seat
+}
+
+/// A while; false when it was cut short.
+async fn wait(stop: &CancellationToken) -> bool {
+    tokio::select! {
+        () = stop.cancelled() => false,
+        () = tokio::time::sleep(LOOK_EVERY) => true,
+    }
+}
+
+/// One round: takes over what a former engine had in hand, then works until told to stop.
+async fn work(node: &Arc<Node>, stop: &CancellationToken) {
     let staging_high_water = node.config.staging.high_water_mib.saturating_mul(1 << 20);
     let settings = SweeperSettings { staging_high_water, ..SweeperSettings::default() };
-    let sweeper = Sweeper::new(sweeper_deps(&node), settings);
+    let sweeper = Sweeper::new(sweeper_deps(node), settings);
     if let Err(error) = sweeper.take_over().await {
         tracing::error!(error = %n2s_telemetry::report(&error), "the engine could not take over its jobs");
         return;
     }
     let mut parts = JoinSet::new();
-    let queue = match queue::start(&node, &mut parts, &stop) {
+    let queue = match queue::start(node, &mut parts, stop) {
         Ok(queue) => queue,
         Err(error) => {
             tracing::error!(%error, "the engine has no queue");
@@ -112,10 +144,7 @@ async fn run(
     settings.bytes_max = 32 << 20;
     parts.spawn(Worker::new(deps, settings).run(stop.clone()));
     while parts.join_next().await.is_some() {}
-    if let Some(queue) = node.queue.get() {
-        queue.close().await;
-    }
-    drop(held);
+    node.close_queue().await;
 }
 
 fn sweeper_deps(node: &Node) -> SweeperDeps {

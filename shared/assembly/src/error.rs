@@ -73,9 +73,14 @@ pub enum AssemblyError {
         "{0} is on a read-only file system; mount it writable, or copy the home (cp -a) and name the copy with --home"
     )]
     ReadOnly(PathBuf),
-    /// The vault of the home is gone while its catalog is there.
+    /// The vault of the home is gone, or was never brought there, while its catalog knows one.
     #[error(
-        "the vault {0} is missing, but this home has a catalog; restore the vault from your backup, a new one could open nothing"
+        "the vault {0} is missing, but the catalog knows one; restore the vault from your backup or copy it from another home, a new one could open nothing"
     )]
     VaultMissing(PathBuf),
+    /// The server's catalog has staged its blobs elsewhere.
+    #[error(
+        "{0} is not the staging of this catalog: homes that share a database share their staging, so set [staging]; if the former one is gone for good, UPDATE catalog SET staging_id = NULL"
+    )]
+    OtherStaging(String),
 }

@@ -3,6 +3,7 @@
 mod api;
 mod backend;
 mod bucket;
+mod catalog;
 mod check;
 mod engine;
 mod error;
@@ -10,10 +11,12 @@ mod home;
 mod node;
 mod push_lock;
 mod queue;
+mod seat;
 mod validation;
 
 pub use api::ApiServer;
 pub use backend::{add_local_backend, add_s3_backend, default_store_path};
+pub use catalog::migrate;
 pub use check::check;
 pub use engine::{Engine, EngineRole};
 pub use error::AssemblyError;

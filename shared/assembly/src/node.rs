@@ -1,10 +1,9 @@
 //! A home, opened.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex};
 
-use n2s_catalog::{Backends as _, Catalog, VaultObjects, Vaults as _};
-use n2s_catalog_sqlite::SqliteCatalog;
+use n2s_catalog::{Catalog, VaultObjects};
 use n2s_config::Config;
 use n2s_domain::{BackendId, Clock, Entropy, SystemEntropy};
 use n2s_envelope::Vault;
@@ -15,12 +14,11 @@ use n2s_queue_rabbitmq::{Options, RabbitQueue};
 use n2s_storage::Staging;
 use n2s_worker::StoreDeps;
 
-use crate::backend;
 use crate::check::check;
 use crate::error::AssemblyError;
 use crate::home::Home;
 use crate::push_lock::lock_making;
-use crate::queue;
+use crate::{backend, catalog, queue};
 
 /// Everything a command of one machine works with.
 #[derive(Debug)]
@@ -45,8 +43,8 @@ pub struct Node {
     pub(crate) entropy: Arc<dyn Entropy>,
     /// How to reach the broker, if the queue is one.
     pub(crate) broker: Option<Options>,
-    /// The broker's queue, once this process runs the engine.
-    pub(crate) queue: OnceLock<Arc<RabbitQueue>>,
+    /// The broker's queue, while this process runs the engine.
+    pub(crate) queue: Mutex<Option<Arc<RabbitQueue>>>,
 }
 
 impl Node {
@@ -62,32 +60,32 @@ impl Node {
     pub async fn open_or_make(home: Home) -> Result<Self, AssemblyError> {
         // A broken configuration is told before anything is made.
         let configured = load(&home)?;
-        configured.iter().try_for_each(|config| check(&home, config))?;
+        check(&home, &configured)?;
         home.make()?;
         // Two first commands at once make one vault, one store and one catalog.
         let making = lock_making(&home)?;
-        let configured = configured.filter(|config| !config.backends.is_empty()).or(load(&home)?);
+        let mut config = if configured.backends.is_empty() { load(&home)? } else { configured };
+        let lost = !home.vault().exists() && catalog::knows_vaults(&home, &config.database).await?;
+        if lost {
+            return Err(AssemblyError::VaultMissing(home.vault()));
+        }
         let (vault, made_vault) = open_vault(&home)?;
         failpoint(Point::HomeVault);
-        let config = match configured {
-            Some(config) if !config.backends.is_empty() => config,
-            _ => {
-                let name = "local".parse().expect("it keeps the rules of names");
-                backend::add_local_backend(&home, &name, &backend::default_store_path(&home))?;
-                Config::load(&home.config())?
-            }
-        };
+        if config.backends.is_empty() {
+            let name = "local".parse().expect("it keeps the rules of names");
+            backend::add_local_backend(&home, &name, &backend::default_store_path(&home))?;
+            config = load(&home)?;
+        }
         failpoint(Point::HomeStores);
         let broker = queue::broker(&config.queue)?;
         let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) =
             (n2s_failpoints::clock(), Arc::new(SystemEntropy));
-        let catalog = SqliteCatalog::open(&home.catalog(), Arc::clone(&clock), Arc::clone(&entropy)).await?;
+        let catalog = catalog::open(&home, &config, &clock).await?;
         let objects =
             VaultObjects { vault: vault.id(), marker: vault.marker(), epochs: vault.wrapped_epochs() };
         catalog.register_vault(&objects).await?;
         drop(making);
-        let stores = stores(&catalog, &config).await?;
-        let catalog: Arc<dyn Catalog> = Arc::new(catalog);
+        let stores = stores(&*catalog, &config).await?;
         let staging = backend::open_staging(&home, &config)?;
         let bell = Bell::new();
         let vault = Arc::new(vault);
@@ -105,7 +103,7 @@ impl Node {
             bell,
             entropy,
             broker,
-            queue: OnceLock::new(),
+            queue: Mutex::new(None),
         })
     }
 }
@@ -117,17 +115,17 @@ impl Node {
     }
 }
 
-fn load(home: &Home) -> Result<Option<Config>, AssemblyError> {
-    if home.config().exists() { Ok(Some(Config::load(&home.config())?)) } else { Ok(None) }
+/// The settings; variables alone where there is no file.
+pub(crate) fn load(home: &Home) -> Result<Config, AssemblyError> {
+    let path = home.config();
+    let there = path.exists();
+    Ok(if there { Config::load(&path) } else { Config::parse(&path, "", std::env::vars_os()) }?)
 }
 
 fn open_vault(home: &Home) -> Result<(Vault, bool), AssemblyError> {
     let path = home.vault();
     if path.exists() {
         return Ok((Vault::load(&path)?, false));
-    }
-    if home.catalog().exists() {
-        return Err(AssemblyError::VaultMissing(path));
     }
     match Vault::create(&SystemEntropy).save_new(&path) {
         // Another process made it at the same moment: its vault counts.
@@ -136,7 +134,7 @@ fn open_vault(home: &Home) -> Result<(Vault, bool), AssemblyError> {
     }
 }
 
-async fn stores(catalog: &SqliteCatalog, config: &Config) -> Result<Vec<StoreDeps>, AssemblyError> {
+async fn stores(catalog: &dyn Catalog, config: &Config) -> Result<Vec<StoreDeps>, AssemblyError> {
     let named: Vec<_> = config
         .backends
         .iter()

@@ -1,7 +1,7 @@
 //! The queue that the settings ask for: in the process, or at a broker.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 use n2s_config::QueueConfig;
 use n2s_dispatcher::{PoisonDesk, WipeWatch};
@@ -49,14 +49,25 @@ pub(crate) fn start(
     let poison = Arc::new(PoisonDesk::new(Arc::clone(&catalog), bell.clone()));
     let queue = Arc::new(RabbitQueue::start(options.clone(), Some(poison))?);
     parts.spawn(WipeWatch::new(catalog, Arc::clone(&queue) as _, bell).run(stop.clone()));
-    // This process's engine starts once, so nothing is there yet.
-    let _ = node.queue.set(Arc::clone(&queue));
+    *node.queue() = Some(Arc::clone(&queue));
     Ok(queue)
 }
 
 impl Node {
     /// Why the queue takes or brings nothing at the moment. `None` also when another process runs the engine.
     pub fn queue_trouble(&self) -> Option<String> {
-        self.queue.get()?.ready().err().map(|error| error.to_string())
+        self.queue().as_ref()?.ready().err().map(|error| error.to_string())
+    }
+
+    /// Ends what [`start`] began at a broker.
+    pub(crate) async fn close_queue(&self) {
+        let queue = self.queue().take();
+        if let Some(queue) = queue {
+            queue.close().await;
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Option<Arc<RabbitQueue>>> {
+        self.queue.lock().expect("nobody panics while holding it")
     }
 }

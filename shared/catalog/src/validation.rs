@@ -255,8 +255,9 @@ pub trait Validation {
     async fn doubt(&self, copies: &[(Vouched, BackendId)]) -> Result<(), CatalogError>;
 
     /// Marks copies damaged and makes the jobs that replace them. Changesets whose own rows reference them begin a new
-    /// generation: `degraded` while `min_copies` are whole elsewhere, otherwise `pushing`. A blob that thereby loses its last
-    /// source becomes unsourced. Answers in the order given: false where the catalog no longer vouched for that copy.
+    /// generation: `degraded` while `min_copies` are whole elsewhere, otherwise `pushing`. Headers on their way to that store wait
+    /// until nothing of their versions is missing there. A blob that thereby loses its last source becomes unsourced. Answers in
+    /// the order given: false where the catalog no longer vouched for that copy.
     async fn record_damage(
         &self,
         run: Option<ValidationRun>,

@@ -8,7 +8,9 @@ use n2s_domain::BackendName;
 use serde::Deserialize;
 
 use crate::error::ConfigError;
-use crate::sections::{ApiConfig, BackendConfig, PushConfig, QueueConfig, StagingConfig, ValidatorConfig};
+use crate::sections::{
+    ApiConfig, BackendConfig, DatabaseConfig, PushConfig, QueueConfig, StagingConfig, ValidatorConfig,
+};
 use crate::tree::Tree;
 use crate::{keys, rules};
 
@@ -20,6 +22,8 @@ pub struct Config {
     pub api: ApiConfig,
     /// `[backends.NAME]`
     pub backends: BTreeMap<BackendName, BackendConfig>,
+    /// `[database]`
+    pub database: DatabaseConfig,
     /// `[push]`
     pub push: PushConfig,
     /// `[queue]`

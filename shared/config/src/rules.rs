@@ -14,6 +14,7 @@ use crate::tree::Tree;
 pub(crate) fn contradictions(config: &Config, tree: &Tree) -> Vec<Problem> {
     let mut found = Found { tree, problems: Vec::new() };
     found.api(config);
+    found.database(config);
     found.copies(config);
     for (name, backend) in &config.backends {
         found.backend(&format!("backends.{name}"), backend);
@@ -62,6 +63,22 @@ impl Found<'_> {
                 self.refuse_if(open, "api.listen", what);
             }
         }
+    }
+
+    fn database(&mut self, config: &Config) {
+        let database = &config.database;
+        self.refuse_if(database.pool_size == 0, "database.pool_size", "it must be at least 1");
+        let file = database.password_file.as_ref();
+        let relative = file.is_some_and(|path| path.is_relative());
+        self.refuse_if(relative, "database.password_file", "it is relative; write it in full, from '/'");
+        let Some(url) = &database.url else {
+            let what = "there is no url that it could be the password of; set [database] url";
+            return self.refuse_if(file.is_some(), "database.password_file", what);
+        };
+        let what = "it must begin with postgres://; leave it out for SQLite in the home";
+        self.refuse_if(!url.is_postgres(), "database.url", what);
+        let what = "the url holds a password, too; take one of them out";
+        self.refuse_if(file.is_some() && url.holds_password(), "database.password_file", what);
     }
 
     fn copies(&mut self, config: &Config) {

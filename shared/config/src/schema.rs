@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use toml::Value;
 
 use crate::secret::Secret;
-use crate::sections::{BackendKind, RetryConfig, S3Config, StagingKind};
+use crate::sections::{BackendKind, DatabaseUrl, RetryConfig, S3Config, StagingKind};
 
 /// A table of the file.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +79,9 @@ impl Shape for StagingKind {
 }
 impl Shape for S3Config {
     const SHAPE: &'static str = "";
+}
+impl Shape for DatabaseUrl {
+    const SHAPE: &'static str = "an address";
 }
 impl Shape for RetryConfig {
     const SHAPE: &'static str = "";

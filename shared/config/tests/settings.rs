@@ -182,6 +182,25 @@ fn a_file_that_is_absent_is_named() {
 }
 
 #[test]
+fn a_database_is_a_server_and_its_password_lies_elsewhere() {
+    let text = "[database]\nurl = \"postgres://n2s@db/n2s\"\npassword_file = \"/run/secret\"\n";
+    let config = read(text, &[]).unwrap();
+    assert_eq!(config.database.url.unwrap().expose(), "postgres://n2s@db/n2s");
+    let secret = "postgres://n2s:hunter2@db/n2s";
+    let config = read("", &[("N2S_DATABASE__URL", secret)]).unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let written = |url: &str| refusal(&format!("[database]\nurl = \"{url}\"\n"));
+    let refused = written("mysql://me:hunter2@db/n2s");
+    assert!(refused.contains("c.toml:2: database.url: it must begin with postgres://"), "{refused}");
+    assert!(!refused.contains("hunter2"), "{refused}");
+    assert!(refusal("[database]\npassword_file = \"/run/secret\"\n").contains("there is no url"));
+    for url in [secret, "postgres://db/n2s?user=n2s&password=hunter2"] {
+        let both = read("[database]\npassword_file = \"/run/secret\"\n", &[("N2S_DATABASE__URL", url)]);
+        assert!(both.unwrap_err().contains("the url holds a password, too"));
+    }
+}
+
+#[test]
 fn a_broker_is_named_by_its_url_and_nothing_shows_its_password() {
     let text = "[queue]\nurl = \"amqps://n2s:sesame@broker/v\"\ntls_ca = \"/ca.pem\"\n";
     let config = read(text, &[]).unwrap();

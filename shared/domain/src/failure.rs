@@ -43,9 +43,9 @@ impl FailureKind {
         Self::Cancelled,
     ];
 
-    /// Whether the store is at fault, and not the object.
-    pub const fn is_the_stores(self) -> bool {
-        matches!(self, Self::Denied | Self::Throttled | Self::Unavailable | Self::Misconfigured)
+    /// Whether the store itself cannot be used. One that throttles can: it is only slow.
+    pub const fn is_an_outage(self) -> bool {
+        matches!(self, Self::Denied | Self::Unavailable | Self::Misconfigured)
     }
 
     /// The stable name, as the catalog and all output show it.

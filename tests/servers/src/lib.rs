@@ -3,6 +3,7 @@
 
 mod daemon;
 pub mod garage;
+mod postgres;
 mod rabbitmq;
 mod rabbitmq_cluster;
 pub mod rgw;
@@ -12,5 +13,6 @@ pub mod s3;
 pub mod s3_scripted;
 
 pub use daemon::{Daemon, find, free_port};
+pub use postgres::Postgres;
 pub use rabbitmq::{RabbitMq, Vhost};
 pub use rabbitmq_cluster::RabbitCluster;

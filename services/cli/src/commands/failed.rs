@@ -59,7 +59,10 @@ pub async fn retry(side: &Side, args: Failed, output: &Output) -> anyhow::Result
         manifests += retried.manifests;
     }
     if placements + manifests > 0 {
-        let engine = side.node.as_ref().map(Engine::start).transpose()?;
+        let engine = match &side.node {
+            Some(node) => Some(Engine::start(node).await?),
+            None => None,
+        };
         let watch = Watch::new(output);
         let waited = settle(side, &filter, filter.changeset, &watch).await;
         watch.end();

@@ -54,7 +54,7 @@ pub async fn run(args: Args, output: &Output) -> anyhow::Result<ExitCode> {
         Command::Audit => status::audit(&place.open().await?, output).await,
         Command::Keys(keys) => keys::run(place.home_only("keys")?, keys, output).await,
         Command::Config(ConfigCommand::Check) => check(&place.home_only("config")?, output),
-        Command::Migrate => migrate(place.home_only("migrate")?, output).await,
+        Command::Migrate => migrate(&place.home_only("migrate")?, output).await,
         Command::Up => up::run(place.home_only("up")?, false, output).await,
         Command::Serve(Serve::Validator) => serve::run(place.home_only("serve")?, output).await,
         Command::Serve(Serve::Intake) => up::run(place.home_only("serve")?, true, output).await,
@@ -97,8 +97,11 @@ fn check(home: &Home, output: &Output) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn migrate(home: Home, output: &Output) -> anyhow::Result<ExitCode> {
-    open(home).await?;
-    output.answer("the catalog is at this version's schema", &serde_json::json!({ "migrated": true }));
+async fn migrate(home: &Home, output: &Output) -> anyhow::Result<ExitCode> {
+    let text = match n2s_assembly::migrate(home).await? {
+        Some((from, to)) if from < to => format!("the catalog is migrated from schema {from} to {to}"),
+        _ => "the catalog is at this version's schema".to_owned(),
+    };
+    output.answer(&text, &serde_json::json!({ "migrated": true }));
     Ok(ExitCode::SUCCESS)
 }

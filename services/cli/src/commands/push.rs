@@ -39,7 +39,10 @@ pub async fn run(place: Place, args: Push, output: &Output) -> anyhow::Result<Ex
             dataset.dataset
         );
     };
-    let engine = side.node.as_ref().map(Engine::start).transpose()?;
+    let engine = match &side.node {
+        Some(node) => Some(Engine::start(node).await?),
+        None => None,
+    };
     let watch = Arc::new(Watch::new(output));
     let ended = pushed(&side, &watch, args, (root, source), output).await;
     watch.end();

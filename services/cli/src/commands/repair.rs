@@ -40,7 +40,7 @@ pub async fn run(home: Home, args: Repair, output: &Output) -> anyhow::Result<Ex
         ..FailedFilter::default()
     };
     while node.catalog.retry_failed(&filter, PAGE).await? != Retried::default() {}
-    let engine = Engine::start(&node)?;
+    let engine = Engine::start(&node).await?;
     let watch = Watch::new(output);
     let open = settle(&node, &scope, &watch).await;
     watch.end();

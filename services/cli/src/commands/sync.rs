@@ -31,7 +31,7 @@ pub async fn run(
         node.catalog.version(project, name, &Selector::Latest).await?;
         datasets.retain(|found| found.dataset == *name);
     }
-    let engine = Engine::start(node)?;
+    let engine = Engine::start(node).await?;
     let watch = Watch::new(output);
     let mut records = Vec::new();
     let mut code = ExitCode::SUCCESS;

@@ -15,7 +15,7 @@ use crate::output::Output;
 pub async fn run(home: Home, must_listen: bool, output: &Output) -> anyhow::Result<ExitCode> {
     let node = Arc::new(Node::open_or_make(home).await?);
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let engine = Engine::start(&node)?;
+    let engine = Engine::start(&node).await?;
     let api = match ApiServer::start(&node).await {
         Ok(api) => Some(api),
         Err(error @ AssemblyError::Listen { .. }) if !must_listen && node.config.api.listen.is_none() => {

@@ -35,7 +35,7 @@ pub async fn run(home: Home, args: Validate, output: &Output) -> anyhow::Result<
         patience: PATIENCE,
     };
     // It probes stores that an earlier command found away, and replaces what is found damaged while the run goes on.
-    let engine = Engine::start(&node)?;
+    let engine = Engine::start(&node).await?;
     let done = look(&node, &request, args.no_wait, output).await;
     engine.stop().await;
     let (report, open) = done?;

@@ -115,6 +115,7 @@ async fn blob_damaged(tx: &mut Tx<'_>, blob: BlobId, damage: &Damage, now: i64) 
         .bind(col::<i64>(&found, "encrypted_size")?)
         .execute(&mut **tx)
         .await?;
+    call_back(tx, blob.0, backend).await?;
     let waiting = reopen_owners(tx, blob.0, backend).await?;
     sqlx::query(
         "INSERT INTO jobs (kind, backend_id, project_id, changeset_id, blob_id, due_at)
@@ -165,6 +166,26 @@ async fn reopen_owners(tx: &mut Tx<'_>, blob: i64, backend: i64) -> Result<Optio
         latest = Some(owner);
     }
     Ok(latest)
+}
+
+/// Headers that were to go to the store when all of their versions was there wait again: the folder looks which of them may.
+async fn call_back(tx: &mut Tx<'_>, blob: i64, backend: i64) -> Result<(), Fail> {
+    let headers = sqlx::query(
+        "UPDATE changeset_backends SET manifest = 'waiting' WHERE backend_id = ?2 AND manifest = 'pending' AND changeset_id IN (
+            SELECT c.id FROM changeset_backends s JOIN changesets c ON c.id = s.changeset_id JOIN datasets d ON d.id = c.dataset_id
+            WHERE s.backend_id = ?2 AND s.manifest = 'pending' AND d.project_id = (SELECT project_id FROM blobs WHERE id = ?1))
+         RETURNING changeset_id",
+    );
+    for row in headers.bind(blob).bind(backend).fetch_all(&mut **tx).await? {
+        let changeset: i64 = col(&row, "changeset_id")?;
+        sqlx::query("DELETE FROM jobs WHERE kind = 'manifest' AND changeset_id = ? AND backend_id = ?")
+            .bind(changeset)
+            .bind(backend)
+            .execute(&mut **tx)
+            .await?;
+        delta(tx, changeset, backend, 0, 0).await?;
+    }
+    Ok(())
 }
 
 async fn manifest_damaged(

@@ -7,7 +7,7 @@ use n2s_domain::{ChunkRef, Clock, Content, ContentHash, EntryChange, FileEntry, 
 use n2s_envelope::{Metadata, content_hash};
 use n2s_failpoints::{Point, failpoint};
 
-use super::budget::Budget;
+use super::budget::{Budget, Share};
 use super::diff::Step;
 use super::error::PushError;
 use super::large;
@@ -82,6 +82,11 @@ impl Batch {
         self.reads >= READS_MAX || self.bytes >= BYTES_MAX || self.steps.len() >= STEPS_MAX
     }
 
+    /// Bytes it reads.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.steps.is_empty()
     }
@@ -113,9 +118,8 @@ enum Looked {
 }
 
 /// Does everything a batch needs.
-pub(super) async fn process(shared: Arc<Shared>, batch: Batch) -> Result<Done, PushError> {
+pub(super) async fn process(shared: Arc<Shared>, batch: Batch, _share: Share) -> Result<Done, PushError> {
     let mut done = Done::default();
-    let _share = shared.budget.take(batch.bytes).await;
     let (number, paths, sizes) = (batch.number, batch.steps.len() as u64, batch.sizes);
     let (mut looked, problems) = look(&shared, batch.steps).await;
     done.problems = problems;

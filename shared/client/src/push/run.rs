@@ -338,7 +338,9 @@ impl<'a> Run<'a> {
             self.next_number += 1;
             self.batches += 1;
         }
-        self.under_way.push_back(tokio::spawn(process(Arc::clone(self.shared), batch)));
+        // In order: a large file must not overtake the small ones before it, which would then wait for all of it.
+        let share = self.shared.budget.take(batch.bytes()).await;
+        self.under_way.push_back(tokio::spawn(process(Arc::clone(self.shared), batch, share)));
         while self.under_way.len() >= self.at_once {
             self.collect().await?;
         }

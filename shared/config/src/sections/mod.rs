@@ -2,6 +2,7 @@
 
 mod api;
 mod backend;
+mod database;
 mod push;
 mod queue;
 mod s3;
@@ -10,6 +11,7 @@ mod validator;
 
 pub use api::ApiConfig;
 pub use backend::{BackendConfig, BackendKind, RetryConfig};
+pub use database::{DatabaseConfig, DatabaseUrl};
 pub use push::PushConfig;
 pub use queue::QueueConfig;
 pub use s3::S3Config;

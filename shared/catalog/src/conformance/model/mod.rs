@@ -84,7 +84,7 @@ impl<'w> Run<'w> {
     async fn step(&mut self) {
         let dataset = self.below(self.state.datasets.len());
         let store = self.below(self.w.stores.len());
-        match self.rng.below(40) {
+        match self.rng.below(42) {
             0..=2 => self.open(dataset).await,
             3..=9 => self.enter(dataset).await,
             10 | 11 => self.commit(dataset).await,
@@ -105,6 +105,7 @@ impl<'w> Run<'w> {
             35 | 36 => self.lose().await,
             37 => self.free().await,
             38 => self.pause(store).await,
+            39 | 40 => self.damage(store).await,
             _ => self.sweep().await,
         }
     }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use n2s_domain::job::JobRow;
-use n2s_domain::{ChangesetStatus, PlacementStatus};
+use n2s_domain::{ChangesetStatus, FailureKind, PlacementStatus};
 
 use super::super::world::{HOUR, sealed, store as store_name};
 use super::Run;
-use super::state::{Blob, Job, Key, PROJECTS, Target};
-use crate::{FailedFilter, Retried, Settled, StagedKey};
+use super::state::{Blob, Job, Key, PROJECTS, Placement, Target};
+use crate::{Damage, FailedFilter, Retried, Settled, StagedKey, Vouched};
 
 impl Run<'_> {
     pub(super) async fn fold(&mut self) -> bool {
@@ -25,14 +25,23 @@ impl Run<'_> {
     fn settled(&mut self, Settled { changeset, status }: Settled) {
         let (d, v) = self.state.kept(changeset);
         let dataset = &mut self.state.datasets[d];
-        let whole = dataset.stores.iter().filter(|store| self.state.whole.contains(&(changeset, **store)));
+        let there = |n: &u64, store: usize| {
+            let placed = self.state.blobs[&(dataset.project, *n)].placed.get(&store);
+            placed.is_some_and(|placed| placed.status == PlacementStatus::Completed)
+        };
+        // A header that was placed is no proof: something of the version may have been found damaged since.
+        let own = &dataset.versions[v].own;
+        let is_whole = |store: usize| {
+            self.state.whole.contains(&(changeset, store)) && own.iter().all(|n| there(n, store))
+        };
+        let whole = dataset.stores.iter().filter(|store| is_whole(**store));
         let expected = match u32::try_from(whole.count()).unwrap() {
             all if all as usize == dataset.stores.len() => ChangesetStatus::Completed,
             some if some >= dataset.copies() => ChangesetStatus::Degraded,
             _ => ChangesetStatus::Failed,
         };
         assert_eq!(status, expected, "{changeset}");
-        for store in dataset.stores.iter().filter(|store| !self.state.whole.contains(&(changeset, **store))) {
+        for store in dataset.stores.iter().filter(|store| !is_whole(**store)) {
             let placed = |n: &u64| self.state.blobs[&(dataset.project, *n)].placed.get(store);
             let under_way =
                 |n: &&u64| placed(n).is_some_and(|placed| placed.status == PlacementStatus::Pending);
@@ -44,7 +53,7 @@ impl Run<'_> {
     }
 
     /// What had failed is under way again: whoever had settled may settle again.
-    fn reopened(&mut self) {
+    pub(super) fn reopened(&mut self) {
         let kept = self.state.datasets.iter_mut().flat_map(|dataset| &mut dataset.versions);
         kept.for_each(|kept| kept.settled = None);
     }
@@ -106,6 +115,43 @@ impl Run<'_> {
         let nobodys = self.w.key(sealed(1));
         self.hand().staging_lost(&[nobodys, staged]).await.unwrap();
         self.state.blobs.get_mut(&key).unwrap().staged = None;
+    }
+
+    /// A copy is found damaged: on its way again, wherever its bytes may come from.
+    pub(super) async fn damage(&mut self, store: usize) {
+        let completed = |blob: &Blob| {
+            blob.placed.get(&store).is_some_and(|placed| placed.status == PlacementStatus::Completed)
+        };
+        let copies = self.state.blobs.iter().filter(|(_, blob)| completed(blob));
+        let copies: Vec<_> = copies.filter_map(|(key, blob)| Some((*key, blob.id?, blob.sealing))).collect();
+        if copies.is_empty() {
+            return;
+        }
+        let (key, id, sealing) = copies[self.below(copies.len())];
+        self.log.add(format!("damaged {key:?} on {store}"));
+        let damage = |sealing| Damage {
+            object: Vouched::Blob(id),
+            backend: self.w.stores[store],
+            sealed_hash: sealed(sealing),
+            kind: FailureKind::Corrupt,
+            message: "other bytes".into(),
+        };
+        // Another sealing's damage, and the same once more, change nothing.
+        let damages = [damage(sealing + 500), damage(sealing), damage(sealing)];
+        let answers = self.hand().record_damage(None, &damages).await.unwrap();
+        assert_eq!(answers, [false, true, false]);
+        let placement = Placement { status: PlacementStatus::Pending, charged: 0 };
+        self.state.blobs.get_mut(&key).unwrap().placed.insert(store, placement);
+        let job = Job { id: None, row: JobRow::new(self.now) };
+        assert!(self.state.jobs.insert((Target::Blob(key), store), job).is_none());
+        // Headers on their way to the store are called back, because the blob may be one of theirs.
+        let kept = self.state.datasets.iter().filter(|dataset| dataset.project == key.0);
+        let kept: Vec<_> =
+            kept.flat_map(|dataset| &dataset.versions).map(|kept| kept.lease.changeset).collect();
+        for changeset in kept {
+            self.state.jobs.remove(&(Target::Manifest(changeset), store));
+        }
+        self.reopened();
     }
 
     pub(super) async fn free(&mut self) {

@@ -226,9 +226,26 @@ impl Run<'_> {
             if replaced {
                 self.fence(key);
             }
+            self.again(key);
         }
         let sealed_hash = sealed(self.state.blobs[&key].sealing);
         Accepted { content_hash: sent.content_hash, sealed_hash, keep_staged }
+    }
+
+    /// What was given up for want of a source is on its way again.
+    fn again(&mut self, key: Key) {
+        let mut any = false;
+        for (store, placement) in &mut self.state.blobs.get_mut(&key).unwrap().placed {
+            if placement.status == PlacementStatus::Failed {
+                *placement = Placement { status: PlacementStatus::Pending, charged: 0 };
+                let job = Job { id: None, row: JobRow::new(self.now) };
+                assert!(self.state.jobs.insert((Target::Blob(key), *store), job).is_none());
+                any = true;
+            }
+        }
+        if any {
+            self.reopened();
+        }
     }
 
     /// Whoever uploads bytes that are not the blob's any more has no say.

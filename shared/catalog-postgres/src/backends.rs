@@ -1,0 +1,158 @@
+//! See `n2s_catalog::backends`. Totals are a folded part in the store's row and what has been appended since.
+
+use async_trait::async_trait;
+use n2s_catalog::{
+    BackendHealth, BackendRecord, BackendState, BackendTally, Backends, CatalogError, HealthReport,
+};
+use n2s_domain::{BackendId, BackendName, Epoch, VaultId};
+use sqlx::postgres::PgRow;
+
+use crate::connect::PostgresCatalog;
+use crate::decode::{array, col, count, failure, micros, small, text, time, time_opt, word};
+use crate::error::{At as _, Fail, transact};
+
+#[async_trait]
+impl Backends for PostgresCatalog {
+    async fn ensure_backends(
+        &self,
+        configured: &[(BackendName, String)],
+    ) -> Result<Vec<BackendRecord>, CatalogError> {
+        transact!("record the configured backends", self.ensure(configured))
+    }
+
+    async fn backends(&self) -> Result<Vec<(BackendRecord, BackendTally)>, CatalogError> {
+        self.all_backends().await.at("list backends")
+    }
+
+    async fn set_initialised(&self, backend: BackendId, vault: VaultId) -> Result<(), CatalogError> {
+        let sql = "UPDATE backends SET initialised_at = n2s_now(), vault_id = $1 WHERE id = $2 AND initialised_at IS NULL";
+        let query = || sqlx::query(sql).bind(vault.0.to_vec()).bind(backend.0);
+        transact!("note that a store is initialised", self.run(query()))
+    }
+
+    async fn placed_epochs(&self, backend: BackendId) -> Result<Vec<Epoch>, CatalogError> {
+        self.epochs_on(backend).await.at("read which keys a store has")
+    }
+
+    async fn epoch_placed(&self, backend: BackendId, epoch: Epoch) -> Result<(), CatalogError> {
+        let sql = "INSERT INTO backend_epochs (backend_id, epoch) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+        let query = || sqlx::query(sql).bind(backend.0).bind(i64::from(epoch.0));
+        transact!("note that a key is on a store", self.run(query()))
+    }
+
+    async fn pause(&self, backend: BackendId, by_operator: bool, reason: &str) -> Result<(), CatalogError> {
+        let by = if by_operator { "operator" } else { "health" };
+        let sql = "UPDATE backends SET pause_reason = $1,
+                paused_at = CASE WHEN paused_by IS NOT DISTINCT FROM $2 THEN paused_at ELSE n2s_now() END, paused_by = $2
+             WHERE id = $3 AND ($2 = 'operator' OR paused_by IS DISTINCT FROM 'operator')";
+        let query = || sqlx::query(sql).bind(text(reason)).bind(by).bind(backend.0);
+        transact!("pause a backend", self.run(query()))
+    }
+
+    async fn resume(&self, backend: BackendId, by_operator: bool) -> Result<(), CatalogError> {
+        let sql = "UPDATE backends SET paused_by = NULL, pause_reason = NULL, paused_at = NULL, open_since = NULL, probe_at = NULL
+             WHERE id = $1 AND ($2 OR paused_by = 'health')";
+        let query = || sqlx::query(sql).bind(backend.0).bind(by_operator);
+        transact!("resume a backend", self.run(query()))
+    }
+
+    async fn report_health(&self, backend: BackendId, report: &HealthReport) -> Result<(), CatalogError> {
+        let sql = "UPDATE backends SET
+                open_since = CASE WHEN $1::bigint IS NULL THEN NULL ELSE coalesce(open_since, n2s_now()) END,
+                probe_at = n2s_now() + $1::bigint * interval '1 microsecond',
+                error_kind = coalesce($2, error_kind), error_message = coalesce($3, error_message),
+                error_at = CASE WHEN $2::text IS NULL THEN error_at ELSE n2s_now() END,
+                success_at = CASE WHEN $4 THEN n2s_now() ELSE success_at END, concurrency = coalesce($5, concurrency)
+             WHERE id = $6";
+        let query = || {
+            let (kind, message) = report
+                .error
+                .as_ref()
+                .map_or((None, None), |(kind, words)| (Some(kind.as_str()), Some(text(words))));
+            let query = sqlx::query(sql).bind(report.open_for.map(micros)).bind(kind).bind(message);
+            query.bind(report.success).bind(report.concurrency.map(i64::from)).bind(backend.0)
+        };
+        transact!("record a store's health", self.run(query()))
+    }
+}
+
+type Statement<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
+
+impl PostgresCatalog {
+    /// One statement is one transaction.
+    pub(crate) async fn run(&self, query: Statement<'_>) -> Result<(), Fail> {
+        query.execute(self.pool()).await?;
+        Ok(())
+    }
+
+    async fn ensure(&self, configured: &[(BackendName, String)]) -> Result<Vec<BackendRecord>, Fail> {
+        let known = self.all_backends().await?;
+        let missing = configured.iter().filter(|(name, _)| !known.iter().any(|(row, _)| row.name == *name));
+        for (name, kind) in missing {
+            let sql = "INSERT INTO backends (name, kind) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+            self.run(sqlx::query(sql).bind(name.to_string()).bind(kind.clone())).await?;
+        }
+        let rows = self.all_backends().await?;
+        let row =
+            |name: &BackendName| rows.iter().find(|(row, _)| row.name == *name).map(|(row, _)| row.clone());
+        Ok(configured.iter().filter_map(|(name, _)| row(name)).collect())
+    }
+
+    async fn all_backends(&self) -> Result<Vec<(BackendRecord, BackendTally)>, Fail> {
+        let rows = sqlx::query(
+            "SELECT b.id, b.name, b.kind, b.created_at, b.initialised_at, b.vault_id, b.paused_by, b.pause_reason, b.paused_at,
+                b.open_since, b.probe_at, b.error_kind, b.error_message, b.error_at, b.success_at, b.concurrency,
+                t.pending, t.completed, t.failed, t.bytes
+             FROM backends b JOIN backend_totals t ON t.backend_id = b.id ORDER BY b.name",
+        );
+        let rows = rows.fetch_all(self.pool()).await?;
+        rows.iter().map(|row| Ok((record(row)?, tally(row)?))).collect()
+    }
+
+    async fn epochs_on(&self, backend: BackendId) -> Result<Vec<Epoch>, Fail> {
+        let rows = sqlx::query("SELECT epoch FROM backend_epochs WHERE backend_id = $1 ORDER BY epoch")
+            .bind(backend.0)
+            .fetch_all(self.pool())
+            .await?;
+        rows.iter().map(|row| Ok(Epoch(small(row, "epoch")?))).collect()
+    }
+}
+
+fn record(row: &PgRow) -> Result<BackendRecord, Fail> {
+    let vault = col::<Option<&[u8]>>(row, "vault_id")?.map(|_| array(row, "vault_id")).transpose()?;
+    let state = match col::<Option<&str>>(row, "paused_by")? {
+        None => BackendState::Active,
+        Some(by) => BackendState::Paused {
+            by_operator: by == "operator",
+            reason: col::<Option<String>>(row, "pause_reason")?.unwrap_or_default(),
+            since: time(row, "paused_at")?,
+        },
+    };
+    let open = time_opt(row, "open_since")?.zip(time_opt(row, "probe_at")?);
+    let error_at = time_opt(row, "error_at")?;
+    let health = BackendHealth {
+        open,
+        last_error: failure(row)?.zip(error_at).map(|((kind, words), at)| (kind, words, at)),
+        last_success_at: time_opt(row, "success_at")?,
+        concurrency: col::<Option<i64>>(row, "concurrency")?.and_then(|limit| u32::try_from(limit).ok()),
+    };
+    Ok(BackendRecord {
+        id: BackendId(col(row, "id")?),
+        name: word(row, "name")?,
+        kind: col(row, "kind")?,
+        created_at: time(row, "created_at")?,
+        initialised_at: time_opt(row, "initialised_at")?,
+        vault: vault.map(VaultId),
+        state,
+        health,
+    })
+}
+
+fn tally(row: &PgRow) -> Result<BackendTally, Fail> {
+    Ok(BackendTally {
+        pending: count(row, "pending")?,
+        completed: count(row, "completed")?,
+        failed: count(row, "failed")?,
+        bytes: count(row, "bytes")?,
+    })
+}

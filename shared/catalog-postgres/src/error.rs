@@ -1,0 +1,83 @@
+//! The driver's errors, mapped once, and transactions that the server chose to end.
+
+use n2s_catalog::CatalogError;
+
+/// How often a transaction is begun again after a deadlock or a serialization failure.
+pub(crate) const ATTEMPTS_MAX: u32 = 8;
+
+/// What a method's inside returns: its own refusal, or the driver's error, which [`Fail::at`] gives its place.
+#[derive(Debug)]
+pub(crate) enum Fail {
+    Catalog(CatalogError),
+    Sql(sqlx::Error),
+}
+
+impl From<CatalogError> for Fail {
+    fn from(error: CatalogError) -> Self {
+        Self::Catalog(error)
+    }
+}
+
+impl From<sqlx::Error> for Fail {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl Fail {
+    /// The five characters of SQLSTATE.
+    pub(crate) fn code(&self) -> Option<String> {
+        let Self::Sql(error) = self else { return None };
+        Some(error.as_database_error()?.code()?.into_owned())
+    }
+
+    /// Whether the server rolled the transaction back for the sake of another one: beginning again is safe, nothing of it stayed.
+    pub(crate) fn is_conflict(&self) -> bool {
+        matches!(self.code().as_deref(), Some("40P01" | "40001"))
+    }
+
+    /// The error of a method that was to `op`.
+    pub(crate) fn at(self, op: &'static str) -> CatalogError {
+        let code = self.code();
+        let error = match self {
+            Self::Catalog(error) => return error,
+            Self::Sql(error) => error,
+        };
+        let place = "the catalog's server".to_owned();
+        match code.as_deref() {
+            Some("53100") => CatalogError::Full { place },
+            Some("25006") => CatalogError::ReadOnly { place },
+            _ => CatalogError::Database { op, source: error.into() },
+        }
+    }
+}
+
+/// Wraps the inside of a trait method.
+pub(crate) trait At<T> {
+    fn at(self, op: &'static str) -> Result<T, CatalogError>;
+}
+
+impl<T> At<T> for Result<T, Fail> {
+    fn at(self, op: &'static str) -> Result<T, CatalogError> {
+        self.map_err(|fail| fail.at(op))
+    }
+}
+
+/// Runs a transaction, again when the server ended it for another's sake. A macro, because a closure's future cannot be promised
+/// to be `Send`.
+macro_rules! transact {
+    ($op:literal, $call:expr) => {{
+        let mut attempt = 0u32;
+        loop {
+            match $call.await {
+                Err(fail) if fail.is_conflict() && attempt + 1 < $crate::error::ATTEMPTS_MAX => {
+                    attempt += 1;
+                    tracing::debug!(op = $op, attempt, "a transaction gave way to another and begins again");
+                    tokio::time::sleep(std::time::Duration::from_millis(1 << attempt)).await;
+                }
+                answer => break $crate::error::At::at(answer, $op),
+            }
+        }
+    }};
+}
+pub(crate) use transact;

@@ -1,0 +1,156 @@
+//! Queued → leased, heartbeats, and where to read from.
+
+use std::time::Duration;
+
+use n2s_catalog::{
+    Claim, ClaimRef, ClaimTarget, Copy, LeaseTerms, ManifestObject, ManifestTarget, StagedKey, Ticket,
+    UploadTarget,
+};
+use n2s_domain::limits::LOSSES_BEFORE_ALONE;
+use n2s_domain::{BackendId, BlobId, ChangesetId, Epoch, JobId, StoreKey, VaultId, Version};
+use sqlx::postgres::PgRow;
+
+use super::arrays;
+use crate::connect::{PostgresCatalog, Tx};
+use crate::decode::{array, col, count, int, micros, sealed, small};
+use crate::error::Fail;
+
+impl PostgresCatalog {
+    /// A second claimer waits for the row, then finds the state or the sequence changed and gets nothing.
+    pub(super) async fn lease(
+        &self,
+        backend: BackendId,
+        tickets: &[Ticket],
+        terms: &LeaseTerms,
+    ) -> Result<Vec<Claim>, Fail> {
+        let (ids, seqs) = arrays(tickets.iter().map(|ticket| (ticket.job.0, int(ticket.dispatch_seq))));
+        let mut tx = self.begin().await?;
+        let rows = sqlx::query(
+            "WITH mine AS MATERIALIZED (
+                SELECT j.id FROM unnest($1::bigint[], $2::bigint[]) t (id, seq)
+                JOIN jobs j ON j.id = t.id AND j.dispatch_seq = t.seq AND j.state = 1 AND j.backend_id = $3
+                ORDER BY j.id FOR NO KEY UPDATE OF j)
+             UPDATE jobs SET state = 2, epoch = jobs.epoch + 1,
+                deadline = n2s_now() + least($4::bigint, $5::bigint) * interval '1 microsecond',
+                held_until = n2s_now() + $5::bigint * interval '1 microsecond'
+             FROM mine WHERE jobs.id = mine.id RETURNING jobs.id",
+        );
+        let rows =
+            rows.bind(ids).bind(seqs).bind(backend.0).bind(micros(terms.lease)).bind(micros(terms.held_max));
+        let rows = rows.fetch_all(&mut *tx).await?;
+        let claimed = rows.iter().map(|row| col(row, "id")).collect::<Result<Vec<i64>, _>>()?;
+        let mut claims = uploads(&mut tx, &claimed).await?;
+        if claims.len() < claimed.len() {
+            claims.extend(manifests(&mut tx, &claimed).await?);
+        }
+        tx.commit().await?;
+        Ok(claims)
+    }
+
+    pub(super) async fn beat(&self, claims: &[ClaimRef], lease: Duration) -> Result<Vec<ClaimRef>, Fail> {
+        let (ids, epochs) = arrays(claims.iter().map(|claim| (claim.job.0, int(claim.epoch))));
+        let rows = sqlx::query(
+            "WITH mine AS MATERIALIZED (
+                SELECT j.id FROM unnest($1::bigint[], $2::bigint[]) t (id, epoch)
+                JOIN jobs j ON j.id = t.id AND j.epoch = t.epoch AND j.state = 2 ORDER BY j.id FOR NO KEY UPDATE OF j)
+             UPDATE jobs SET deadline = least(n2s_now() + $3::bigint * interval '1 microsecond', jobs.held_until)
+             FROM mine WHERE jobs.id = mine.id RETURNING jobs.id, jobs.epoch",
+        );
+        let rows = rows.bind(ids).bind(epochs).bind(micros(lease)).fetch_all(self.pool()).await?;
+        rows.iter().map(claim_ref).collect()
+    }
+
+    pub(super) async fn copies_of(&self, blob: BlobId) -> Result<Vec<Copy>, Fail> {
+        let rows = sqlx::query(
+            "SELECT backend_id, location FROM blob_backends WHERE blob_id = $1 AND status = 'completed' ORDER BY backend_id",
+        );
+        let rows = rows.bind(blob.0).fetch_all(self.pool()).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Copy { backend: BackendId(col(row, "backend_id")?), location: col(row, "location")? })
+            })
+            .collect()
+    }
+
+    pub(super) async fn manifests_of(&self, changeset: ChangesetId) -> Result<Vec<BackendId>, Fail> {
+        let rows = sqlx::query(
+            "SELECT s.backend_id FROM changeset_backends s JOIN changesets c ON c.id = s.changeset_id
+             WHERE c.uuid = $1 AND s.manifest = 'completed' ORDER BY s.backend_id",
+        );
+        let rows = rows.bind(changeset.0).fetch_all(self.pool()).await?;
+        rows.iter().map(|row| Ok(BackendId(col(row, "backend_id")?))).collect()
+    }
+}
+
+fn claim_ref(row: &PgRow) -> Result<ClaimRef, Fail> {
+    Ok(ClaimRef { job: JobId(col(row, "id")?), epoch: count(row, "epoch")? })
+}
+
+fn claim(row: &PgRow, target: ClaimTarget) -> Result<Claim, Fail> {
+    Ok(Claim {
+        claim: claim_ref(row)?,
+        backend: BackendId(col(row, "backend_id")?),
+        retry_count: small(row, "retry_count")?,
+        alone: small(row, "lost_count")? >= LOSSES_BEFORE_ALONE,
+        target,
+    })
+}
+
+async fn uploads(tx: &mut Tx<'_>, claimed: &[i64]) -> Result<Vec<Claim>, Fail> {
+    let rows = sqlx::query(
+        "SELECT j.id, j.epoch, j.backend_id, j.retry_count, j.lost_count, j.blob_id, l.sealed_hash, l.encrypted_size,
+            l.epoch AS key_epoch, l.staging_id, p.vault_id, s.damaged_at IS NOT NULL AS repair
+         FROM jobs j JOIN blobs l ON l.id = j.blob_id JOIN blob_backends s ON s.blob_id = l.id AND s.backend_id = j.backend_id
+         JOIN projects p ON p.id = l.project_id
+         WHERE j.id = ANY ($1) AND j.kind = 'upload' ORDER BY j.id",
+    );
+    let target = |row| {
+        let sealed_hash = sealed(row, "sealed_hash")?;
+        let staged = col::<Option<i64>>(row, "staging_id")?.map(|id| StagedKey { sealed_hash, id });
+        let target = UploadTarget {
+            blob: BlobId(col(row, "blob_id")?),
+            sealed_hash,
+            encrypted_size: count(row, "encrypted_size")?,
+            vault: VaultId(array(row, "vault_id")?),
+            epoch: Epoch(small(row, "key_epoch")?),
+            staged,
+            repair: col(row, "repair")?,
+        };
+        claim(row, ClaimTarget::Upload(target))
+    };
+    rows.bind(claimed).fetch_all(&mut **tx).await?.iter().map(target).collect()
+}
+
+async fn manifests(tx: &mut Tx<'_>, claimed: &[i64]) -> Result<Vec<Claim>, Fail> {
+    let rows = sqlx::query(
+        "SELECT j.id, j.epoch, j.backend_id, j.retry_count, j.lost_count, c.uuid, c.version, d.store_key, p.vault_id,
+            b.sealed_hash AS body_hash, b.size AS body_size, b.staging_id AS body_staged,
+            h.sealed_hash AS header_hash, h.size AS header_size, h.staging_id AS header_staged,
+            s.damaged_at IS NOT NULL AS repair
+         FROM jobs j JOIN changesets c ON c.id = j.changeset_id
+         JOIN changeset_backends s ON s.changeset_id = c.id AND s.backend_id = j.backend_id
+         JOIN datasets d ON d.id = c.dataset_id JOIN projects p ON p.id = d.project_id
+         JOIN manifest_objects b ON b.changeset_id = c.id AND b.part = 'body'
+         JOIN manifest_objects h ON h.changeset_id = c.id AND h.part = 'header'
+         WHERE j.id = ANY ($1) AND j.kind = 'manifest' ORDER BY j.id",
+    );
+    let target = |row| {
+        let target = ManifestTarget {
+            changeset: ChangesetId(col(row, "uuid")?),
+            store_key: StoreKey(array(row, "store_key")?),
+            version: Version(count(row, "version")?),
+            vault: VaultId(array(row, "vault_id")?),
+            body: object(row, ["body_hash", "body_size", "body_staged"])?,
+            header: object(row, ["header_hash", "header_size", "header_staged"])?,
+            repair: col(row, "repair")?,
+        };
+        claim(row, ClaimTarget::Manifest(Box::new(target)))
+    };
+    rows.bind(claimed).fetch_all(&mut **tx).await?.iter().map(target).collect()
+}
+
+fn object(row: &PgRow, [hash, size, staged]: [&'static str; 3]) -> Result<ManifestObject, Fail> {
+    let sealed_hash = sealed(row, hash)?;
+    let staged = col::<Option<i64>>(row, staged)?.map(|id| StagedKey { sealed_hash, id });
+    Ok(ManifestObject { sealed_hash, size: count(row, size)?, staged })
+}

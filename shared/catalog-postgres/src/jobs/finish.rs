@@ -1,0 +1,291 @@
+//! Leased → done, or pending again; what waits for it hears; staging is freed.
+//!
+//! Locks are taken in the order jobs, blobs, placements. The blobs' are for staging: of two stores that finish one blob at once, the
+//! second must see the first's placement completed, or neither would free it. They are also for who strikes a blob out of staging, or puts another
+//! sealing in its place, at the same moment: the bytes that are stored are the blob's, or the claim no longer holds.
+
+use std::collections::BTreeMap;
+
+use n2s_catalog::{Finish, FinishReport, Outcome, StagedKey};
+use n2s_domain::FailureKind;
+
+use super::arrays;
+use super::retry::{Again, again};
+use crate::connect::{PostgresCatalog, Tx};
+use crate::decode::{col, int, text};
+use crate::error::Fail;
+use crate::placing::delta;
+use crate::staging::{key, lock_blobs, unstage};
+
+/// Blobs noted as unpinned that one finish looks at besides its own.
+const UNPINNED_MAX: i64 = 500;
+
+/// The job of an accepted outcome.
+#[derive(Clone, Copy)]
+pub(super) struct JobOf {
+    pub(super) id: i64,
+    pub(super) backend: i64,
+    pub(super) changeset: i64,
+    /// `None` for a manifest.
+    pub(super) blob: Option<i64>,
+}
+
+/// A placement that has failed for good.
+pub(crate) struct FailedUpload {
+    pub(crate) blob: i64,
+    pub(crate) backend: i64,
+    pub(crate) kind: FailureKind,
+    pub(crate) words: String,
+    pub(crate) charged: bool,
+}
+
+impl PostgresCatalog {
+    pub(super) async fn settle_claims(&self, outcomes: &[Finish]) -> Result<FinishReport, Fail> {
+        let mut tx = self.begin().await?;
+        let mut jobs = held(&mut tx, outcomes).await?;
+        let (mut stored, mut failed, mut retried) = (Vec::new(), Vec::new(), Vec::new());
+        let mut accepted = Vec::with_capacity(outcomes.len());
+        for finish in outcomes {
+            // Taken out: a batch may hold an outcome twice, or a fenced one beside the one that counts.
+            let held = jobs.remove(&(finish.claim.job.0, int(finish.claim.epoch)));
+            accepted.push(held.is_some());
+            let Some(job) = held else { continue };
+            match &finish.outcome {
+                Outcome::Stored { location } => stored.push((job, location.clone())),
+                Outcome::Failed { kind, message } => failed.push((job, *kind, message.as_str())),
+                Outcome::Retry { after, charged, error } => {
+                    retried.push(Again { job, after: *after, charged: *charged, error: error.as_ref() });
+                }
+            }
+        }
+        let freeable = lock_freeable(&mut tx, &stored).await?;
+        let ended = || stored.iter().map(|(job, _)| *job).chain(failed.iter().map(|(job, ..)| *job));
+        lock_placements(&mut tx, ended().chain(retried.iter().map(|again| again.job))).await?;
+        store(&mut tx, &stored).await?;
+        fail(&mut tx, &failed).await?;
+        again(&mut tx, &retried).await?;
+        let done: Vec<i64> = ended().map(|job| job.id).collect();
+        sqlx::query("DELETE FROM jobs WHERE id = ANY ($1)").bind(done).execute(&mut *tx).await?;
+        let freed = free(&mut tx, &stored, freeable).await?;
+        tx.commit().await?;
+        Ok(FinishReport { accepted, freed })
+    }
+}
+
+/// The jobs whose claims still hold, by job and epoch; locked.
+async fn held(tx: &mut Tx<'_>, outcomes: &[Finish]) -> Result<BTreeMap<(i64, i64), JobOf>, Fail> {
+    let (ids, epochs) = arrays(outcomes.iter().map(|finish| (finish.claim.job.0, int(finish.claim.epoch))));
+    let rows = sqlx::query(
+        "SELECT j.id, j.epoch, j.backend_id, j.changeset_id, j.blob_id FROM unnest($1::bigint[], $2::bigint[]) o (id, epoch)
+         JOIN jobs j ON j.id = o.id AND j.epoch = o.epoch AND j.state = 2 ORDER BY j.id FOR NO KEY UPDATE OF j",
+    );
+    let job = |row| {
+        let id = col(row, "id")?;
+        let (backend, changeset, blob) =
+            (col(row, "backend_id")?, col(row, "changeset_id")?, col(row, "blob_id")?);
+        Ok(((id, col(row, "epoch")?), JobOf { id, backend, changeset, blob }))
+    };
+    rows.bind(ids).bind(epochs).fetch_all(&mut **tx).await?.iter().map(job).collect()
+}
+
+/// Locks the blobs that this finish may free: its own, and those that were finished while they were pinned.
+async fn lock_freeable(tx: &mut Tx<'_>, stored: &[(JobOf, Option<String>)]) -> Result<Vec<i64>, Fail> {
+    let mut blobs: Vec<i64> = stored.iter().filter_map(|(job, _)| job.blob).collect();
+    let unpinned = sqlx::query(
+        "DELETE FROM unpinned WHERE blob_id IN (
+            SELECT blob_id FROM unpinned ORDER BY blob_id LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING blob_id",
+    );
+    for row in &unpinned.bind(UNPINNED_MAX).fetch_all(&mut **tx).await? {
+        blobs.push(col(row, "blob_id")?);
+    }
+    lock_blobs(tx, &blobs).await?;
+    Ok(blobs)
+}
+
+async fn lock_placements(tx: &mut Tx<'_>, jobs: impl Iterator<Item = JobOf>) -> Result<(), Fail> {
+    let (blobs, backends) = arrays(jobs.filter_map(|job| Some((job.blob?, job.backend))));
+    sqlx::query(
+        "SELECT 1 FROM unnest($1::bigint[], $2::bigint[]) j (blob, backend)
+         JOIN blob_backends s ON s.blob_id = j.blob AND s.backend_id = j.backend
+         ORDER BY s.blob_id, s.backend_id FOR NO KEY UPDATE OF s",
+    )
+    .bind(blobs)
+    .bind(backends)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+async fn store(tx: &mut Tx<'_>, stored: &[(JobOf, Option<String>)]) -> Result<(), Fail> {
+    let uploads =
+        stored.iter().filter_map(|(job, location)| Some((job.blob?, job.backend, location.clone())));
+    let uploads: Vec<_> = uploads.collect();
+    let (blobs, backends) = arrays(uploads.iter().map(|(blob, backend, _)| (*blob, *backend)));
+    if !blobs.is_empty() {
+        let locations: Vec<Option<String>> = uploads.into_iter().map(|(_, _, location)| location).collect();
+        wake_held_up(tx, &blobs, &backends).await?;
+        sqlx::query(
+            "WITH done AS (UPDATE blob_backends s SET status = 'completed', attempted_at = n2s_now(), completed_at = n2s_now(),
+                    damaged_at = NULL, error_kind = NULL, error_message = NULL, location = j.location
+                FROM unnest($1::bigint[], $2::bigint[], $3::text[]) j (blob, backend, location)
+                WHERE s.blob_id = j.blob AND s.backend_id = j.backend AND s.status = 'pending' RETURNING s.blob_id, s.backend_id)
+             INSERT INTO backend_deltas (backend_id, pending, completed, failed, bytes)
+             SELECT d.backend_id, -count(*), count(*), 0, sum(l.encrypted_size) FROM done d JOIN blobs l ON l.id = d.blob_id
+             GROUP BY d.backend_id",
+        )
+        .bind(&blobs)
+        .bind(&backends)
+        .bind(locations)
+        .execute(&mut **tx)
+        .await?;
+        // What staging had lost can be read again, from the store.
+        let found = sqlx::query("DELETE FROM unsourced WHERE blob_id = ANY ($1)");
+        found.bind(&blobs).execute(&mut **tx).await?;
+        sqlx::query(
+            "WITH gone AS (DELETE FROM placement_waiters w USING unnest($1::bigint[], $2::bigint[]) j (blob, backend)
+                WHERE w.blob_id = j.blob AND w.backend_id = j.backend RETURNING w.changeset_id, w.backend_id)
+             INSERT INTO completion_deltas (changeset_id, backend_id, waiting, failed)
+             SELECT changeset_id, backend_id, -count(*), 0 FROM gone GROUP BY changeset_id, backend_id",
+        )
+        .bind(blobs)
+        .bind(backends)
+        .execute(&mut **tx)
+        .await?;
+    }
+    for (job, _) in stored.iter().filter(|(job, _)| job.blob.is_none()) {
+        manifest_ended(tx, (job.changeset, job.backend), "completed", None).await?;
+    }
+    Ok(())
+}
+
+/// Locked placements have failed. Their waiters stay: a retry starts from them.
+pub(crate) async fn fail_uploads(tx: &mut Tx<'_>, uploads: &[FailedUpload]) -> Result<(), Fail> {
+    if uploads.is_empty() {
+        return Ok(());
+    }
+    let (blobs, backends) = arrays(uploads.iter().map(|upload| (upload.blob, upload.backend)));
+    sqlx::query(
+        "WITH done AS (UPDATE blob_backends s SET status = 'failed', attempted_at = n2s_now(), error_kind = j.kind,
+                error_message = j.words, retry_count = s.retry_count + j.charged::int
+            FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::bool[]) j (blob, backend, kind, words, charged)
+            WHERE s.blob_id = j.blob AND s.backend_id = j.backend AND s.status = 'pending' RETURNING s.backend_id)
+         INSERT INTO backend_deltas (backend_id, pending, completed, failed, bytes)
+         SELECT backend_id, -count(*), 0, count(*), 0 FROM done GROUP BY backend_id",
+    )
+    .bind(&blobs)
+    .bind(&backends)
+    .bind(uploads.iter().map(|upload| upload.kind.as_str()).collect::<Vec<_>>())
+    .bind(uploads.iter().map(|upload| text(&upload.words)).collect::<Vec<_>>())
+    .bind(uploads.iter().map(|upload| upload.charged).collect::<Vec<_>>())
+    .execute(&mut **tx)
+    .await?;
+    wake_held_up(tx, &blobs, &backends).await?;
+    sqlx::query(
+        "INSERT INTO completion_deltas (changeset_id, backend_id, waiting, failed)
+         SELECT w.changeset_id, w.backend_id, -count(*), count(*) FROM unnest($1::bigint[], $2::bigint[]) j (blob, backend)
+         JOIN placement_waiters w ON w.blob_id = j.blob AND w.backend_id = j.backend GROUP BY w.changeset_id, w.backend_id",
+    )
+    .bind(blobs)
+    .bind(backends)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// The end of a repair concerns versions that inherit the blob, and no waiter names them.
+async fn wake_held_up(tx: &mut Tx<'_>, blobs: &[i64], backends: &[i64]) -> Result<(), Fail> {
+    sqlx::query(
+        "WITH repaired AS MATERIALIZED (SELECT DISTINCT s.backend_id FROM unnest($1::bigint[], $2::bigint[]) j (blob, backend)
+            JOIN blob_backends s ON s.blob_id = j.blob AND s.backend_id = j.backend WHERE s.damaged_at IS NOT NULL)
+         INSERT INTO completion_deltas (changeset_id, backend_id, waiting, failed)
+         SELECT c.changeset_id, c.backend_id, 0, 0 FROM repaired r JOIN changeset_backends c ON c.backend_id = r.backend_id
+         WHERE c.manifest IN ('waiting', 'blocked')",
+    )
+    .bind(blobs)
+    .bind(backends)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+async fn fail(tx: &mut Tx<'_>, failed: &[(JobOf, FailureKind, &str)]) -> Result<(), Fail> {
+    let mut uploads = Vec::new();
+    for &(job, kind, words) in failed {
+        if let Some(blob) = job.blob {
+            uploads.push(FailedUpload {
+                blob,
+                backend: job.backend,
+                kind,
+                words: words.to_owned(),
+                charged: true,
+            });
+        } else {
+            manifest_ended(tx, (job.changeset, job.backend), "failed", Some((kind, words))).await?;
+        }
+    }
+    fail_uploads(tx, &uploads).await
+}
+
+/// A manifest's end on a store concerns the versions built on it there, too: the folder wakes them.
+pub(super) async fn manifest_ended(
+    tx: &mut Tx<'_>,
+    (changeset, backend): (i64, i64),
+    state: &'static str,
+    error: Option<(FailureKind, &str)>,
+) -> Result<(), Fail> {
+    sqlx::query(
+        "UPDATE changeset_backends SET manifest = $3, attempted_at = n2s_now(),
+            completed_at = CASE WHEN $3 = 'completed' THEN n2s_now() END, error_kind = $4, error_message = $5,
+            damaged_at = CASE WHEN $3 = 'completed' THEN NULL ELSE damaged_at END,
+            retry_count = retry_count + ($3 = 'failed')::int
+         WHERE changeset_id = $1 AND backend_id = $2",
+    )
+    .bind(changeset)
+    .bind(backend)
+    .bind(state)
+    .bind(error.map(|(kind, _)| kind.as_str()))
+    .bind(error.map(|(_, words)| text(words)))
+    .execute(&mut **tx)
+    .await?;
+    delta(tx, changeset, backend, 0, 0).await
+}
+
+/// Blobs safe on enough stores, with nothing under way and nobody's pin, leave staging. Their rows are locked.
+async fn free(
+    tx: &mut Tx<'_>,
+    stored: &[(JobOf, Option<String>)],
+    blobs: Vec<i64>,
+) -> Result<Vec<StagedKey>, Fail> {
+    let rows = sqlx::query(
+        "SELECT l.id, l.sealed_hash, l.staging_id FROM blobs l
+         WHERE l.id = ANY ($1) AND l.staging_id IS NOT NULL
+           AND NOT EXISTS (SELECT 1 FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'pending')
+           AND NOT EXISTS (SELECT 1 FROM pins p WHERE p.blob_id = l.id)
+           AND (SELECT count(*) FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'completed') >= l.min_copies",
+    );
+    let rows = rows.bind(blobs).fetch_all(&mut **tx).await?;
+    let mut freed = unstage(tx, &rows).await?;
+    for (job, _) in stored.iter().filter(|(job, _)| job.blob.is_none()) {
+        freed.extend(free_manifest(tx, job.changeset).await?);
+    }
+    Ok(freed)
+}
+
+/// A manifest on all its stores leaves staging. Its rows are locked before the stores are looked at: the last of two that finish at once frees.
+async fn free_manifest(tx: &mut Tx<'_>, changeset: i64) -> Result<Vec<StagedKey>, Fail> {
+    let lock =
+        sqlx::query("SELECT 1 FROM manifest_objects WHERE changeset_id = $1 ORDER BY part FOR NO KEY UPDATE");
+    lock.bind(changeset).execute(&mut **tx).await?;
+    let rows = sqlx::query(
+        "SELECT part, sealed_hash, staging_id FROM manifest_objects WHERE changeset_id = $1 AND staging_id IS NOT NULL
+         AND NOT EXISTS (SELECT 1 FROM changeset_backends WHERE changeset_id = $1 AND manifest <> 'completed')",
+    );
+    let rows = rows.bind(changeset).fetch_all(&mut **tx).await?;
+    if !rows.is_empty() {
+        sqlx::query("UPDATE manifest_objects SET staging_id = NULL WHERE changeset_id = $1")
+            .bind(changeset)
+            .execute(&mut **tx)
+            .await?;
+    }
+    rows.iter().map(key).collect()
+}

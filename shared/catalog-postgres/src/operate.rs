@@ -1,0 +1,145 @@
+//! See `n2s_catalog::operate`.
+
+use async_trait::async_trait;
+use n2s_catalog::{CatalogError, FailedFilter, FailedUpload, Operate, Page, Retried};
+use n2s_domain::{ChangesetId, FailureKind};
+use sqlx::PgConnection;
+use sqlx::postgres::PgRow;
+
+use crate::connect::{PostgresCatalog, Tx};
+use crate::decode::{col, content, path, sealed, small, time_opt, word};
+use crate::error::{At as _, Fail, transact};
+use crate::placing::{delta, next_generation, rearm, uploads_again};
+
+#[async_trait]
+impl Operate for PostgresCatalog {
+    async fn failed_uploads(
+        &self,
+        filter: &FailedFilter,
+        page: &Page<String>,
+    ) -> Result<Vec<FailedUpload>, CatalogError> {
+        self.failures(filter, page).await.at("list failed uploads")
+    }
+
+    async fn retry_failed(&self, filter: &FailedFilter, limit: u32) -> Result<Retried, CatalogError> {
+        transact!("retry failed uploads", self.retry(filter, limit))
+    }
+
+    async fn cancel(&self, changeset: ChangesetId, limit: u32) -> Result<u64, CatalogError> {
+        transact!("cancel a changeset", self.give_up(changeset, limit))
+    }
+}
+
+/// Failed placements and manifests under one roof; `key` orders and pages.
+const FAILURES: &str = r#"
+    SELECT * FROM (
+        SELECT ('b' || s.blob_id || '.' || s.backend_id) COLLATE "C" AS key, b.name AS backend, b.id AS backend_id, p.name AS project,
+            s.blob_id, NULL::bigint AS changeset_id, l.content_hash, l.sealed_hash, s.error_kind, s.error_message, s.retry_count,
+            s.attempted_at, d.name AS dataset, f.filepath
+        FROM blob_backends s JOIN backends b ON b.id = s.backend_id JOIN blobs l ON l.id = s.blob_id
+        JOIN projects p ON p.id = l.project_id
+        LEFT JOIN files f ON f.id = coalesce(
+            (SELECT max(x.id) FROM files x WHERE x.blob_id = s.blob_id),
+            (SELECT max(q.file_id) FROM file_blobs q WHERE q.blob_id = s.blob_id))
+        LEFT JOIN datasets d ON d.id = f.dataset_id
+        WHERE s.status = 'failed' AND ($5::uuid IS NULL OR EXISTS (SELECT 1 FROM placement_waiters w
+            JOIN changesets c ON c.id = w.changeset_id WHERE w.blob_id = s.blob_id AND w.backend_id = s.backend_id AND c.uuid = $5))
+        UNION ALL
+        SELECT ('m' || s.changeset_id || '.' || s.backend_id) COLLATE "C", b.name, b.id, p.name, NULL, s.changeset_id, NULL,
+            o.sealed_hash, s.error_kind, s.error_message, s.retry_count, s.attempted_at, d.name, NULL
+        FROM changeset_backends s JOIN backends b ON b.id = s.backend_id JOIN changesets c ON c.id = s.changeset_id
+        JOIN datasets d ON d.id = c.dataset_id JOIN projects p ON p.id = d.project_id
+        JOIN manifest_objects o ON o.changeset_id = c.id AND o.part = 'header'
+        WHERE s.manifest = 'failed' AND ($5::uuid IS NULL OR c.uuid = $5)) u
+    WHERE ($1::text IS NULL OR project = $1) AND ($2::text IS NULL OR dataset = $2) AND ($3::text IS NULL OR backend = $3)
+      AND ($4::text IS NULL OR error_kind = $4) AND ($6::text IS NULL OR key > $6)
+    ORDER BY key LIMIT $7"#;
+
+async fn select(
+    connection: &mut PgConnection,
+    filter: &FailedFilter,
+    page: &Page<String>,
+) -> Result<Vec<PgRow>, Fail> {
+    let query = sqlx::query(FAILURES)
+        .bind(filter.project.as_ref().map(ToString::to_string))
+        .bind(filter.dataset.as_ref().map(ToString::to_string))
+        .bind(filter.backend.as_ref().map(ToString::to_string))
+        .bind(filter.kind.map(FailureKind::as_str))
+        .bind(filter.changeset.map(|id| id.0))
+        .bind(page.after.clone())
+        .bind(i64::from(page.limit));
+    Ok(query.fetch_all(connection).await?)
+}
+
+impl PostgresCatalog {
+    async fn failures(&self, filter: &FailedFilter, page: &Page<String>) -> Result<Vec<FailedUpload>, Fail> {
+        let failure = |row| {
+            Ok(FailedUpload {
+                backend: word(row, "backend")?,
+                project: word(row, "project")?,
+                dataset: col::<Option<&str>>(row, "dataset")?.map(|_| word(row, "dataset")).transpose()?,
+                path: col::<Option<&[u8]>>(row, "filepath")?.map(|_| path(row, "filepath")).transpose()?,
+                content_hash: col::<Option<&[u8]>>(row, "content_hash")?
+                    .map(|_| content(row, "content_hash"))
+                    .transpose()?,
+                sealed_hash: sealed(row, "sealed_hash")?,
+                kind: word(row, "error_kind")?,
+                message: col::<Option<String>>(row, "error_message")?.unwrap_or_default(),
+                retry_count: small(row, "retry_count")?,
+                attempted_at: time_opt(row, "attempted_at")?,
+                key: col(row, "key")?,
+            })
+        };
+        let mut connection = self.connection().await?;
+        select(&mut connection, filter, page).await?.iter().map(failure).collect()
+    }
+
+    async fn retry(&self, filter: &FailedFilter, limit: u32) -> Result<Retried, Fail> {
+        let mut tx = self.begin().await?;
+        let rows = select(&mut tx, filter, &Page { after: None, limit }).await?;
+        let (mut placements, mut manifests) = (Vec::new(), Vec::new());
+        for row in &rows {
+            let backend: i64 = col(row, "backend_id")?;
+            match (col::<Option<i64>>(row, "blob_id")?, col::<Option<i64>>(row, "changeset_id")?) {
+                (Some(blob), _) => placements.push((blob, backend)),
+                (None, Some(changeset)) => manifests.push((changeset, backend)),
+                (None, None) => {}
+            }
+        }
+        let placements = still_failed(&mut tx, &placements).await?;
+        let mut retried = Retried { placements: rearm(&mut tx, &placements).await?, manifests: 0 };
+        uploads_again(&mut tx, &placements).await?;
+        manifests.sort_unstable();
+        for (changeset, backend) in manifests {
+            retried.manifests += u64::from(manifest_again(&mut tx, changeset, backend).await?);
+        }
+        tx.commit().await?;
+        Ok(retried)
+    }
+}
+
+/// Locks placements in order; another retry may have been faster with some.
+async fn still_failed(tx: &mut Tx<'_>, placements: &[(i64, i64)]) -> Result<Vec<(i64, i64)>, Fail> {
+    let (blobs, backends): (Vec<i64>, Vec<i64>) = placements.iter().copied().unzip();
+    let rows = sqlx::query(
+        "SELECT s.blob_id, s.backend_id FROM unnest($1::bigint[], $2::bigint[]) j (blob, backend)
+         JOIN blob_backends s ON s.blob_id = j.blob AND s.backend_id = j.backend AND s.status = 'failed'
+         ORDER BY s.blob_id, s.backend_id FOR NO KEY UPDATE OF s",
+    );
+    let rows = rows.bind(blobs).bind(backends).fetch_all(&mut **tx).await?;
+    rows.iter().map(|row| Ok((col(row, "blob_id")?, col(row, "backend_id")?))).collect()
+}
+
+/// The folder makes the job again. False when somebody else has set it going.
+async fn manifest_again(tx: &mut Tx<'_>, changeset: i64, backend: i64) -> Result<bool, Fail> {
+    let again = sqlx::query(
+        "UPDATE changeset_backends SET manifest = 'waiting', retry_count = 0, error_kind = NULL, error_message = NULL
+         WHERE changeset_id = $1 AND backend_id = $2 AND manifest = 'failed'",
+    );
+    if again.bind(changeset).bind(backend).execute(&mut **tx).await?.rows_affected() == 0 {
+        return Ok(false);
+    }
+    next_generation(tx, changeset).await?;
+    delta(tx, changeset, backend, 0, 0).await?;
+    Ok(true)
+}

@@ -1,0 +1,126 @@
+//! See `n2s_catalog::pushes`.
+
+mod commit;
+pub(crate) mod entries;
+mod offer;
+mod open;
+mod undo;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use n2s_catalog::{
+    Accepted, CatalogError, CommitPush, Committed, EntriesRecorded, Offered, OpenPush, OpenedPush, PushLease,
+    Pushes, StagedBlob,
+};
+use n2s_domain::limits::PUSH_LEASE;
+use n2s_domain::{ChangesetId, ContentHash, EntryChange, Timestamp};
+
+use crate::connect::{PostgresCatalog, Tx};
+use crate::decode::{col, micros, time};
+use crate::error::{Fail, transact};
+
+/// An open push, as its calls find it.
+pub(crate) struct OpenRow {
+    pub(crate) id: i64,
+    pub(crate) dataset: i64,
+    pub(crate) project: i64,
+    pub(crate) version: i64,
+    pub(crate) parent: Option<i64>,
+    pub(crate) min_copies: i64,
+    pub(crate) backends: Vec<i64>,
+}
+
+#[async_trait]
+impl Pushes for PostgresCatalog {
+    async fn open_push(&self, open: &OpenPush) -> Result<OpenedPush, CatalogError> {
+        transact!("open a push", self.open_one(open))
+    }
+
+    async fn renew_push(&self, lease: &PushLease, for_: Duration) -> Result<Timestamp, CatalogError> {
+        transact!("renew a write lease", self.renew(lease, for_))
+    }
+
+    async fn offer(&self, lease: &PushLease, contents: &[ContentHash]) -> Result<Vec<Offered>, CatalogError> {
+        transact!("look up offered blobs", self.offer_contents(lease, contents))
+    }
+
+    async fn record_staged(
+        &self,
+        lease: &PushLease,
+        blobs: &[StagedBlob],
+    ) -> Result<Vec<Accepted>, CatalogError> {
+        transact!("record staged blobs", self.accept_staged(lease, blobs))
+    }
+
+    async fn record_entries(
+        &self,
+        lease: &PushLease,
+        batch: u64,
+        changes: &[EntryChange],
+    ) -> Result<EntriesRecorded, CatalogError> {
+        transact!("record entries", self.enter(lease, batch, changes))
+    }
+
+    async fn commit_push(&self, lease: &PushLease, commit: &CommitPush) -> Result<Committed, CatalogError> {
+        transact!("commit a push", self.commit(lease, commit))
+    }
+
+    async fn abandon_push(
+        &self,
+        changeset: ChangesetId,
+        lease: Option<&PushLease>,
+    ) -> Result<(), CatalogError> {
+        transact!("abandon a push", self.abandon(changeset, lease))
+    }
+
+    async fn abandon_idle(&self, idle: Duration) -> Result<u64, CatalogError> {
+        transact!("abandon idle pushes", self.abandon_untouched(idle))
+    }
+
+    async fn undo_step(&self, limit: u32) -> Result<bool, CatalogError> {
+        transact!("undo an abandoned push", self.undo(limit))
+    }
+}
+
+impl PostgresCatalog {
+    async fn renew(&self, lease: &PushLease, for_: Duration) -> Result<Timestamp, Fail> {
+        let mut tx = self.begin().await?;
+        let push = self.hold(&mut tx, lease).await?;
+        let row = sqlx::query(
+            "UPDATE changesets SET lease_until = n2s_now() + $1::bigint * interval '1 microsecond' WHERE id = $2
+             RETURNING lease_until",
+        );
+        let row = row.bind(micros(for_)).bind(push.id).fetch_one(&mut *tx).await?;
+        tx.commit().await?;
+        time(&row, "lease_until")
+    }
+
+    /// Checks the lease and extends it; holds the changeset's row until the transaction ends, so that the calls of one push take turns. A
+    /// lease that lapsed is still good as long as nobody took the push over.
+    pub(crate) async fn hold(&self, tx: &mut Tx<'_>, lease: &PushLease) -> Result<OpenRow, Fail> {
+        let row = sqlx::query(
+            "UPDATE changesets c SET touched_at = n2s_now(),
+                lease_until = greatest(lease_until, n2s_now() + $3::bigint * interval '1 microsecond')
+             FROM datasets d WHERE d.id = c.dataset_id AND c.uuid = $1 AND c.lease_token = $2 AND c.committed_at IS NULL
+                AND c.abandoned_at IS NULL
+             RETURNING c.id, c.dataset_id, c.version, c.parent_id, c.min_copies, d.project_id,
+                ARRAY (SELECT s.backend_id FROM changeset_backends s WHERE s.changeset_id = c.id ORDER BY s.backend_id) AS backends",
+        )
+        .bind(lease.changeset.0)
+        .bind(lease.token.0)
+        .bind(micros(PUSH_LEASE))
+        .fetch_optional(&mut **tx)
+        .await?;
+        let row = row.ok_or(CatalogError::LeaseLost(lease.changeset))?;
+        Ok(OpenRow {
+            id: col(&row, "id")?,
+            dataset: col(&row, "dataset_id")?,
+            project: col(&row, "project_id")?,
+            version: col(&row, "version")?,
+            parent: col(&row, "parent_id")?,
+            min_copies: col(&row, "min_copies")?,
+            backends: col(&row, "backends")?,
+        })
+    }
+}

@@ -1,0 +1,158 @@
+//! See `n2s_catalog::staging`. What leaves staging does so under its blob's row lock, which pins and placements are made under, too.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use n2s_catalog::{CatalogError, StagedKey, StagingBook};
+use n2s_domain::BlobId;
+use sqlx::postgres::PgRow;
+
+use crate::connect::{PostgresCatalog, Tx};
+use crate::decode::{col, count, micros, sealed};
+use crate::error::{At as _, Fail, transact};
+
+#[async_trait]
+impl StagingBook for PostgresCatalog {
+    async fn staged_orphans(&self, keys: &[StagedKey]) -> Result<Vec<StagedKey>, CatalogError> {
+        self.orphans(keys).await.at("look for orphans in staging")
+    }
+
+    async fn free_unneeded(&self, grace: Duration, limit: u32) -> Result<Vec<StagedKey>, CatalogError> {
+        transact!("free staging", self.free(grace, limit))
+    }
+
+    async fn free_early(&self, limit: u32) -> Result<Vec<StagedKey>, CatalogError> {
+        transact!("relieve staging", self.relieve(limit))
+    }
+
+    async fn staging_lost(&self, keys: &[StagedKey]) -> Result<(), CatalogError> {
+        transact!("strike out what staging lost", self.strike_lost(keys))
+    }
+
+    async fn staged(&self, blob: BlobId) -> Result<Option<StagedKey>, CatalogError> {
+        self.staged_key(blob).await.at("look for a blob in staging")
+    }
+
+    async fn staged_total(&self) -> Result<(u64, u64), CatalogError> {
+        self.total().await.at("count what is staged")
+    }
+}
+
+/// Nothing needs the staged copy: no pin, nothing unfinished, and either a copy elsewhere or no row that refers to it.
+const UNNEEDED: &str = "
+    SELECT l.id, l.sealed_hash, l.staging_id FROM blobs l
+    WHERE l.staging_id IS NOT NULL AND l.staged_at < n2s_now() - $1::bigint * interval '1 microsecond'
+      AND ($3::bigint[] IS NULL OR l.id = ANY ($3))
+      AND NOT EXISTS (SELECT 1 FROM pins p WHERE p.blob_id = l.id)
+      AND NOT EXISTS (SELECT 1 FROM blob_backends s WHERE s.blob_id = l.id AND s.status <> 'completed')
+      AND (EXISTS (SELECT 1 FROM blob_backends s WHERE s.blob_id = l.id)
+           OR NOT EXISTS (SELECT 1 FROM files f WHERE f.blob_id = l.id)
+          AND NOT EXISTS (SELECT 1 FROM file_blobs p WHERE p.blob_id = l.id)
+          AND NOT EXISTS (SELECT 1 FROM manifest_segments s WHERE s.blob_id = l.id))
+    LIMIT $2";
+
+/// A store has a copy, from which the others can read.
+const STORED_ONCE: &str = "
+    SELECT l.id, l.sealed_hash, l.staging_id FROM blobs l
+    WHERE l.staging_id IS NOT NULL AND l.staged_at <= n2s_now() - $1::bigint * interval '1 microsecond'
+      AND ($3::bigint[] IS NULL OR l.id = ANY ($3))
+      AND NOT EXISTS (SELECT 1 FROM pins p WHERE p.blob_id = l.id)
+      AND EXISTS (SELECT 1 FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'completed')
+    LIMIT $2";
+
+impl PostgresCatalog {
+    async fn orphans(&self, keys: &[StagedKey]) -> Result<Vec<StagedKey>, Fail> {
+        let ids: Vec<_> = keys.iter().map(|key| key.id).collect();
+        let rows = sqlx::query(
+            "SELECT j.id FROM unnest($1::bigint[]) j (id) WHERE NOT EXISTS (SELECT 1 FROM blobs l WHERE l.staging_id = j.id)
+             AND NOT EXISTS (SELECT 1 FROM manifest_objects o WHERE o.staging_id = j.id)",
+        );
+        let rows = rows.bind(ids).fetch_all(self.pool()).await?;
+        let orphans = rows.iter().map(|row| col(row, "id")).collect::<Result<Vec<i64>, _>>()?;
+        Ok(keys.iter().filter(|key| orphans.contains(&key.id)).copied().collect())
+    }
+
+    async fn free(&self, grace: Duration, limit: u32) -> Result<Vec<StagedKey>, Fail> {
+        self.strike_out(UNNEEDED, micros(grace), limit).await
+    }
+
+    async fn relieve(&self, limit: u32) -> Result<Vec<StagedKey>, Fail> {
+        self.strike_out(STORED_ONCE, 0, limit).await
+    }
+
+    /// Candidates are looked for without locks, then looked at again under them.
+    async fn strike_out(&self, sql: &'static str, grace: i64, limit: u32) -> Result<Vec<StagedKey>, Fail> {
+        let mut tx = self.begin().await?;
+        let look = |among: Option<Vec<i64>>| sqlx::query(sql).bind(grace).bind(i64::from(limit)).bind(among);
+        let rows = look(None).fetch_all(&mut *tx).await?;
+        let candidates = rows.iter().map(|row| col(row, "id")).collect::<Result<Vec<i64>, _>>()?;
+        if candidates.is_empty() {
+            return Ok(Vec::new());
+        }
+        lock_blobs(&mut tx, &candidates).await?;
+        let rows = look(Some(candidates)).fetch_all(&mut *tx).await?;
+        let freed = unstage(&mut tx, &rows).await?;
+        tx.commit().await?;
+        Ok(freed)
+    }
+
+    async fn strike_lost(&self, keys: &[StagedKey]) -> Result<(), Fail> {
+        let ids: Vec<_> = keys.iter().map(|key| key.id).collect();
+        let mut tx = self.begin().await?;
+        sqlx::query("SELECT id FROM blobs WHERE staging_id = ANY ($1) ORDER BY id FOR NO KEY UPDATE")
+            .bind(&ids)
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query(
+            "INSERT INTO unsourced (blob_id) SELECT l.id FROM blobs l WHERE l.staging_id = ANY ($1)
+             AND NOT EXISTS (SELECT 1 FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'completed')
+             ORDER BY l.id ON CONFLICT DO NOTHING",
+        )
+        .bind(&ids)
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query("UPDATE blobs SET staging_id = NULL, staged_at = NULL WHERE staging_id = ANY ($1)")
+            .bind(&ids)
+            .execute(&mut *tx)
+            .await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn staged_key(&self, blob: BlobId) -> Result<Option<StagedKey>, Fail> {
+        let row =
+            sqlx::query("SELECT sealed_hash, staging_id FROM blobs WHERE id = $1 AND staging_id IS NOT NULL");
+        let row = row.bind(blob.0).fetch_optional(self.pool()).await?;
+        row.as_ref().map(key).transpose()
+    }
+
+    async fn total(&self) -> Result<(u64, u64), Fail> {
+        let row = sqlx::query(
+            "SELECT count(*) AS blobs, coalesce(sum(encrypted_size), 0)::bigint AS bytes FROM blobs WHERE staging_id IS NOT NULL",
+        );
+        let row = row.fetch_one(self.pool()).await?;
+        Ok((count(&row, "blobs")?, count(&row, "bytes")?))
+    }
+}
+
+pub(crate) fn key(row: &PgRow) -> Result<StagedKey, Fail> {
+    Ok(StagedKey { sealed_hash: sealed(row, "sealed_hash")?, id: col(row, "staging_id")? })
+}
+
+/// Locks blobs, in order.
+pub(crate) async fn lock_blobs(tx: &mut Tx<'_>, blobs: &[i64]) -> Result<(), Fail> {
+    let lock = sqlx::query("SELECT id FROM blobs WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE");
+    lock.bind(blobs).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Strikes locked blobs out; rows have `id`, `sealed_hash` and `staging_id`.
+pub(crate) async fn unstage(tx: &mut Tx<'_>, rows: &[PgRow]) -> Result<Vec<StagedKey>, Fail> {
+    let ids = rows.iter().map(|row| col(row, "id")).collect::<Result<Vec<i64>, _>>()?;
+    if !ids.is_empty() {
+        sqlx::query("UPDATE blobs SET staging_id = NULL, staged_at = NULL WHERE id = ANY ($1)")
+            .bind(ids)
+            .execute(&mut **tx)
+            .await?;
+    }
+    rows.iter().map(key).collect()
+}

@@ -1,0 +1,186 @@
+//! See `n2s_catalog::syncing`.
+//!
+//! While rows are being added the manifest's state is `syncing`, in which the folder leaves it alone: the blobs of the first steps
+//! may all be there before the last step has asked for its own.
+
+use async_trait::async_trait;
+use n2s_catalog::{CatalogError, SyncStep, Syncing};
+use n2s_domain::{BackendName, ChangesetId, DatasetName, ProjectName};
+
+use crate::connect::{PostgresCatalog, Tx};
+use crate::decode::col;
+use crate::error::{Fail, transact};
+use crate::placing::{delta, next_generation, place};
+use crate::pushes::OpenRow;
+
+#[async_trait]
+impl Syncing for PostgresCatalog {
+    async fn begin_sync(
+        &self,
+        project: &ProjectName,
+        dataset: &DatasetName,
+        backend: &BackendName,
+    ) -> Result<Option<ChangesetId>, CatalogError> {
+        transact!("begin a sync", self.begin_one(project, dataset, backend))
+    }
+
+    async fn sync_step(
+        &self,
+        changeset: ChangesetId,
+        backend: &BackendName,
+        from: i64,
+        limit: u32,
+    ) -> Result<SyncStep, CatalogError> {
+        transact!("sync a store", self.step(changeset, backend, from, limit))
+    }
+
+    async fn end_sync(&self, changeset: ChangesetId, backend: &BackendName) -> Result<(), CatalogError> {
+        transact!("end a sync", self.end(changeset, backend))
+    }
+}
+
+impl PostgresCatalog {
+    async fn begin_one(
+        &self,
+        project: &ProjectName,
+        dataset: &DatasetName,
+        backend: &BackendName,
+    ) -> Result<Option<ChangesetId>, Fail> {
+        let (found, _) = self.dataset(project, dataset).await?;
+        let mut tx = self.begin().await?;
+        let store = store(&mut tx, backend).await?;
+        // The dataset first, as `open` and `commit` do: the head stays the head meanwhile.
+        let lock = sqlx::query("SELECT 1 FROM datasets WHERE id = $1 FOR NO KEY UPDATE");
+        lock.bind(found).execute(&mut *tx).await?;
+        sqlx::query(
+            "INSERT INTO dataset_backends (dataset_id, backend_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        )
+        .bind(found)
+        .bind(store)
+        .execute(&mut *tx)
+        .await?;
+        let head = sqlx::query(
+            "SELECT c.id, c.uuid, s.manifest FROM datasets d JOIN changesets c ON c.id = d.head_id
+             LEFT JOIN changeset_backends s ON s.changeset_id = c.id AND s.backend_id = $2 WHERE d.id = $1",
+        );
+        let Some(head) = head.bind(found).bind(store).fetch_optional(&mut *tx).await? else {
+            tx.commit().await?;
+            return Ok(None);
+        };
+        let manifest = col::<Option<&str>>(&head, "manifest")?;
+        if manifest.is_some_and(|state| !matches!(state, "syncing" | "blocked" | "failed")) {
+            tx.commit().await?;
+            return Ok(None);
+        }
+        let id: i64 = col(&head, "id")?;
+        sqlx::query(
+            "INSERT INTO changeset_backends (changeset_id, backend_id, manifest) VALUES ($1, $2, 'syncing')
+             ON CONFLICT (changeset_id, backend_id) DO UPDATE SET manifest = 'syncing'",
+        )
+        .bind(id)
+        .bind(store)
+        .execute(&mut *tx)
+        .await?;
+        next_generation(&mut tx, id).await?;
+        tx.commit().await?;
+        Ok(Some(ChangesetId(col(&head, "uuid")?)))
+    }
+
+    async fn step(
+        &self,
+        changeset: ChangesetId,
+        backend: &BackendName,
+        from: i64,
+        limit: u32,
+    ) -> Result<SyncStep, Fail> {
+        let mut tx = self.begin().await?;
+        let store = store(&mut tx, backend).await?;
+        let push = pushed(&mut tx, changeset, store).await?;
+        let files = sqlx::query(
+            "SELECT id, blob_id FROM files WHERE id > $1 AND dataset_id = $2 AND from_version <= $3
+               AND (to_version IS NULL OR to_version > $3) ORDER BY id LIMIT $4",
+        );
+        let files = files.bind(from).bind(push.dataset).bind(push.version).bind(i64::from(limit));
+        let files = files.fetch_all(&mut *tx).await?;
+        let mut blobs = Vec::new();
+        let (mut several, mut last) = (Vec::new(), from);
+        for row in &files {
+            last = col(row, "id")?;
+            match col::<Option<i64>>(row, "blob_id")? {
+                Some(blob) => blobs.push(blob),
+                None => several.push(last),
+            }
+        }
+        let pieces = sqlx::query("SELECT DISTINCT p.blob_id FROM file_blobs p WHERE p.file_id = ANY ($1)");
+        for row in pieces.bind(several).fetch_all(&mut *tx).await? {
+            blobs.push(col(&row, "blob_id")?);
+        }
+        let ended = files.len() < limit as usize;
+        if ended {
+            blobs.extend(segments(&mut tx, &push).await?);
+        }
+        blobs.sort_unstable();
+        blobs.dedup();
+        let lock = sqlx::query("SELECT id FROM blobs WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE");
+        lock.bind(&blobs).execute(&mut *tx).await?;
+        let jobs = place(&mut tx, &push, &blobs).await?;
+        tx.commit().await?;
+        Ok(SyncStep { next: (!ended).then_some(last), jobs })
+    }
+
+    async fn end(&self, changeset: ChangesetId, backend: &BackendName) -> Result<(), Fail> {
+        let mut tx = self.begin().await?;
+        let store = store(&mut tx, backend).await?;
+        let push = pushed(&mut tx, changeset, store).await?;
+        sqlx::query(
+            "UPDATE changeset_backends SET manifest = 'waiting' WHERE changeset_id = $1 AND backend_id = $2 AND manifest = 'syncing'",
+        )
+        .bind(push.id)
+        .bind(store)
+        .execute(&mut *tx)
+        .await?;
+        delta(&mut tx, push.id, store, 0, 0).await?;
+        Ok(tx.commit().await?)
+    }
+}
+
+async fn store(tx: &mut Tx<'_>, backend: &BackendName) -> Result<i64, Fail> {
+    let row = sqlx::query("SELECT id FROM backends WHERE name = $1").bind(backend.as_str().to_owned());
+    if let Some(row) = row.fetch_optional(&mut **tx).await? {
+        return col(&row, "id");
+    }
+    let hint = "; `n2s backends list` shows them".to_owned();
+    Err(CatalogError::Unknown { what: "backend", name: backend.to_string(), hint }.into())
+}
+
+/// The changeset as if it were being pushed to this one store.
+async fn pushed(tx: &mut Tx<'_>, changeset: ChangesetId, store: i64) -> Result<OpenRow, Fail> {
+    let row = sqlx::query(
+        "SELECT c.id, c.dataset_id, c.version, c.parent_id, c.min_copies, d.project_id FROM changesets c
+         JOIN datasets d ON d.id = c.dataset_id WHERE c.uuid = $1 AND c.committed_at IS NOT NULL",
+    );
+    let row = row.bind(changeset.0).fetch_optional(&mut **tx).await?;
+    let hint = String::new();
+    let row = row.ok_or(CatalogError::Unknown { what: "changeset", name: changeset.to_string(), hint })?;
+    Ok(OpenRow {
+        id: col(&row, "id")?,
+        dataset: col(&row, "dataset_id")?,
+        project: col(&row, "project_id")?,
+        version: col(&row, "version")?,
+        parent: col(&row, "parent_id")?,
+        min_copies: col(&row, "min_copies")?,
+        backends: vec![store],
+    })
+}
+
+/// The segments of the version's lists, from the last base on.
+async fn segments(tx: &mut Tx<'_>, push: &OpenRow) -> Result<Vec<i64>, Fail> {
+    let rows = sqlx::query(
+        "SELECT s.blob_id FROM manifest_groups g JOIN manifest_segments s ON s.group_id = g.id
+         WHERE g.dataset_id = $1 AND g.through <= $2
+           AND g.through >= coalesce((SELECT max(b.through) FROM manifest_groups b WHERE b.dataset_id = $1
+               AND b.kind = g.kind AND b.since = 0 AND b.through <= $2), 0)",
+    );
+    let rows = rows.bind(push.dataset).bind(push.version).fetch_all(&mut **tx).await?;
+    rows.iter().map(|row| col(row, "blob_id")).collect()
+}
