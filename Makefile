@@ -3,7 +3,7 @@
 CARGO ?= cargo
 PREFIX ?= $(HOME)/.local
 
-.PHONY: help deps build install demo test test-binaries test-cluster test-stores kills lint fmt bench deny doc fuzz
+.PHONY: help deps build install demo fleet-demo test test-binaries test-cluster test-stores kills lint fmt bench deny doc fuzz
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,6 +23,10 @@ install: build ## Install the binary, completions and manual pages below PREFIX
 
 demo: build ## Push, look, pull back and compare, in a home of its own
 	@tests/demo.sh target/release/n2s
+
+fleet-demo: deps ## Kill a worker, wipe the broker, damage an object: a fleet on servers of its own, and nothing is lost
+	$(CARGO) build --locked -p n2s
+	$(CARGO) run --quiet --locked -p n2s-tests --example fleet-demo
 
 test: deps test-binaries ## Run every test
 	tests/run.sh

@@ -7,10 +7,12 @@
 #![expect(clippy::return_self_not_must_use, reason = "assertions chain, and may end a chain")]
 
 pub mod archive;
+mod fleet;
 mod held;
 pub mod raw;
 mod server;
 
+pub use fleet::{Fleet, Member};
 pub use held::{HeldPush, HeldStore, Running};
 
 use std::path::{Path, PathBuf};

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use n2s_config::ValidatorConfig;
 use n2s_domain::ProofLevel;
 use n2s_validator::{StoreDeps, Validator, ValidatorDeps, ValidatorSettings};
 use tokio_util::sync::CancellationToken;
 
 use crate::node::Node;
+use crate::station::Station;
 
 /// The validator at work, as the configuration wants it.
 #[derive(Debug)]
@@ -19,14 +21,9 @@ pub struct Validation {
 impl Validation {
     /// Starts; `None` when the configuration has it off.
     pub fn start(node: &Node) -> Option<Self> {
-        let config = &node.config.validator;
-        if config.bytes_per_second == 0 {
-            return None;
-        }
-        let every = Duration::from_secs(config.every_hours.saturating_mul(3_600));
-        let settings = ValidatorSettings { bytes_per_sec: Some(config.bytes_per_second), every };
-        let stop = CancellationToken::new();
+        let settings = settings(&node.config.validator)?;
         let validator = Validator::new(node.validator(ProofLevel::Sealed), settings);
+        let stop = CancellationToken::new();
         let task = tokio::spawn(validator.run(stop.clone()));
         Some(Self { stop, task })
     }
@@ -39,9 +36,24 @@ impl Validation {
     }
 }
 
+/// How the validator is to go about it; `None` when it is off.
+pub(crate) fn settings(config: &ValidatorConfig) -> Option<ValidatorSettings> {
+    let every = Duration::from_secs(config.every_hours.saturating_mul(3_600));
+    let bytes_per_sec = Some(config.bytes_per_second).filter(|rate| *rate > 0)?;
+    Some(ValidatorSettings { bytes_per_sec: Some(bytes_per_sec), every })
+}
+
 impl Node {
     /// What a validator of this home works with. It gets the keys only where it is to open things.
     pub fn validator(&self, level: ProofLevel) -> ValidatorDeps {
+        let opener = (level == ProofLevel::Content).then(|| Arc::new(self.vault.opener()));
+        ValidatorDeps { opener, ..self.station.validator() }
+    }
+}
+
+impl Station {
+    /// What a validator without keys works with.
+    pub(crate) fn validator(&self) -> ValidatorDeps {
         let store = |store: &n2s_worker::StoreDeps| StoreDeps {
             id: store.id,
             name: store.name.clone(),
@@ -51,7 +63,7 @@ impl Node {
             catalog: Arc::clone(&self.catalog),
             stores: self.stores.iter().map(store).collect(),
             bell: self.bell.clone(),
-            opener: (level == ProofLevel::Content).then(|| Arc::new(self.vault.opener())),
+            opener: None,
         }
     }
 }

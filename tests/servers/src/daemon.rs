@@ -4,7 +4,7 @@ use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -53,10 +53,13 @@ impl Daemon {
         let _ = self.child.wait();
     }
 
-    /// Waits until it ends by itself, for at most a minute.
-    pub fn wait(&mut self) {
+    /// Waits until it ends by itself, for at most a minute, and says how it did.
+    pub fn wait(&mut self) -> ExitStatus {
         let start = Instant::now();
-        while self.child.try_wait().unwrap().is_none() {
+        loop {
+            if let Some(ended) = self.child.try_wait().unwrap() {
+                return ended;
+            }
             assert!(start.elapsed() < Duration::from_mins(1), "{} does not end", self.name);
             std::thread::sleep(LOOK);
         }
