@@ -173,6 +173,10 @@ impl Stage {
         let whole = std::fs::read(&object).unwrap();
         std::fs::write(&object, &whole[..whole.len() / 2]).unwrap();
         told(&format!("cut to half: {}", shown(&object)), "");
+        let validator = &self.roles[2];
+        let found = || validator.log().lines().find(|line| line.ends_with("damaged") || line.contains(" damaged ")).map(str::to_owned);
+        until("the damage to be found", || found().is_some());
+        told("the validator:", &found().unwrap());
         until("the repair", || std::fs::read(&object).is_ok_and(|bytes| bytes == whole));
         until("the end of all jobs", || self.fleet.count("SELECT count(*) FROM jobs") == 0);
         told("it is whole again", "");
