@@ -174,7 +174,13 @@ impl Stage {
         std::fs::write(&object, &whole[..whole.len() / 2]).unwrap();
         told(&format!("cut to half: {}", shown(&object)), "");
         let validator = &self.roles[2];
-        let found = || validator.log().lines().find(|line| line.ends_with("damaged") || line.contains(" damaged ")).map(str::to_owned);
+        let found = || {
+            validator
+                .log()
+                .lines()
+                .find(|line| line.ends_with("damaged") || line.contains(" damaged "))
+                .map(str::to_owned)
+        };
         until("the damage to be found", || found().is_some());
         told("the validator:", &found().unwrap());
         until("the repair", || std::fs::read(&object).is_ok_and(|bytes| bytes == whole));
