@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
+use std::process::Command;
 
 use n2s_servers::{Postgres, RabbitMq};
 use n2s_tests::{Fleet, HeldStore, Member, World, assert_same, files, until};
@@ -184,10 +185,12 @@ fn readiness_tells_the_truth() {
     until("the broker to be missed", || {
         members.iter_mut().all(|member| member.health("/readyz").1.to_string().contains("connecting failed"))
     });
+    assert!(asked_by_script(&mut members[1]).contains("connecting failed"));
     assert!(systemd.recv(&mut [0; 100]).is_err(), "systemd was told before anybody could work");
     broker.start_empty();
     broker.recreate(&vhost);
     wait_for("readiness", &mut members, true);
+    assert_eq!(asked_by_script(&mut members[1]), "");
     let mut told = [0; 7];
     until("systemd to be told", || systemd.recv(&mut told).is_ok());
     assert_eq!(&told, b"READY=1");
@@ -207,4 +210,15 @@ fn readiness_tells_the_truth() {
     for member in &mut members {
         assert!(member.terminate().success(), "{}", member.log());
     }
+}
+
+/// What the script of the container's health check says: nothing when the member is ready.
+fn asked_by_script(member: &mut Member) -> String {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/ready");
+    let address = member.said("health on http://");
+    let port = address.strip_suffix("/readyz").unwrap().rsplit(':').next().unwrap();
+    let asked = Command::new(script).arg(port).output().unwrap();
+    let said = String::from_utf8(asked.stdout).unwrap();
+    assert_eq!(asked.status.success(), said.is_empty(), "{said}");
+    said
 }
