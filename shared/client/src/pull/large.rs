@@ -125,3 +125,30 @@ async fn write_piece(
     spawn_blocking(write).await.expect("writing does not panic")?;
     Ok(fetched.bad_copies)
 }
+
+#[cfg(test)]
+mod tests {
+    use n2s_domain::{ChunkRef, Content, ContentHash, FileEntry, FileMeta, FileTime, SealedHash};
+
+    use super::*;
+
+    #[test]
+    fn a_run_of_one_blob_is_one_piece() {
+        let hash = |which| ContentHash([which; 32]);
+        let contents = [1, 0, 0, 0, 2, 0];
+        let chunk = |(index, which): (u64, u8)| ChunkRef { hash: hash(which), offset: index * 10, size: 10 };
+        let chunks: Vec<_> = (0..).zip(contents).map(chunk).collect();
+        let blob = |which| FileBlob {
+            id: i64::from(which),
+            content_hash: hash(which),
+            sealed_hash: SealedHash([which; 32]),
+            encrypted_size: 9,
+        };
+        let meta = FileMeta { mode: 0, uid: 0, gid: 0, mtime: FileTime { secs: 0, nanos: 0 } };
+        let content = Content::File { size: 60, hash: hash(9), chunks };
+        let entry = FileEntry { path: RelPath::new("f").unwrap(), meta, content, link_group: None };
+        let row = FileRow { entry, blobs: contents.map(blob).to_vec() };
+        let found: Vec<_> = pieces(&row).into_iter().map(|piece| (piece.blob.id, piece.offsets)).collect();
+        assert_eq!(found, [(1, vec![0]), (0, vec![10, 20, 30]), (2, vec![40]), (0, vec![50])]);
+    }
+}

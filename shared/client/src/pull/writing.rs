@@ -176,3 +176,30 @@ pub(super) fn note(report: &mut PullReport, path: RelPath, done: io::Result<()>)
         report.problems.push((path, format!("it could not be written: {error}")));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use n2s_domain::FileTime;
+
+    use super::*;
+
+    fn row(path: &str, size: u64) -> FileRow {
+        let mtime = FileTime { secs: 0, nanos: 0 };
+        let meta = FileMeta { mode: 0o600, uid: 0, gid: 0, mtime };
+        let content = Content::File { size, hash: ContentHash([0; 32]), chunks: Vec::new() };
+        let entry = FileEntry { path: RelPath::new(path).unwrap(), meta, content, link_group: None };
+        FileRow { entry, blobs: Vec::new() }
+    }
+
+    #[test]
+    fn a_batch_ends_with_its_directory_if_it_is_long_enough() {
+        let of = |rows: Vec<FileRow>| Batch { bytes: rows.iter().map(|row| row.entry.size()).sum(), rows };
+        let some = |count: usize| of((0..count).map(|number| row(&format!("a/{number}"), 1)).collect());
+        assert!(!some(FILES_MIN - 1).ends_before(&row("b/1", 1)));
+        assert!(some(FILES_MIN).ends_before(&row("b/1", 1)));
+        assert!(!some(FILES_MAX - 1).ends_before(&row("a/x", 1)));
+        assert!(some(FILES_MAX).ends_before(&row("a/x", 1)));
+        assert!(some(1).ends_before(&row("a/x", BYTES_MAX)));
+        assert!(!Batch::default().ends_before(&row("a/x", 2 * BYTES_MAX)), "it would never be taken");
+    }
+}
