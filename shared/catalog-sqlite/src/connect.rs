@@ -19,6 +19,12 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0002_validation.sql"),
 ];
 
+/// Rows that may be on their way from a connection's thread to whoever asked: with fewer, the two would wait for each other in turn.
+const ROWS_UNDER_WAY: usize = 1_024;
+/// Pages of write-ahead log, 16 MiB, before it is folded into the file: what a push changes, it changes again a moment later, and
+/// each folding writes it once more and waits for the disk.
+const LOG_PAGES: &str = "4096";
+
 /// How long a writer waits for another process's transaction.
 const BUSY: Duration = Duration::from_mins(1);
 
@@ -47,6 +53,8 @@ impl SqliteCatalog {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY)
+            .row_buffer_size(ROWS_UNDER_WAY)
+            .pragma("wal_autocheckpoint", LOG_PAGES)
             .pragma("cache_size", "-8192")
             .pragma("temp_store", "MEMORY");
         Self::connect(options, clock, entropy).await.at("open the catalog")
