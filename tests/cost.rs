@@ -61,7 +61,7 @@ fn a_damaged_cache_costs_reading_and_nothing_else() {
     let world = world();
     aged(&world);
     assert_eq!(cost(&world, &["src"]).1, 56);
-    let caches = n2s_tests::files(&world.path("home/cache"));
+    let caches = n2s_tests::files(&world.client("cache"));
     assert_eq!(caches.len(), 1);
     let whole = fs::read(&caches[0]).unwrap();
     fs::write(&caches[0], &whole[..whole.len() / 2]).unwrap();

@@ -55,11 +55,33 @@ fn above_its_mark_staging_keeps_nothing_that_a_store_has() {
     world.push(&[]).code(0);
     fs::rename(world.path("two"), world.path("away")).unwrap();
     world.write("src/later", "only on one for now");
-    world.push(&[]).code(1).says(&["two"]);
+    let stuck = world.push(&[]).code(1);
+    assert!(stuck.out.contains("not everywhere yet: two"), "{stuck:?}");
     world.settled_after_a_kill();
     fs::rename(world.path("away"), world.path("two")).unwrap();
     world.n2s(&["backends", "resume", "two"]).code(0);
     world.push(&[]).code(0);
     assert_eq!(blobs(&world, "one").len(), blobs(&world, "two").len());
     world.settled();
+}
+
+#[test]
+fn a_cancelled_changeset_is_given_up_and_taken_up_again() {
+    let world = two_stores();
+    world.push(&[]).code(0);
+    world.n2s(&["backends", "pause", "two"]).code(0);
+    world.write("src/c", "gamma");
+    let pushed = world.push(&["--no-wait", "--output", "json"]).code(0).json();
+    let changeset = pushed["changeset"].as_str().unwrap();
+    let cancelled = world.json(&["cancel", changeset]);
+    assert!(cancelled["placements"].as_u64().unwrap() > 0, "{cancelled}");
+    let failed = world.json(&["failed", "--changeset", changeset]);
+    let failed = failed["failed"].as_array().unwrap();
+    assert!(failed.iter().any(|failure| failure["backend"] == "two" && failure["path"] == "c"), "{failed:?}");
+    assert!(failed.iter().all(|failure| failure["kind"] == "cancelled"), "{failed:?}");
+    world.n2s(&["backends", "resume", "two"]).code(0);
+    world.n2s(&["retry", "--changeset", changeset]).code(0);
+    assert_eq!(world.json(&["status", changeset])["status"], "completed");
+    world.settled();
+    world.n2s(&["cancel", "01a1fd32-16bb-786d-b650-d67d608d1bee"]).code(3).says(&["no changeset"]);
 }

@@ -53,7 +53,8 @@ fn every_command_works_on_a_server() {
     world.write("home/config.toml", format!("[database]\nurl = \"{url}\"\n"));
     many_files(&world);
     world.push(&[]).code(1).says(&["schema is version 0", "n2s migrate"]);
-    assert_eq!(world.n2s(&["migrate"]).code(0).out.trim(), "the catalog is migrated from schema 0 to 2");
+    let migrated = world.n2s(&["migrate"]).code(0).out;
+    assert!(migrated.starts_with("the catalog is migrated from schema 0 to "), "{migrated}");
     assert_eq!(world.n2s(&["migrate"]).code(0).out.trim(), "the catalog is at this version's schema");
     let first = world.push(&["--snapshot", "one", "--output", "json"]).code(0).json();
     assert_eq!((&first["version"], &first["status"]), (&1.into(), &"completed".into()));

@@ -1,20 +1,9 @@
 //! A home whose queue is a broker: through the binary, against a node of our own.
 
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use n2s_servers::{RabbitMq, Vhost};
-use n2s_tests::{World, assert_same, files};
-
-/// Waits, for at most a minute, until something is so.
-#[track_caller]
-fn until(what: &str, so: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !so() {
-        assert!(start.elapsed() < Duration::from_mins(1), "{what} did not happen");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
+use n2s_tests::{World, assert_same, files, until};
 
 /// More than a store's window at the start (512), so that some always wait for the others.
 const FILES: usize = 600;

@@ -1,23 +1,34 @@
 //! What the black-box tests share: a world with a home, a source and a target, and the binary run in it.
+//!
+//! The journeys of one machine run against a server as well: a test target whose name begins with `server_` includes the same file, and
+//! its worlds then put a server over the home, and run what a server can do from another home with `N2S_SERVER`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::return_self_not_must_use, reason = "assertions chain, and may end a chain")]
 
 pub mod archive;
 mod held;
+pub mod raw;
+mod server;
 
 pub use held::{HeldPush, HeldStore, Running};
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+pub use server::Server;
+
 /// A directory of its own for one test.
 #[derive(Debug)]
 pub struct World {
+    // Dropped, and so ended, before its directory.
+    server: Mutex<Option<Server>>,
+    served: bool,
     dir: TempDir,
     binary: &'static str,
 }
@@ -70,20 +81,30 @@ impl Default for World {
 }
 
 impl World {
-    /// An empty world with a source directory.
+    /// An empty world with a source directory; served when the test target's name says so.
     pub fn new() -> Self {
-        Self::of("n2s", tempfile::tempdir())
+        Self::of("n2s", tempfile::tempdir(), served_target())
+    }
+
+    /// An empty world with a source directory, in which a server does what it can.
+    pub fn served() -> Self {
+        Self::of("n2s", tempfile::tempdir(), true)
+    }
+
+    /// An empty world with a source directory, for what no server has a part in.
+    pub fn at_home() -> Self {
+        Self::of("n2s", tempfile::tempdir(), false)
     }
 
     /// The same with the binary that can be killed between two steps, which notes what it does in `failpoints.log`. In memory where
     /// that is possible: a kill leaves what the kernel has, and hundreds of them do not wait for a disk.
     pub fn armed() -> Self {
         let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
-        Self::of("n2s-failpoints", dir)
+        Self::of("n2s-failpoints", dir, false)
     }
 
-    fn of(binary: &'static str, dir: std::io::Result<TempDir>) -> Self {
-        let world = Self { dir: dir.unwrap(), binary };
+    fn of(binary: &'static str, dir: std::io::Result<TempDir>, served: bool) -> Self {
+        let world = Self { dir: dir.unwrap(), binary, served, server: Mutex::new(None) };
         std::fs::create_dir(world.path("src")).unwrap();
         world
     }
@@ -101,6 +122,11 @@ impl World {
     /// A path in it.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
+    }
+
+    /// A path in the home of whoever pushes and pulls.
+    pub fn client(&self, name: &str) -> PathBuf {
+        self.path(if self.served { "client" } else { "home" }).join(name)
     }
 
     /// Writes a file and the directories above it.
@@ -126,10 +152,36 @@ impl World {
         command
             .args(args)
             .current_dir(self.dir.path())
-            .env("N2S_HOME", self.path("home"))
             .env("N2S_FAILPOINT_LOG", self.path("failpoints.log"))
-            .env_remove("N2S_CONFIG");
+            .env_remove("N2S_CONFIG")
+            .env_remove("N2S_SERVER");
+        if self.served && by_a_server(args) {
+            let server = self.server();
+            let server = server.as_ref().unwrap();
+            command.env("N2S_HOME", self.path("client"));
+            command.env("N2S_SERVER", &server.url).env("N2S_TOKEN", &server.token);
+        } else {
+            command.env("N2S_HOME", self.path("home")).env("N2S_API__LISTEN", "127.0.0.1:0");
+        }
         command
+    }
+
+    /// The server, started when it is first needed, and again when the home's configuration has changed.
+    pub fn server(&self) -> MutexGuard<'_, Option<Server>> {
+        let mut server = self.server.lock().unwrap();
+        if !server.as_ref().is_some_and(Server::is_current) {
+            // The old one lets go of the home first.
+            *server = None;
+            *server = Some(Server::start(self.dir.path(), &[]));
+        }
+        server
+    }
+
+    /// Starts the server with `N2S_…` settings.
+    pub fn serve_with(&self, settings: &[(&str, &str)]) {
+        let mut server = self.server.lock().unwrap();
+        *server = None;
+        *server = Some(Server::start(self.dir.path(), settings));
     }
 
     /// Runs the binary, for at most five minutes.
@@ -186,12 +238,24 @@ impl World {
         assert_eq!(self.json(&["audit"])["drifts"], serde_json::json!([]));
     }
 
+    /// Gives a server a minute to make something so; without one nothing goes on when a command has ended.
+    fn eventually(&self, what: &str, so: impl Fn() -> bool) {
+        if self.served {
+            until(what, so);
+        }
+    }
+
     /// Asserts that, and that staging is empty, in the catalog and on the disk.
     #[track_caller]
     pub fn settled(&self) {
         self.settled_after_a_kill();
-        assert_eq!(self.json(&["status"])["staging"]["blobs"], 0);
-        let staged = files(&self.path("home/staging"));
+        // A server frees staging a moment after the push was told that all is placed.
+        let staged = || self.json(&["status"])["staging"]["blobs"].clone();
+        self.eventually("an empty staging area", || staged() == 0);
+        assert_eq!(staged(), 0);
+        let staged = || files(&self.path("home/staging"));
+        self.eventually("an empty staging directory", || staged().is_empty());
+        let staged = staged();
         assert!(staged.is_empty(), "staging holds {} files, such as {}", staged.len(), staged[0].display());
     }
 }
@@ -204,6 +268,35 @@ pub fn until(what: &str, mut so: impl FnMut() -> bool) {
         assert!(start.elapsed() < Duration::from_mins(3), "{what} did not happen");
         std::thread::yield_now();
     }
+}
+
+/// A served world, the server's address and a token for everything.
+pub fn served() -> (World, String, String) {
+    let world = World::served();
+    let (url, token) = {
+        let server = world.server();
+        let server = server.as_ref().unwrap();
+        (server.url.clone(), server.token.clone())
+    };
+    (world, url, token)
+}
+
+/// Whether a server can do it, or only a home.
+fn by_a_server(args: &[&str]) -> bool {
+    match args {
+        ["backends", what, ..] => matches!(*what, "list" | "pause" | "resume"),
+        [what, ..] => !matches!(
+            *what,
+            "keys" | "config" | "migrate" | "up" | "serve" | "completions" | "man" | "validate" | "repair"
+        ),
+        [] => false,
+    }
+}
+
+/// Whether the test target's name says that a server is to do the work.
+fn served_target() -> bool {
+    let target = std::env::current_exe().unwrap();
+    target.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"server_"))
 }
 
 /// The binary beside the test's own executable.

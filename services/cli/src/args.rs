@@ -1,13 +1,17 @@
 //! The command line.
 
 mod proving;
+mod serving;
+mod stores;
 
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use n2s_domain::{BackendName, ChangesetId, ChangesetStatus, DatasetName, FailureKind, ProjectName};
 
-pub use proving::{Repair, Serve, Validate};
+pub use proving::{Repair, Validate};
+pub use serving::{Serve, Token};
+pub use stores::{Add, AddKind, Backends, BucketArgs};
 
 /// One archive on several stores at once, encrypted, with a memory of what is where.
 #[derive(Debug, Parser)]
@@ -19,6 +23,18 @@ pub struct Args {
     /// Read this configuration instead of the home's config.toml
     #[arg(long, global = true, env = "N2S_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Work on this server instead of a home of this machine: https://host:port
+    #[arg(long, global = true, env = "N2S_SERVER", value_name = "URL")]
+    pub server: Option<String>,
+    /// Read the server's token from this file [default: the variable N2S_TOKEN]
+    #[arg(long, global = true, env = "N2S_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Trust these certificates (PEM) besides the system's
+    #[arg(long, global = true, env = "N2S_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Allow http:// to another machine, which shows the token to everyone on the way
+    #[arg(long, global = true)]
+    pub plain_http: bool,
     /// How answers look
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
     pub output: Format,
@@ -62,6 +78,11 @@ pub enum Command {
     Validate(Validate),
     /// Replace every copy that was found damaged, as far as an intact one is left
     Repair(Repair),
+    /// Give up what a changeset still waits for; `retry` takes it up again
+    Cancel {
+        /// Which
+        changeset: ChangesetId,
+    },
     /// List, add, pause and resume stores
     #[command(subcommand)]
     Backends(Backends),
@@ -75,11 +96,14 @@ pub enum Command {
     Migrate,
     /// Recount every counter of the catalog from its rows
     Audit,
-    /// Keep everything running until interrupted
+    /// Keep everything running, the API on loopback included, until interrupted
     Up,
     /// Run one role until interrupted
     #[command(subcommand)]
     Serve(Serve),
+    /// Make, list and revoke tokens of the API
+    #[command(subcommand)]
+    Token(Token),
     /// Print shell completions
     Completions {
         /// For which shell
@@ -269,105 +293,6 @@ pub struct Failed {
     /// Of this kind
     #[arg(long)]
     pub kind: Option<FailureKind>,
-}
-
-/// `backends`.
-#[derive(Debug, Subcommand)]
-pub enum Backends {
-    /// List stores with their state
-    List,
-    /// Add a store
-    Add(Box<Add>),
-    /// Send nothing more to a store
-    Pause {
-        /// Which
-        name: BackendName,
-        /// Why
-        #[arg(long, default_value = "paused by an operator")]
-        reason: String,
-    },
-    /// Send to a store again
-    Resume {
-        /// Which
-        name: BackendName,
-    },
-    /// Bring datasets to a store they were not on: their latest versions now, later ones as they are pushed
-    Sync {
-        /// Which
-        name: BackendName,
-        /// Only datasets of this project
-        #[arg(long)]
-        project: Option<ProjectName>,
-        /// Only this dataset
-        #[arg(long, requires = "project")]
-        dataset: Option<DatasetName>,
-    },
-}
-
-/// `backends add`.
-#[derive(Debug, ClapArgs)]
-pub struct Add {
-    /// Its name
-    pub name: BackendName,
-    /// What it is
-    #[arg(value_enum, default_value_t = AddKind::Local)]
-    pub kind: AddKind,
-    /// local: its directory; made when absent
-    #[arg(long, value_name = "DIR")]
-    pub path: Option<PathBuf>,
-    #[command(flatten)]
-    pub bucket: BucketArgs,
-}
-
-/// The kinds of store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum AddKind {
-    /// A directory
-    Local,
-    /// A bucket
-    S3,
-}
-
-/// The settings of a bucket. Its secret is no argument: other users of a machine see the arguments of processes.
-#[derive(Debug, Default, PartialEq, Eq, ClapArgs)]
-#[command(next_help_heading = "s3")]
-pub struct BucketArgs {
-    /// The bucket; it must be there
-    #[arg(long)]
-    pub bucket: Option<String>,
-    /// Its region [default: us-east-1]
-    #[arg(long)]
-    pub region: Option<String>,
-    /// The server, unless AWS: http:// or https:// and a host
-    #[arg(long, value_name = "URL")]
-    pub endpoint: Option<String>,
-    /// Whether the bucket's name goes into the path [default: where there is an endpoint]
-    #[arg(long, value_name = "BOOL")]
-    pub path_style: Option<bool>,
-    /// What all names in the bucket begin with
-    #[arg(long)]
-    pub prefix: Option<String>,
-    /// Whom to be [default: AWS's default chain decides]
-    #[arg(long, value_name = "ID", requires = "secret_access_key_file")]
-    pub access_key_id: Option<String>,
-    /// The file that holds the secret
-    #[arg(long, value_name = "FILE", requires = "access_key_id")]
-    pub secret_access_key_file: Option<PathBuf>,
-    /// Where people fetch from: the address that stands for the bucket
-    #[arg(long, value_name = "URL")]
-    pub public_url: Option<String>,
-    /// Requests at a time [default: 10]
-    #[arg(long, value_name = "N")]
-    pub pool_size: Option<u32>,
-    /// How long one request may take [default: 30]
-    #[arg(long, value_name = "SECONDS")]
-    pub timeout_secs: Option<u64>,
-    /// How often a request whose connection failed is sent again [default: 3]
-    #[arg(long, value_name = "N")]
-    pub max_retries: Option<u32>,
-    /// The class of what stays [default: the bucket's]
-    #[arg(long, value_name = "CLASS")]
-    pub storage_class: Option<String>,
 }
 
 /// `keys`.

@@ -40,6 +40,9 @@ fn code(error: &anyhow::Error) -> u8 {
                 _ => 1,
             };
         }
+        if cause.is::<n2s_client::http::HttpError>() {
+            return 2;
+        }
         if let Some(error) = cause.downcast_ref::<PullError>() {
             return of_pull(error);
         }
@@ -55,6 +58,7 @@ fn code(error: &anyhow::Error) -> u8 {
                 | AssemblyError::OtherStaging(_)
                 | AssemblyError::Store { .. }
                 | AssemblyError::Secret { .. }
+                | AssemblyError::Tls(_)
                 | AssemblyError::NoHome(_) => 2,
                 AssemblyError::Catalog(error) => of_catalog(error),
                 _ => 1,

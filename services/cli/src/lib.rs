@@ -6,6 +6,7 @@ mod exit;
 mod memory;
 mod output;
 mod progress;
+mod side;
 
 use std::process::ExitCode;
 

@@ -1,9 +1,16 @@
 #![doc = include_str!("../README.md")]
 
 mod error;
+pub mod http;
+mod operator;
+mod plain;
 mod producer;
 mod reader;
+mod ready;
+mod records;
 mod sources;
+mod tokens;
+mod vaults;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,6 +18,7 @@ use std::sync::Arc;
 
 use n2s_catalog::Catalog;
 use n2s_domain::{BackendId, BackendName, Clock, Entropy};
+use n2s_envelope::Vault;
 use n2s_storage::{Staging, Storage};
 
 /// Rung when there is something to dispatch or to fold.
@@ -28,6 +36,7 @@ pub struct Intake {
     ring: Ring,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    keys: Option<Arc<vaults::Keys>>,
 }
 
 impl fmt::Debug for Intake {
@@ -50,12 +59,15 @@ pub struct IntakeDeps {
     pub clock: Arc<dyn Clock>,
     /// Makes ids.
     pub entropy: Arc<dyn Entropy>,
+    /// Seals and opens for clients without the vault; without it they are refused.
+    pub vault: Option<Arc<Vault>>,
 }
 
 impl Intake {
     /// Intake over these.
     pub fn new(deps: IntakeDeps) -> Self {
-        let IntakeDeps { catalog, staging, stores, ring, clock, entropy } = deps;
-        Self { catalog, staging, stores: Arc::new(stores), ring, clock, entropy }
+        let IntakeDeps { catalog, staging, stores, ring, clock, entropy, vault } = deps;
+        let keys = vault.map(|vault| Arc::new(vaults::Keys(vault)));
+        Self { catalog, staging, stores: Arc::new(stores), ring, clock, entropy, keys }
     }
 }

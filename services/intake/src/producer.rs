@@ -4,10 +4,13 @@ use async_trait::async_trait;
 use n2s_catalog as cat;
 use n2s_client::seam::{
     Commit, Committed, GroupKind, Lease, ManifestGroup, NewGroup, Offered, OpenRequest, Opened, Parent,
-    Producer, SealedObject, SeamError, SegmentRef, SendBlob, StoredBlob, TakeOver, VersionCounts,
+    PlainBlob, PlainCommit, PlainTerms, Producer, SealedObject, SealedRef, SeamError, SegmentRef, SendBlob,
+    StoredBlob, TakeOver, VersionCounts,
 };
 use n2s_domain::limits::{BATCH_ITEMS_MAX, PUSH_LEASE, SEALED_BYTES_MAX};
-use n2s_domain::{ChangesetId, ContentHash, EntryChange, LeaseToken, RelPath, SealedHash, Version};
+use n2s_domain::{
+    ChangesetId, ContentHash, DatasetName, EntryChange, LeaseToken, ProjectName, RelPath, SealedHash, Version,
+};
 use n2s_failpoints::{Point, failpoint};
 use n2s_storage::StagingKey;
 use uuid::Uuid;
@@ -32,15 +35,70 @@ fn bounded(what: &'static str, items: usize) -> Result<(), SeamError> {
 }
 
 impl Intake {
+    /// As `open`, with a token of the caller's choice for the lease.
+    pub(crate) async fn open_with(
+        &self,
+        request: &OpenRequest,
+        token: LeaseToken,
+    ) -> Result<Opened, SeamError> {
+        let open = cat::OpenPush {
+            changeset: ChangesetId::new(&*self.clock, &*self.entropy),
+            token,
+            project: request.project.clone(),
+            dataset: request.dataset.clone(),
+            vault: request.vault,
+            store_key: request.store_key,
+            snapshot: request.snapshot.clone(),
+            description: request.description.clone(),
+            client_id: request.client_id.clone(),
+            metadata: request.metadata.clone(),
+            backends: request.backends.clone(),
+            min_copies: request.min_copies,
+            take_over: match request.take_over {
+                TakeOver::IfLapsed => cat::TakeOver::IfLapsed,
+                TakeOver::OwnEvenIfLive => cat::TakeOver::OwnEvenIfLive,
+                TakeOver::Abandon => cat::TakeOver::Abandon,
+            },
+            lease: PUSH_LEASE,
+        };
+        let opened = match self.catalog.open_push(&open).await {
+            // The undo goes on here rather than making the caller wait for the sweeper's next round.
+            Err(cat::CatalogError::Undoing(_)) => {
+                while self.catalog.undo_step(UNDO_STEP_ROWS).await.map_err(catalog)? {}
+                let again = cat::OpenPush { take_over: cat::TakeOver::IfLapsed, ..open };
+                self.catalog.open_push(&again).await.map_err(catalog)?
+            }
+            other => other.map_err(catalog)?,
+        };
+        Ok(Opened {
+            lease: Lease { changeset: opened.lease.changeset, token: opened.lease.token },
+            version: opened.version,
+            parent: opened.parent.map(|parent| Parent {
+                version: parent.version,
+                changeset: parent.changeset,
+                file_count: parent.file_count,
+            }),
+            resumed: opened.resumed,
+            recorded: opened.recorded,
+            backends: opened.backends,
+            resend: opened.resend,
+        })
+    }
+
+    fn staging_id(&self) -> i64 {
+        // Positive, because databases count with signed numbers.
+        i64::try_from(self.entropy.next_u64() >> 2).expect("62 bits fit")
+    }
+
+    pub(crate) fn staging_key(&self, sealed_hash: SealedHash) -> StagingKey {
+        StagingKey { sealed_hash, id: self.staging_id() }
+    }
+
     /// Keys that follow each other from a random number on: the catalog finds neighbours in the same place, and a call asks for
     /// randomness once. That another call's stretch meets this one is as unlikely as that two random numbers are equal.
     fn staging_keys(&self, objects: &[SealedObject]) -> Vec<StagingKey> {
-        // Positive, because databases count with signed numbers.
-        let first = i64::try_from(self.entropy.next_u64() >> 2).expect("62 bits fit");
-        (first..)
-            .zip(objects)
-            .map(|(id, object)| StagingKey { sealed_hash: object.sealed_hash, id })
-            .collect()
+        let ids = self.staging_id()..;
+        ids.zip(objects).map(|(id, object)| StagingKey { sealed_hash: object.sealed_hash, id }).collect()
     }
 
     /// Writes objects to staging after checking that their bytes are what they are called.
@@ -101,48 +159,7 @@ impl Producer for Intake {
     }
 
     async fn open(&self, request: &OpenRequest) -> Result<Opened, SeamError> {
-        let open = cat::OpenPush {
-            changeset: ChangesetId::new(&*self.clock, &*self.entropy),
-            token: LeaseToken::new(&*self.entropy),
-            project: request.project.clone(),
-            dataset: request.dataset.clone(),
-            vault: request.vault,
-            store_key: request.store_key,
-            snapshot: request.snapshot.clone(),
-            description: request.description.clone(),
-            client_id: request.client_id.clone(),
-            metadata: request.metadata.clone(),
-            backends: request.backends.clone(),
-            min_copies: request.min_copies,
-            take_over: match request.take_over {
-                TakeOver::IfLapsed => cat::TakeOver::IfLapsed,
-                TakeOver::OwnEvenIfLive => cat::TakeOver::OwnEvenIfLive,
-                TakeOver::Abandon => cat::TakeOver::Abandon,
-            },
-            lease: PUSH_LEASE,
-        };
-        let opened = match self.catalog.open_push(&open).await {
-            // The undo goes on here rather than making the caller wait for the sweeper's next round.
-            Err(cat::CatalogError::Undoing(_)) => {
-                while self.catalog.undo_step(UNDO_STEP_ROWS).await.map_err(catalog)? {}
-                let again = cat::OpenPush { take_over: cat::TakeOver::IfLapsed, ..open };
-                self.catalog.open_push(&again).await.map_err(catalog)?
-            }
-            other => other.map_err(catalog)?,
-        };
-        Ok(Opened {
-            lease: Lease { changeset: opened.lease.changeset, token: opened.lease.token },
-            version: opened.version,
-            parent: opened.parent.map(|parent| Parent {
-                version: parent.version,
-                changeset: parent.changeset,
-                file_count: parent.file_count,
-            }),
-            resumed: opened.resumed,
-            recorded: opened.recorded,
-            backends: opened.backends,
-            resend: opened.resend,
-        })
+        self.open_with(request, LeaseToken::new(&*self.entropy)).await
     }
 
     async fn renew(&self, lease: &Lease) -> Result<(), SeamError> {
@@ -181,8 +198,11 @@ impl Producer for Intake {
                 return Err(catalog(error));
             }
         };
-        let unneeded: Vec<_> =
-            accepted.iter().zip(&keys).filter(|(a, _)| !a.keep_staged).map(|(_, key)| *key).collect();
+        let mut unneeded = Vec::new();
+        for (accepted, key) in accepted.iter().zip(&keys).filter(|(accepted, _)| !accepted.keep_staged) {
+            tracing::debug!(blob.content = %accepted.content_hash, changeset.id = %lease.changeset, "a blob was sent again");
+            unneeded.push(*key);
+        }
         self.unstage(&unneeded).await;
         Ok(accepted.into_iter().map(|accepted| accepted.sealed_hash).collect())
     }
@@ -288,6 +308,22 @@ impl Producer for Intake {
                 Err(catalog(error))
             }
         }
+    }
+
+    async fn plain_terms(
+        &self,
+        project: &ProjectName,
+        dataset: &DatasetName,
+    ) -> Result<PlainTerms, SeamError> {
+        self.terms(project, dataset)
+    }
+
+    async fn send_plain(&self, lease: &Lease, blobs: Vec<PlainBlob>) -> Result<Vec<SealedRef>, SeamError> {
+        self.seal_and_send(lease, blobs).await
+    }
+
+    async fn commit_plain(&self, lease: &Lease, commit: PlainCommit) -> Result<Committed, SeamError> {
+        self.seal_and_commit(lease, commit).await
     }
 
     async fn abandon(&self, lease: &Lease) -> Result<(), SeamError> {

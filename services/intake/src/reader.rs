@@ -8,7 +8,7 @@ use n2s_domain::{BackendName, BlobId, DatasetName, FileEntry, PathSpan, ProjectN
 use crate::Intake;
 use crate::error::catalog;
 
-fn version_of(version: &VersionRef) -> cat::VersionRef {
+pub(crate) fn version_of(version: &VersionRef) -> cat::VersionRef {
     cat::VersionRef {
         dataset: version.dataset,
         version: version.version,
@@ -20,7 +20,7 @@ fn version_of(version: &VersionRef) -> cat::VersionRef {
     }
 }
 
-fn page_of(page: &Page<RelPath>) -> cat::Page<RelPath> {
+pub(crate) fn page_of(page: &Page<RelPath>) -> cat::Page<RelPath> {
     cat::Page { after: page.after.clone(), limit: page.limit.min(n2s_domain::limits::PAGE_ROWS_MAX) }
 }
 
@@ -93,20 +93,45 @@ impl Reader for Intake {
     }
 
     async fn fetch(&self, blobs: &[FileBlob], from: Option<&BackendName>) -> Vec<Result<Fetched, SeamError>> {
-        if let Some(unknown) = from.filter(|from| !self.stores.values().any(|(name, _)| name == *from)) {
-            let names: Vec<_> = self.stores.values().map(|(name, _)| name.to_string()).collect();
-            let unknown = || SeamError::Unknown {
-                what: "backend",
-                name: unknown.to_string(),
-                hint: format!("; there are: {}", names.join(", ")),
-            };
-            return blobs.iter().map(|_| Err(unknown())).collect();
+        if let Some(unknown) = from.and_then(|from| self.no_store(from)) {
+            return blobs.iter().map(|_| Err(unknown.clone().into())).collect();
         }
         self.fetch_all(blobs, from).await
+    }
+
+    async fn fetch_opened(
+        &self,
+        blobs: &[FileBlob],
+        from: Option<&BackendName>,
+    ) -> Vec<Result<Fetched, SeamError>> {
+        let fetched = self.fetch(blobs, from).await;
+        self.open_fetched(blobs, fetched).await
+    }
+}
+
+/// A store that is not configured.
+#[derive(Clone, Debug)]
+pub(crate) struct NoStore {
+    name: String,
+    hint: String,
+}
+
+impl From<NoStore> for SeamError {
+    fn from(NoStore { name, hint }: NoStore) -> Self {
+        Self::Unknown { what: "backend", name, hint }
     }
 }
 
 impl Intake {
+    /// What to say when there is no such store.
+    pub(crate) fn no_store(&self, name: &BackendName) -> Option<NoStore> {
+        if self.stores.values().any(|(known, _)| known == name) {
+            return None;
+        }
+        let names: Vec<_> = self.stores.values().map(|(name, _)| name.to_string()).collect();
+        Some(NoStore { name: name.to_string(), hint: format!("; there are: {}", names.join(", ")) })
+    }
+
     pub(crate) fn blob_id(blob: &FileBlob) -> BlobId {
         BlobId(blob.id)
     }

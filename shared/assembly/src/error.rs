@@ -42,6 +42,18 @@ pub enum AssemblyError {
         #[source]
         source: std::io::Error,
     },
+    /// The API's certificate or key.
+    #[error(transparent)]
+    Tls(#[from] n2s_intake::http::TlsError),
+    /// The API cannot listen.
+    #[error("{address} cannot be listened on; set another with [api] listen")]
+    Listen {
+        /// Where.
+        address: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// There is none, and the command makes none.
     #[error("there is no n2s home at {0}; `n2s push` makes one, --home names another")]
     NoHome(PathBuf),

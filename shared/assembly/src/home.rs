@@ -68,7 +68,7 @@ impl Home {
     }
 
     /// Makes its directories, private to their owner. Safe to repeat.
-    pub(crate) fn make(&self) -> Result<(), AssemblyError> {
+    pub fn make(&self) -> Result<(), AssemblyError> {
         use std::os::unix::fs::DirBuilderExt as _;
         for path in [self.root.clone(), self.cache(), self.pushes()] {
             let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);

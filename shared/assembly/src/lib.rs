@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod api;
 mod backend;
 mod bucket;
 mod catalog;
@@ -13,6 +14,7 @@ mod queue;
 mod seat;
 mod validation;
 
+pub use api::ApiServer;
 pub use backend::{add_local_backend, add_s3_backend, default_store_path};
 pub use catalog::migrate;
 pub use check::check;

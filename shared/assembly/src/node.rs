@@ -88,9 +88,10 @@ impl Node {
         let stores = stores(&*catalog, &config).await?;
         let staging = backend::open_staging(&home, &config)?;
         let bell = Bell::new();
-        let intake = intake(&catalog, &staging, &stores, &bell, (&clock, &entropy));
+        let vault = Arc::new(vault);
+        let intake = intake(&catalog, &staging, &stores, &bell, (&clock, &entropy, &vault));
         Ok(Self {
-            vault: Arc::new(vault),
+            vault,
             intake: Arc::new(intake),
             home,
             config,
@@ -162,7 +163,7 @@ fn intake(
     staging: &Staging,
     stores: &[StoreDeps],
     bell: &Bell,
-    (clock, entropy): (&Arc<dyn Clock>, &Arc<dyn Entropy>),
+    (clock, entropy, vault): (&Arc<dyn Clock>, &Arc<dyn Entropy>, &Arc<Vault>),
 ) -> Intake {
     let readable = |store: &StoreDeps| (store.id, (store.name.clone(), Arc::clone(&store.storage)));
     let stores: Stores = stores.iter().map(readable).collect::<BTreeMap<BackendId, _>>();
@@ -174,5 +175,6 @@ fn intake(
         ring: Arc::new(move || bell.ring()),
         clock: Arc::clone(clock),
         entropy: Arc::clone(entropy),
+        vault: Some(Arc::clone(vault)),
     })
 }

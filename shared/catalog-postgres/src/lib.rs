@@ -2,6 +2,7 @@
 
 mod audit;
 mod backends;
+mod cancel;
 mod completion;
 mod connect;
 mod decode;
@@ -17,6 +18,7 @@ mod placing;
 mod pushes;
 mod staging;
 mod syncing;
+mod tokens;
 mod validation;
 mod vaults;
 

@@ -10,13 +10,14 @@ use crate::options::PostgresOptions;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/postgres/0001_catalog.sql"),
     include_str!("../../../migrations/postgres/0002_validation.sql"),
+    include_str!("../../../migrations/postgres/0003_api_tokens.sql"),
 ];
 
 /// Grants; run after every migration.
 const ROLES: &str = include_str!("../../../migrations/postgres/worker_role.sql");
 
 /// The version this program works with.
-pub(crate) const KNOWN: i64 = 2;
+pub(crate) const KNOWN: i64 = 3;
 
 /// The advisory lock of migrations: "n2s" and a number.
 const LOCK: i64 = 0x6e32_7300_0000_0001;

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use n2s_catalog::{CatalogError, FailedFilter, FailedUpload, Operate, Page, Retried};
-use n2s_domain::FailureKind;
+use n2s_domain::{ChangesetId, FailureKind};
 use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
 
@@ -23,6 +23,10 @@ impl Operate for PostgresCatalog {
 
     async fn retry_failed(&self, filter: &FailedFilter, limit: u32) -> Result<Retried, CatalogError> {
         transact!("retry failed uploads", self.retry(filter, limit))
+    }
+
+    async fn cancel(&self, changeset: ChangesetId, limit: u32) -> Result<u64, CatalogError> {
+        transact!("cancel a changeset", self.give_up(changeset, limit))
     }
 }
 

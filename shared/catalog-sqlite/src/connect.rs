@@ -17,6 +17,7 @@ use crate::error::{At as _, Fail};
 const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0001_catalog.sql"),
     include_str!("../../../migrations/sqlite/0002_validation.sql"),
+    include_str!("../../../migrations/sqlite/0003_api_tokens.sql"),
 ];
 
 /// Rows that may be on their way from a connection's thread to whoever asked: with fewer, the two would wait for each other in turn.

@@ -14,6 +14,7 @@ mod placing;
 mod pushes;
 mod staging;
 mod syncing;
+mod tokens;
 mod validation;
 mod vaults;
 

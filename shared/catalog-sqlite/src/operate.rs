@@ -2,12 +2,13 @@
 
 use async_trait::async_trait;
 use n2s_catalog::{CatalogError, FailedFilter, FailedUpload, Operate, Page, Retried};
-use n2s_domain::FailureKind;
+use n2s_domain::{ChangesetId, FailureKind};
 use sqlx::sqlite::SqliteRow;
 
 use crate::connect::{SqliteCatalog, Tx, begin};
 use crate::decode::{col, content, json, path, sealed, small, time_opt, word};
 use crate::error::{At as _, Fail};
+use crate::jobs::fail_uploads;
 use crate::placing::{delta, next_generation, rearm, upload_again};
 
 #[async_trait]
@@ -22,6 +23,10 @@ impl Operate for SqliteCatalog {
 
     async fn retry_failed(&self, filter: &FailedFilter, limit: u32) -> Result<Retried, CatalogError> {
         self.retry(filter, limit).await.at("retry failed uploads")
+    }
+
+    async fn cancel(&self, changeset: ChangesetId, limit: u32) -> Result<u64, CatalogError> {
+        self.give_up(changeset, limit).await.at("cancel a changeset")
     }
 }
 
@@ -116,6 +121,46 @@ impl SqliteCatalog {
         }
         tx.commit().await?;
         Ok(retried)
+    }
+}
+
+impl SqliteCatalog {
+    async fn give_up(&self, changeset: ChangesetId, limit: u32) -> Result<u64, Fail> {
+        // Says so when there is none.
+        self.one_changeset(changeset).await?;
+        let now = self.now();
+        let mut writer = self.writer().await;
+        let mut tx = begin(&mut writer).await?;
+        let rows = sqlx::query(
+            "SELECT j.id, w.blob_id, w.backend_id FROM changesets c
+             JOIN placement_waiters w ON w.changeset_id = c.id
+             JOIN blob_backends s ON s.blob_id = w.blob_id AND s.backend_id = w.backend_id AND s.status = 'pending'
+             JOIN jobs j ON j.kind = 'upload' AND j.blob_id = w.blob_id AND j.backend_id = w.backend_id
+             WHERE c.uuid = ?1
+               -- A worker that is at it ends it, one way or the other.
+               AND j.state < 2
+               AND NOT EXISTS (SELECT 1 FROM placement_waiters o
+                    WHERE o.blob_id = w.blob_id AND o.backend_id = w.backend_id AND o.changeset_id <> c.id)
+             LIMIT ?2",
+        )
+        .bind(changeset.0.as_bytes().to_vec())
+        .bind(i64::from(limit))
+        .fetch_all(&mut *tx)
+        .await?;
+        let kind = FailureKind::Cancelled.as_str();
+        let (mut jobs, mut uploads) = (Vec::new(), Vec::new());
+        for row in &rows {
+            let (blob, backend): (i64, i64) = (col(row, "blob_id")?, col(row, "backend_id")?);
+            jobs.push(col::<i64>(row, "id")?);
+            uploads.push(serde_json::json!([blob, backend, kind, "cancelled by an operator", 0]));
+        }
+        fail_uploads(&mut tx, &uploads, now).await?;
+        sqlx::query("DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(?))")
+            .bind(json(&jobs))
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(uploads.len() as u64)
     }
 }
 

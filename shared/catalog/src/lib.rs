@@ -13,6 +13,7 @@ pub mod operate;
 pub mod pushes;
 pub mod staging;
 pub mod syncing;
+pub mod tokens;
 pub mod validation;
 pub mod vaults;
 
@@ -38,6 +39,7 @@ pub use pushes::{
 };
 pub use staging::{StagedKey, StagingBook};
 pub use syncing::{SyncStep, Syncing};
+pub use tokens::{NewToken, TokenHash, TokenRecord, Tokens};
 pub use validation::{
     Affected, Damage, DamageRecord, DamageScope, DatasetScope, NewValidation, Proof, ProofOverview,
     ProofPage, ProofTarget, Validation, ValidationEnd, ValidationRecord, ValidationRun, Vouched,
@@ -60,6 +62,7 @@ pub trait Catalog:
     + Library
     + Operate
     + Syncing
+    + Tokens
     + Validation
     + Audit
     + Send

@@ -274,6 +274,13 @@ pub trait Library {
     /// Placements of blobs, by blob and store.
     async fn placements(&self, blobs: &[BlobId]) -> Result<Vec<Placement>, CatalogError>;
 
+    /// Whose each blob is: its project and accepted sealing, in the order given; `None` where there is no such row. Callers that
+    /// may see one project only are held to it by this.
+    async fn blob_owners(
+        &self,
+        blobs: &[BlobId],
+    ) -> Result<Vec<Option<(ProjectName, SealedHash)>>, CatalogError>;
+
     /// Changesets, newest first.
     async fn changesets(
         &self,

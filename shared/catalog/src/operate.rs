@@ -73,4 +73,9 @@ pub trait Operate {
     /// Makes up to `limit` matching failures pending with a fresh budget, and starts a new generation of the changesets
     /// that wait for them. Call again until it returns zeros.
     async fn retry_failed(&self, filter: &FailedFilter, limit: u32) -> Result<Retried, CatalogError>;
+
+    /// Gives up to `limit` pending placements up that this changeset waits for, that no other unfinished changeset waits for and
+    /// that no worker is at: they fail with kind `cancelled`, charged nothing, and can be retried. Returns how many; call again
+    /// until it returns zero. `Unknown` when there is no such changeset.
+    async fn cancel(&self, changeset: ChangesetId, limit: u32) -> Result<u64, CatalogError>;
 }

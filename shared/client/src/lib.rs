@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 mod cpu;
+pub mod http;
 pub mod pull;
 pub mod push;
 pub mod seam;
 pub mod tree;
+pub mod wire;

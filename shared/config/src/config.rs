@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::error::ConfigError;
 use crate::sections::{
-    BackendConfig, DatabaseConfig, PushConfig, QueueConfig, StagingConfig, ValidatorConfig,
+    ApiConfig, BackendConfig, DatabaseConfig, PushConfig, QueueConfig, StagingConfig, ValidatorConfig,
 };
 use crate::tree::Tree;
 use crate::{keys, rules};
@@ -18,6 +18,8 @@ use crate::{keys, rules};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// `[api]`
+    pub api: ApiConfig,
     /// `[backends.NAME]`
     pub backends: BTreeMap<BackendName, BackendConfig>,
     /// `[database]`

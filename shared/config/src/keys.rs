@@ -7,13 +7,14 @@ use crate::closest::closest;
 use crate::error::Problem;
 use crate::schema::{Key, Section};
 use crate::sections::{
-    BackendConfig, BackendKind, DatabaseConfig, PushConfig, QueueConfig, RetryConfig, StagingConfig,
-    ValidatorConfig,
+    ApiConfig, BackendConfig, BackendKind, DatabaseConfig, PushConfig, QueueConfig, RetryConfig,
+    StagingConfig, ValidatorConfig,
 };
 use crate::tree::Tree;
 
 /// The sections with a fixed name, in the order of the reference page.
-pub(crate) const FIXED: [Section; 5] = [
+pub(crate) const FIXED: [Section; 6] = [
+    ApiConfig::SECTION,
     DatabaseConfig::SECTION,
     PushConfig::SECTION,
     QueueConfig::SECTION,

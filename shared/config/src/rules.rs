@@ -1,5 +1,6 @@
 //! What settings must not do together. Each rule says what is wrong and what to do; a rule that could be a type is one.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use n2s_domain::limits;
@@ -12,6 +13,7 @@ use crate::tree::Tree;
 /// Every contradiction in settings whose keys and types are right.
 pub(crate) fn contradictions(config: &Config, tree: &Tree) -> Vec<Problem> {
     let mut found = Found { tree, problems: Vec::new() };
+    found.api(config);
     found.database(config);
     found.copies(config);
     for (name, backend) in &config.backends {
@@ -35,6 +37,31 @@ impl Found<'_> {
     fn refuse_if(&mut self, wrong: bool, key: &str, what: impl Into<String>) {
         if wrong {
             self.problems.push(Problem::new(self.tree.origin(key), key, what));
+        }
+    }
+
+    fn api(&mut self, config: &Config) {
+        let api = &config.api;
+        let relative = |path: &Option<PathBuf>| path.as_ref().is_some_and(|path| path.is_relative());
+        let what =
+            "it is relative, so it would be another file in every directory; write it in full, from '/'";
+        self.refuse_if(relative(&api.tls_cert), "api.tls_cert", what);
+        self.refuse_if(relative(&api.tls_key), "api.tls_key", what);
+        let what = "a certificate needs its key, and a key its certificate; set tls_cert and tls_key";
+        self.refuse_if(api.tls_cert.is_some() != api.tls_key.is_some(), "api.tls_cert", what);
+        let what = "it must be at least 64, or one large blob would not fit";
+        self.refuse_if(api.in_flight_mib < 64, "api.in_flight_mib", what);
+        self.refuse_if(api.connections_max == 0, "api.connections_max", "it must be at least 1");
+        match api.address().parse::<SocketAddr>() {
+            Err(_) => {
+                let what = "it is not an address and port, such as \"0.0.0.0:7227\"";
+                self.refuse_if(true, "api.listen", what);
+            }
+            Ok(address) => {
+                let open = !address.ip().is_loopback() && api.tls_cert.is_none() && !api.plain_http;
+                let what = "other machines reach this address, and tokens would travel in the clear; set tls_cert and tls_key, or plain_http = true behind a proxy that speaks TLS";
+                self.refuse_if(open, "api.listen", what);
+            }
         }
     }
 

@@ -38,6 +38,10 @@ surrogate!(
     JobId(i64)
 );
 surrogate!(
+    /// A row of `api_tokens`.
+    TokenId(i64)
+);
+surrogate!(
     /// 1, 2, 3… per dataset; reserved at open, never reused.
     Version(u64)
 );

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod access;
 pub mod backoff;
 pub mod breaker;
 pub mod changeset;
@@ -20,11 +21,12 @@ pub mod random;
 pub mod span;
 pub mod time;
 
+pub use access::{Grants, Scope};
 pub use changeset::ChangesetStatus;
 pub use entry::{ChunkRef, Content, EntryChange, FileEntry, FileMeta};
 pub use failure::FailureKind;
 pub use hash::{ContentHash, SealedHash, StoreKey};
-pub use ids::{BackendId, BlobId, ChangesetId, Epoch, JobId, LeaseToken, VaultId, Version};
+pub use ids::{BackendId, BlobId, ChangesetId, Epoch, JobId, LeaseToken, TokenId, VaultId, Version};
 pub use name::{BackendName, DatasetName, ProjectName};
 pub use path::RelPath;
 pub use placement::PlacementStatus;

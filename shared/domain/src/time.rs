@@ -56,6 +56,40 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// A text that is not of the form that [`Timestamp`] is shown in.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is not a time; it is written like 2026-11-21T09:30:00.000001Z")]
+pub struct InvalidTimestamp(pub String);
+
+/// Reads what `Display` writes.
+impl std::str::FromStr for Timestamp {
+    type Err = InvalidTimestamp;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
+        let number = |range: std::ops::Range<usize>| {
+            let digits = text.get(range).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+            digits.and_then(|digits| digits.parse::<i64>().ok())
+        };
+        let read = || {
+            let (date, time) = ((number(0..4)?, number(5..7)?, number(8..10)?), number(11..13)? * 3_600);
+            let second = time + number(14..16)? * 60 + number(17..19)?;
+            let micros = (days_from_civil(date) * 86_400 + second) * 1_000_000 + number(20..26)?;
+            Some(Self(micros))
+        };
+        // Only the one text of an instant is taken, so whatever was read wrongly shows by its own text.
+        read().filter(|read| read.to_string() == text).ok_or_else(|| InvalidTimestamp(text.to_owned()))
+    }
+}
+
+/// The inverse of [`civil_from_days`].
+fn days_from_civil((year, month, day): (i64, i64, i64)) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let year_of_era = year.rem_euclid(400);
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
 /// Days since the epoch to (year, month, day) in the proleptic Gregorian calendar, by counting 400-year eras
 /// that begin on the first of March.
 fn civil_from_days(days: i64) -> (i64, i64, i64) {
@@ -137,6 +171,31 @@ impl Clock for TestClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reads_what_it_prints_and_nothing_else() {
+        for micros in [
+            0,
+            -1,
+            1,
+            951_782_400_000_000,
+            951_868_800_000_000,
+            1_767_225_600_123_456,
+            -62_135_596_800_000_000,
+        ] {
+            let time = Timestamp(micros);
+            assert_eq!(time.to_string().parse(), Ok(time));
+        }
+        for bad in [
+            "",
+            "2026-02-30T00:00:00.000000Z",
+            "2026-01-01T00:00:00Z",
+            "2026-01-01T00:00:00.000000+00:00x",
+            "é",
+        ] {
+            assert!(bad.parse::<Timestamp>().is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn prints_rfc_3339_on_both_sides_of_the_epoch() {

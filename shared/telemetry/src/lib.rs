@@ -1,9 +1,13 @@
 #![doc = include_str!("../README.md")]
 
+mod notify;
+
 use std::error::Error;
 use std::io::{self, IsTerminal as _};
 
 use tracing_subscriber::EnvFilter;
+
+pub use notify::{ready, stopping};
 
 /// Dependencies that log as errors what they also return, and what is nothing but an answer. Their words come only when the filter
 /// names them.

@@ -1,6 +1,7 @@
 //! A server process of our own.
 
 use std::fs::File;
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -53,6 +54,15 @@ impl Daemon {
         let _ = self.child.wait();
     }
 
+    /// Waits until it ends by itself, for at most a minute.
+    pub fn wait(&mut self) {
+        let start = Instant::now();
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(start.elapsed() < Duration::from_mins(1), "{} does not end", self.name);
+            std::thread::sleep(LOOK);
+        }
+    }
+
     /// Sends a signal to its process group, such as STOP and CONT.
     pub fn signal(&self, signal: Signal) {
         kill_process_group(self.pid(), signal).unwrap();
@@ -75,10 +85,26 @@ impl Drop for Daemon {
     }
 }
 
-/// A port of the loopback address that nobody listens on at this moment. A server that finds it taken after all ends, and
-/// is started again on another by its caller.
+/// Below are ports of the system's own services.
+const FIRST_PORT: u16 = 10_240;
+
+/// A port of the loopback address that nobody listens on at this moment, and that the kernel gives to no outgoing connection: a server
+/// that takes seconds to start must find it free then, while other tests connect to theirs.
 pub fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let outgoing: u16 = range.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(0);
+    let ports = outgoing.saturating_sub(FIRST_PORT);
+    let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    let drawn = std::iter::repeat_with(random).take(1_000).filter(|_| ports > 0);
+    let mut drawn = drawn.map(|number| FIRST_PORT + u16::try_from(number % u64::from(ports)).unwrap());
+    drawn
+        .find(free)
+        .unwrap_or_else(|| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port())
+}
+
+/// Every hasher's keys are random.
+fn random() -> u64 {
+    RandomState::new().hash_one(())
 }
 
 /// The first existing path of `candidates`, or the program of that name on PATH. A candidate may hold one `*` for a directory, of

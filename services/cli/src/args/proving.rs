@@ -1,6 +1,6 @@
 //! Proving what the stores hold.
 
-use clap::{Args as ClapArgs, Subcommand};
+use clap::Args as ClapArgs;
 use n2s_domain::{BackendName, DatasetName, ProjectName, ProofLevel};
 
 use super::Dataset;
@@ -39,11 +39,4 @@ pub struct Repair {
     /// On this store
     #[arg(long)]
     pub backend: Option<BackendName>,
-}
-
-/// `serve`.
-#[derive(Debug, Subcommand)]
-pub enum Serve {
-    /// Prove everything on every store, as [validator] in the configuration says
-    Validator,
 }

@@ -1,17 +1,20 @@
-//! `n2s failed` and `n2s retry`.
+//! `n2s failed`, `n2s retry` and `n2s cancel`.
 
 use std::process::ExitCode;
 
-use n2s_assembly::{Engine, Home, Node};
-use n2s_catalog::{FailedFilter, FailedUpload, Page};
+use n2s_assembly::Engine;
+use n2s_client::seam::{ChangesetFilter, FailedFilter, FailedUpload, Paging, Retried};
+use n2s_domain::{ChangesetId, ChangesetStatus};
 use serde_json::json;
 
 use super::wait::wait_for;
 use crate::args::Failed;
 use crate::output::{Output, table};
 use crate::progress::Watch;
+use crate::side::Side;
 
 const PAGE: u32 = 1_000;
+const FIRST: Paging = Paging { after: None, limit: PAGE };
 
 fn filter(args: Failed) -> FailedFilter {
     FailedFilter {
@@ -23,20 +26,8 @@ fn filter(args: Failed) -> FailedFilter {
     }
 }
 
-/// What a filter names must exist: "nothing has failed" of a store that is misspelt would comfort wrongly.
-async fn known(node: &Node, args: &Failed) -> anyhow::Result<()> {
-    if let Some(name) = &args.backend {
-        super::backends::find(node, name).await?;
-    }
-    if let Some(id) = args.changeset {
-        node.catalog.changeset(id).await?;
-    }
-    super::status::known(node, args.project.as_ref(), args.dataset.as_ref()).await
-}
-
-pub async fn failed(node: &Node, args: Failed, output: &Output) -> anyhow::Result<ExitCode> {
-    known(node, &args).await?;
-    let failures = node.catalog.failed_uploads(&filter(args), &Page { after: None, limit: PAGE }).await?;
+pub async fn failed(side: &Side, args: Failed, output: &Output) -> anyhow::Result<ExitCode> {
+    let failures = side.operator.failed(&filter(args), &FIRST).await?.items;
     let row = |failure: &FailedUpload| {
         vec![
             failure.backend.to_string(),
@@ -52,48 +43,65 @@ pub async fn failed(node: &Node, args: Failed, output: &Output) -> anyhow::Resul
     } else {
         table(&["backend", "path", "kind", "tries", "why"], rows)
     };
-    let json = failures.iter().map(|failure| {
-        json!({
-            "backend": failure.backend, "project": failure.project, "dataset": failure.dataset, "path": failure.path,
-            "content_hash": failure.content_hash, "sealed_hash": failure.sealed_hash, "kind": failure.kind,
-            "message": failure.message, "retry_count": failure.retry_count,
-            "attempted_at": failure.attempted_at.map(|at| at.to_string()),
-        })
-    });
-    output.answer(&text, &json!({ "failed": json.collect::<Vec<_>>() }));
+    output.answer(&text, &json!({ "failed": failures }));
     Ok(ExitCode::SUCCESS)
 }
 
-pub async fn retry(home: Home, args: Failed, output: &Output) -> anyhow::Result<ExitCode> {
-    let node = super::open(home).await?;
-    known(&node, &args).await?;
-    let changeset = args.changeset;
+pub async fn retry(side: &Side, args: Failed, output: &Output) -> anyhow::Result<ExitCode> {
     let filter = filter(args);
     let (mut placements, mut manifests) = (0, 0);
     loop {
-        let retried = node.catalog.retry_failed(&filter, PAGE).await?;
-        if retried == n2s_catalog::Retried::default() {
+        let retried = side.operator.retry(&filter, PAGE).await?;
+        if retried == Retried::default() {
             break;
         }
         placements += retried.placements;
         manifests += retried.manifests;
     }
     if placements + manifests > 0 {
-        let engine = Engine::start(&node).await?;
-        let watch = Watch::new(output);
-        let unsettled = n2s_catalog::ChangesetFilter {
-            status: Some(n2s_domain::ChangesetStatus::Pushing),
-            ..Default::default()
+        let engine = match &side.node {
+            Some(node) => Some(Engine::start(node).await?),
+            None => None,
         };
-        let unsettled = node.catalog.changesets(&unsettled, &Page { after: None, limit: PAGE }).await?;
-        for record in unsettled.iter().filter(|record| changeset.is_none_or(|id| id == record.id)) {
-            wait_for(&node, record.id, &watch).await?;
-        }
+        let watch = Watch::new(output);
+        let waited = settle(side, &filter, filter.changeset, &watch).await;
         watch.end();
-        engine.stop().await;
+        if let Some(engine) = engine {
+            engine.stop().await;
+        }
+        waited?;
     }
-    let left = node.catalog.failed_uploads(&filter, &Page { after: None, limit: PAGE }).await?.len();
+    let left = side.operator.failed(&filter, &FIRST).await?.items.len();
     let text = format!("tried {placements} blobs and {manifests} manifests again; {left} still fail");
     output.answer(&text, &json!({ "placements": placements, "manifests": manifests, "failed": left }));
     Ok(if left == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Waits for what is under way again.
+async fn settle(
+    side: &Side,
+    filter: &FailedFilter,
+    changeset: Option<ChangesetId>,
+    watch: &Watch,
+) -> anyhow::Result<()> {
+    let unsettled = ChangesetFilter {
+        project: filter.project.clone(),
+        dataset: None,
+        status: Some(ChangesetStatus::Pushing),
+    };
+    let unsettled = side.operator.changesets(&unsettled, &FIRST).await?.items;
+    for record in unsettled.iter().filter(|record| changeset.is_none_or(|id| id == record.changeset)) {
+        wait_for(side, record.changeset, watch).await?;
+    }
+    Ok(())
+}
+
+pub async fn cancel(side: &Side, changeset: ChangesetId, output: &Output) -> anyhow::Result<ExitCode> {
+    let cancelled = side.operator.cancel(changeset).await?;
+    let text = format!(
+        "gave up {} blobs on stores; `n2s retry --changeset {changeset}` takes them up again",
+        cancelled.placements
+    );
+    output.answer(&text, &json!(cancelled));
+    Ok(ExitCode::SUCCESS)
 }

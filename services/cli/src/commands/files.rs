@@ -4,44 +4,34 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use n2s_assembly::Node;
-use n2s_catalog::{ChangesetFilter, FileRow, Page, Selector};
-use n2s_domain::{Content, PathSpan, RelPath, Version};
-use serde_json::{Value, json};
+use n2s_client::seam::{ListedFile, Page, Paging, PathKind, SearchFilter};
+use n2s_domain::{BackendName, PathSpan, RelPath};
+use serde_json::json;
 
 use crate::args::{Files, Search};
 use crate::exit::Usage;
 use crate::output::{Output, bytes, table};
+use crate::side::Side;
 
 const PAGE: u32 = 2_000;
 
-pub async fn files(node: &Node, args: Files, output: &Output) -> anyhow::Result<ExitCode> {
-    let selector = match (args.which.snapshot, args.which.version) {
-        (Some(label), _) => Selector::Snapshot(label),
-        (None, Some(version)) => Selector::Version(Version(version)),
-        (None, None) => Selector::Latest,
-    };
-    let version = node.catalog.version(&args.dataset.project, &args.dataset.dataset, &selector).await?;
-    let backends = node.catalog.backends().await?;
-    let name = |id| {
-        backends
-            .iter()
-            .find(|(row, _)| row.id == id)
-            .map_or_else(String::new, |(row, _)| row.name.to_string())
-    };
+pub async fn files(side: &Side, args: Files, output: &Output) -> anyhow::Result<ExitCode> {
+    let selector = super::pull::selector(args.which);
+    let version = side.reader.version(&args.dataset.project, &args.dataset.dataset, &selector).await?;
     let mut found = false;
     for span in spans(args.path.as_deref())? {
         let mut after = None;
         loop {
             // Page by page, one JSON line per path: a tree of 50 million files is listed in bounded memory.
-            let page = node.catalog.tree(&version, &span, &Page { after, limit: PAGE }).await?;
-            for row in &page {
-                let stores = args.stores.then(|| stores_of(row).into_iter().map(name).collect::<Vec<_>>());
-                output.answer(&line(row, stores.as_deref()), &record(row, stores.as_deref()));
-            }
+            let page = side.operator.files(&version, &span, &Page { after, limit: PAGE }).await?;
             found |= !page.is_empty();
-            after = page.last().map(|row| row.entry.path.clone());
-            if page.len() < PAGE as usize {
+            let full = page.len() == PAGE as usize;
+            after = page.last().map(|file| file.path.clone());
+            for mut file in page {
+                file.stores = file.stores.filter(|_| args.stores);
+                output.answer(&line(&file), &json!(file));
+            }
+            if !full {
                 break;
             }
         }
@@ -65,50 +55,25 @@ fn spans(path: Option<&Path>) -> anyhow::Result<Vec<PathSpan>> {
     Ok(vec![PathSpan::At(path.clone()), PathSpan::Below(path)])
 }
 
-/// Stores that hold every piece of the file.
-fn stores_of(row: &FileRow) -> Vec<n2s_domain::BackendId> {
-    let Some(first) = row.blobs.first() else { return Vec::new() };
-    let everywhere = |id: &&n2s_domain::BackendId| row.blobs.iter().all(|blob| blob.stored_on.contains(id));
-    first.stored_on.iter().filter(everywhere).copied().collect()
-}
-
-fn line(row: &FileRow, stores: Option<&[String]>) -> String {
-    let kind = match row.entry.content {
-        Content::Directory => 'd',
-        Content::Symlink { .. } => 'l',
-        Content::File { .. } => '-',
+fn line(file: &ListedFile) -> String {
+    let kind = match file.kind {
+        PathKind::Directory => 'd',
+        PathKind::Symlink => 'l',
+        PathKind::File => '-',
     };
-    let stores = stores.map(|stores| format!("  [{}]", stores.join(" "))).unwrap_or_default();
-    format!("{kind}{:04o} {:>12}  {}{stores}", row.entry.meta.mode, row.entry.size(), row.entry.path)
+    let names =
+        |names: &Vec<BackendName>| names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    let stores = file.stores.as_ref().map(|stores| format!("  [{}]", names(stores))).unwrap_or_default();
+    format!("{kind}{:04o} {:>12}  {}{stores}", file.mode, file.size, file.path)
 }
 
-fn record(row: &FileRow, stores: Option<&[String]>) -> Value {
-    let entry = &row.entry;
-    let (kind, hash, target) = match &entry.content {
-        Content::Directory => ("directory", None, None),
-        Content::Symlink { target } => ("symlink", None, Some(n2s_domain::path::escape(target))),
-        Content::File { hash, .. } => ("file", Some(hash), None),
-    };
-    json!({
-        "path": entry.path, "kind": kind, "size": entry.size(), "mode": entry.meta.mode, "uid": entry.meta.uid,
-        "gid": entry.meta.gid, "mtime": [entry.meta.mtime.secs, entry.meta.mtime.nanos], "content_hash": hash,
-        "link_target": target, "changeset": row.changeset, "stores": stores,
-    })
-}
-
-pub async fn search(node: &Node, args: Search, output: &Output) -> anyhow::Result<ExitCode> {
-    super::status::known(node, args.project.as_ref(), args.dataset.as_ref()).await?;
-    let filter = ChangesetFilter { project: args.project, dataset: args.dataset, status: None };
-    let hits = node.catalog.search(&filter, &args.text, &Page { after: None, limit: args.limit }).await?;
-    let rows = hits.iter().map(|hit| {
+pub async fn search(side: &Side, args: Search, output: &Output) -> anyhow::Result<ExitCode> {
+    let filter = SearchFilter { project: args.project, dataset: args.dataset };
+    let found = side.operator.search(&filter, &args.text, &Paging { after: None, limit: args.limit }).await?;
+    let rows = found.items.iter().map(|hit| {
         vec![hit.project.to_string(), hit.dataset.to_string(), bytes(hit.size), hit.path.to_string()]
     });
     let text = table(&["project", "dataset", "size", "path"], rows.collect());
-    let json = hits.iter().map(|hit| {
-        json!({
-            "project": hit.project, "dataset": hit.dataset, "path": hit.path, "size": hit.size, "content_hash": hit.content_hash,
-        })
-    });
-    output.answer(&text, &json!({ "hits": json.collect::<Vec<_>>() }));
+    output.answer(&text, &json!({ "hits": found.items }));
     Ok(ExitCode::SUCCESS)
 }

@@ -11,6 +11,7 @@ mod repair;
 mod serve;
 mod status;
 mod sync;
+mod token;
 mod up;
 mod validate;
 mod wait;
@@ -22,31 +23,41 @@ use std::sync::Arc;
 use clap::CommandFactory as _;
 use n2s_assembly::{Home, Node};
 
-use crate::args::{Args, Command, ConfigCommand};
+use crate::args::{Args, Command, ConfigCommand, Serve};
 use crate::exit::Usage;
 use crate::output::Output;
+use crate::side::{Place, Server};
 
 /// Runs a command.
 pub async fn run(args: Args, output: &Output) -> anyhow::Result<ExitCode> {
-    let home = Home::new(home_dir(args.home)?, args.config);
+    let server = args.server.map(|url| Server {
+        url,
+        token_file: args.token_file,
+        ca: args.ca,
+        plain_http: args.plain_http,
+    });
+    let place = Place { home: Home::new(home_dir(args.home)?, args.config), server };
     match args.command {
-        Command::Push(push) => push::run(home, *push, output).await,
-        Command::Pull(pull) => pull::run(home, pull, output).await,
-        Command::Files(files) => files::files(&*open(home).await?, files, output).await,
-        Command::Search(search) => files::search(&*open(home).await?, search, output).await,
-        Command::Changesets(changesets) => status::changesets(&*open(home).await?, changesets, output).await,
-        Command::Status(status) => status::status(&*open(home).await?, status, output).await,
-        Command::Failed(failed) => failed::failed(&*open(home).await?, failed, output).await,
-        Command::Retry(failed) => failed::retry(home, failed, output).await,
-        Command::Validate(validate) => validate::run(home, validate, output).await,
-        Command::Repair(repair) => repair::run(home, repair, output).await,
-        Command::Backends(backends) => backends::run(home, backends, output).await,
-        Command::Keys(keys) => keys::run(home, keys, output).await,
-        Command::Config(ConfigCommand::Check) => check(&home, output),
-        Command::Migrate => migrate(&home, output).await,
-        Command::Audit => status::audit(&*open(home).await?, output).await,
-        Command::Up => up::run(home, output).await,
-        Command::Serve(role) => serve::run(home, &role, output).await,
+        Command::Push(push) => push::run(place, *push, output).await,
+        Command::Pull(pull) => pull::run(place, pull, output).await,
+        Command::Files(files) => files::files(&place.open().await?, files, output).await,
+        Command::Search(search) => files::search(&place.open().await?, search, output).await,
+        Command::Changesets(changesets) => status::changesets(&place.open().await?, changesets, output).await,
+        Command::Status(status) => status::status(&place.open().await?, status, output).await,
+        Command::Failed(failed) => failed::failed(&place.open().await?, failed, output).await,
+        Command::Retry(failed) => failed::retry(&place.open().await?, failed, output).await,
+        Command::Cancel { changeset } => failed::cancel(&place.open().await?, changeset, output).await,
+        Command::Validate(validate) => validate::run(place.home_only("validate")?, validate, output).await,
+        Command::Repair(repair) => repair::run(place.home_only("repair")?, repair, output).await,
+        Command::Backends(backends) => backends::run(place, backends, output).await,
+        Command::Token(token) => token::run(&*place.open_or_make().await?.operator, token, output).await,
+        Command::Audit => status::audit(&place.open().await?, output).await,
+        Command::Keys(keys) => keys::run(place.home_only("keys")?, keys, output).await,
+        Command::Config(ConfigCommand::Check) => check(&place.home_only("config")?, output),
+        Command::Migrate => migrate(&place.home_only("migrate")?, output).await,
+        Command::Up => up::run(place.home_only("up")?, false, output).await,
+        Command::Serve(Serve::Validator) => serve::run(place.home_only("serve")?, output).await,
+        Command::Serve(Serve::Intake) => up::run(place.home_only("serve")?, true, output).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Args::command(), "n2s", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

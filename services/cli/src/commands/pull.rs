@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use n2s_assembly::Home;
 use n2s_client::pull::{PullDeps, PullOptions, PullReport, pull};
 use n2s_client::seam::Selector;
 use n2s_domain::Version;
@@ -12,15 +11,13 @@ use serde_json::json;
 use crate::args::{Pull, Which};
 use crate::output::{Output, bytes};
 use crate::progress::PullWatch;
+use crate::side::Place;
 
-pub async fn run(home: Home, args: Pull, output: &Output) -> anyhow::Result<ExitCode> {
-    let node = super::open(home).await?;
+pub async fn run(place: Place, args: Pull, output: &Output) -> anyhow::Result<ExitCode> {
+    let side = place.open().await?;
     let watch = Arc::new(PullWatch::new(output));
-    let deps = PullDeps {
-        reader: Arc::clone(&node.intake) as _,
-        vault: Arc::clone(&node.vault),
-        progress: Arc::clone(&watch) as _,
-    };
+    let deps =
+        PullDeps { reader: Arc::clone(&side.reader), vault: side.vault(), progress: Arc::clone(&watch) as _ };
     let options = PullOptions {
         project: args.dataset.project,
         dataset: args.dataset.dataset,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use n2s_assembly::{Engine, Home, Node, PushLock};
+use n2s_assembly::{Engine, Node, PushLock};
 use n2s_client::push::{PushDeps, PushOptions, PushReport, Source, push};
 use n2s_client::seam::TakeOver;
 use n2s_domain::{ChangesetStatus, RelPath};
@@ -16,27 +16,22 @@ use crate::args::Push;
 use crate::exit::Usage;
 use crate::output::{Output, bytes};
 use crate::progress::Watch;
+use crate::side::{Place, Side};
 
-pub async fn run(home: Home, args: Push, output: &Output) -> anyhow::Result<ExitCode> {
+pub async fn run(place: Place, args: Push, output: &Output) -> anyhow::Result<ExitCode> {
     let (root, source) = source(&args)?;
-    let node = Arc::new(Node::open_or_make(home).await?);
-    if node.made_vault {
+    let side = place.open_or_make().await?;
+    if side.node.as_ref().is_some_and(|node| node.made_vault) {
         output.note(&format!(
             "made a vault at {}; without it nothing can be read: back it up, or print its root with `n2s keys print-root`",
-            node.home.vault().display()
+            side.home.vault().display()
         ));
     }
-    let stores = node.config.backends.len();
-    if let Some(copies) = args.min_copies.filter(|copies| usize::try_from(*copies).is_ok_and(|c| c > stores))
-    {
-        let what = format!("--min-copies {copies}: there are {stores} stores; lower it, or add stores");
-        return Err(Usage(what).into());
+    if let Some(node) = &side.node {
+        known(node, &args).await?;
     }
-    for name in &args.backends {
-        super::backends::find(&node, name).await?;
-    }
-    let key = node.vault.store_key(&args.dataset.project, &args.dataset.dataset);
-    let Some(_lock) = PushLock::take(&node.home, key)? else {
+    let key = side.store_key(&args.dataset.project, &args.dataset.dataset).await?;
+    let Some(_lock) = PushLock::take(&side.home, key)? else {
         let dataset = &args.dataset;
         anyhow::bail!(
             "another process of this home is pushing {}/{}; wait for it to end",
@@ -44,40 +39,61 @@ pub async fn run(home: Home, args: Push, output: &Output) -> anyhow::Result<Exit
             dataset.dataset
         );
     };
-    let engine = Engine::start(&node).await?;
-    let watch = Arc::new(Watch::new(output));
-    let no_wait = args.no_wait;
-    let pushed = push(&deps(&node, &watch), &options(&node, args, root, source)).await;
-    let ended = match pushed {
-        Ok(report) if no_wait => {
-            let record = node.catalog.changeset(report.changeset).await?;
-            Ok(tell(&report, record.status, None, output))
-        }
-        Ok(report) => match wait_for(&node, report.changeset, &watch).await {
-            Ok(waited) => Ok(tell(&report, waited.status, Some(&waited), output)),
-            Err(error) => Err(error),
-        },
-        Err(error) => Err(error.into()),
+    let engine = match &side.node {
+        Some(node) => Some(Engine::start(node).await?),
+        None => None,
     };
+    let watch = Arc::new(Watch::new(output));
+    let ended = pushed(&side, &watch, args, (root, source), output).await;
     watch.end();
-    engine.stop().await;
+    if let Some(engine) = engine {
+        engine.stop().await;
+    }
     ended
 }
 
-fn deps(node: &Node, watch: &Arc<Watch>) -> PushDeps {
-    PushDeps {
-        producer: Arc::clone(&node.intake) as _,
-        reader: Arc::clone(&node.intake) as _,
-        vault: Arc::clone(&node.vault),
-        clock: Arc::clone(&node.clock),
-        progress: Arc::clone(watch) as _,
+/// What a home refuses before anything is read.
+async fn known(node: &Node, args: &Push) -> anyhow::Result<()> {
+    let stores = node.config.backends.len();
+    if let Some(copies) = args.min_copies.filter(|copies| usize::try_from(*copies).is_ok_and(|c| c > stores))
+    {
+        let what = format!("--min-copies {copies}: there are {stores} stores; lower it, or add stores");
+        return Err(Usage(what).into());
     }
+    for name in &args.backends {
+        super::backends::find(node, name).await?;
+    }
+    Ok(())
 }
 
-fn options(node: &Node, args: Push, root: PathBuf, source: Source) -> PushOptions {
+async fn pushed(
+    side: &Side,
+    watch: &Arc<Watch>,
+    args: Push,
+    (root, source): (PathBuf, Source),
+    output: &Output,
+) -> anyhow::Result<ExitCode> {
+    let deps = PushDeps {
+        producer: Arc::clone(&side.producer),
+        reader: Arc::clone(&side.reader),
+        vault: side.vault(),
+        clock: Arc::clone(&side.clock),
+        progress: Arc::clone(watch) as _,
+    };
+    let no_wait = args.no_wait;
+    let report = push(&deps, &options(side, args, root, source)).await?;
+    if no_wait {
+        let record = side.operator.changeset(report.changeset).await?;
+        return Ok(tell(&report, record.status, None, output));
+    }
+    let waited = wait_for(side, report.changeset, watch).await?;
+    Ok(tell(&report, waited.status, Some(&waited), output))
+}
+
+fn options(side: &Side, args: Push, root: PathBuf, source: Source) -> PushOptions {
     let client_id = args.client_id.unwrap_or_else(|| {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let home = blake3::hash(node.home.root().as_os_str().as_bytes()).to_hex();
+        let home = blake3::hash(side.home.root().as_os_str().as_bytes()).to_hex();
         format!("{host}/{}", &home[..8])
     });
     PushOptions {
@@ -88,7 +104,7 @@ fn options(node: &Node, args: Push, root: PathBuf, source: Source) -> PushOption
         client_id,
         metadata: args.meta.into_iter().collect(),
         backends: args.backends,
-        min_copies: args.min_copies.or(node.config.push.min_copies),
+        min_copies: args.min_copies.or(side.node.as_ref().and_then(|node| node.config.push.min_copies)),
         // The push lock proves that a former push of this home is dead.
         take_over: if args.take_over { TakeOver::Abandon } else { TakeOver::OwnEvenIfLive },
         root,
@@ -97,7 +113,7 @@ fn options(node: &Node, args: Push, root: PathBuf, source: Source) -> PushOption
         one_file_system: args.one_file_system,
         checksum: args.checksum,
         allow_mass_removal: args.allow_mass_removal,
-        cache_dir: Some(node.home.cache()),
+        cache_dir: Some(side.home.cache()),
     }
 }
 

@@ -2,63 +2,41 @@
 
 use std::process::ExitCode;
 
-use n2s_assembly::Node;
-use n2s_catalog::{CatalogError, ChangesetFilter, ChangesetRecord, Page};
-use n2s_domain::{DatasetName, ProjectName};
-use serde_json::{Value, json};
+use n2s_client::seam::{ChangesetFilter, ChangesetRecord, Paging};
+use serde_json::json;
 
-use super::backends::backend_rows;
+use super::backends::backend_table;
 use crate::args::{Changesets, Status};
 use crate::output::{Output, bytes, table};
+use crate::side::Side;
 
-pub async fn status(node: &Node, args: Status, output: &Output) -> anyhow::Result<ExitCode> {
+pub async fn status(side: &Side, args: Status, output: &Output) -> anyhow::Result<ExitCode> {
     if let Some(id) = args.changeset {
-        let record = node.catalog.changeset(id).await?;
-        output.answer(&describe(&record), &changeset_json(&record));
+        let record = side.operator.changeset(id).await?;
+        output.answer(&describe(&record), &json!(record));
         return Ok(ExitCode::SUCCESS);
     }
-    let (text, json) = backend_rows(node).await?;
-    let (blobs, staged) = node.catalog.staged_total().await?;
-    let mut text = format!("{text}\n{blobs} blobs ({}) in staging", bytes(staged));
-    let datasets = node.catalog.datasets(None).await?;
-    for dataset in &datasets {
+    let overview = side.operator.overview().await?;
+    let mut text = backend_table(&overview.backends);
+    let staging = overview.staging;
+    text.push_str(
+        &format_args!("\n{} blobs ({}) in staging", staging.blobs, bytes(staging.bytes)).to_string(),
+    );
+    for dataset in &overview.datasets {
         let head =
             dataset.head.map_or_else(|| "nothing committed yet".to_owned(), |head| format!("version {head}"));
         text.push_str(&format_args!("\n{}/{}: {head}", dataset.project, dataset.dataset).to_string());
     }
-    let heads = datasets.iter().map(
-        |d| json!({ "project": d.project, "dataset": d.dataset, "head": d.head, "backends": d.backends }),
-    );
-    let staging = json!({ "blobs": blobs, "bytes": staged });
-    output.answer(
-        &text,
-        &json!({ "backends": json, "staging": staging, "datasets": heads.collect::<Vec<_>>() }),
-    );
+    output.answer(&text, &json!(overview));
     Ok(ExitCode::SUCCESS)
 }
 
-/// A project and a dataset that a filter names must exist: nothing is found of a misspelt one, and that would comfort wrongly.
-pub async fn known(
-    node: &Node,
-    project: Option<&ProjectName>,
-    dataset: Option<&DatasetName>,
-) -> anyhow::Result<()> {
-    let datasets = node.catalog.datasets(project).await?;
-    let Some(name) = dataset.filter(|name| datasets.iter().all(|found| found.dataset != **name)) else {
-        return Ok(());
-    };
-    let names: Vec<_> = datasets.iter().map(|found| found.dataset.to_string()).collect();
-    let hint = format!("; there are: {}", names.join(", "));
-    Err(CatalogError::Unknown { what: "dataset", name: name.to_string(), hint }.into())
-}
-
-pub async fn changesets(node: &Node, args: Changesets, output: &Output) -> anyhow::Result<ExitCode> {
-    known(node, args.project.as_ref(), args.dataset.as_ref()).await?;
+pub async fn changesets(side: &Side, args: Changesets, output: &Output) -> anyhow::Result<ExitCode> {
     let filter = ChangesetFilter { project: args.project, dataset: args.dataset, status: args.status };
-    let records = node.catalog.changesets(&filter, &Page { after: None, limit: args.limit }).await?;
+    let found = side.operator.changesets(&filter, &Paging { after: None, limit: args.limit }).await?;
     let row = |record: &ChangesetRecord| {
         vec![
-            record.id.to_string(),
+            record.changeset.to_string(),
             format!("{}/{}", record.project, record.dataset),
             record.version.to_string(),
             record.status.to_string(),
@@ -67,8 +45,8 @@ pub async fn changesets(node: &Node, args: Changesets, output: &Output) -> anyho
         ]
     };
     let header = ["changeset", "dataset", "version", "status", "created", "snapshot"];
-    let text = table(&header, records.iter().map(row).collect());
-    output.answer(&text, &json!({ "changesets": records.iter().map(changeset_json).collect::<Vec<_>>() }));
+    let text = table(&header, found.items.iter().map(row).collect());
+    output.answer(&text, &json!({ "changesets": found.items }));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -106,27 +84,8 @@ fn describe(record: &ChangesetRecord) -> String {
     text
 }
 
-fn changeset_json(record: &ChangesetRecord) -> Value {
-    let at = |at: Option<n2s_domain::Timestamp>| at.map(|at| at.to_string());
-    let stores = record.stores.iter().map(|store| {
-        json!({
-            "backend": store.backend, "waiting": store.waiting, "failed": store.failed, "manifest": store.manifest.as_str(),
-            "error": store.error,
-        })
-    });
-    json!({
-        "changeset": record.id, "project": record.project, "dataset": record.dataset, "version": record.version,
-        "snapshot": record.snapshot, "description": record.description, "client_id": record.client_id,
-        "metadata": record.metadata, "status": record.status, "error": record.error,
-        "created_at": record.created_at.to_string(), "committed_at": at(record.committed_at),
-        "completed_at": at(record.completed_at), "file_count": record.file_count, "blob_count": record.blob_count,
-        "total_size": record.total_size, "added": record.added, "modified": record.modified, "removed": record.removed,
-        "stores": stores.collect::<Vec<_>>(),
-    })
-}
-
-pub async fn audit(node: &Node, output: &Output) -> anyhow::Result<ExitCode> {
-    let drifts = node.catalog.audit().await?;
+pub async fn audit(side: &Side, output: &Output) -> anyhow::Result<ExitCode> {
+    let drifts = side.operator.audit().await?;
     let lines = drifts
         .iter()
         .map(|drift| format!("{}: kept {}, counted {}", drift.counter, drift.kept, drift.counted));
@@ -135,9 +94,6 @@ pub async fn audit(node: &Node, output: &Output) -> anyhow::Result<ExitCode> {
     } else {
         lines.collect::<Vec<_>>().join("\n")
     };
-    let json = drifts
-        .iter()
-        .map(|drift| json!({ "counter": drift.counter, "kept": drift.kept, "counted": drift.counted }));
-    output.answer(&text, &json!({ "drifts": json.collect::<Vec<_>>() }));
+    output.answer(&text, &json!({ "drifts": drifts }));
     Ok(if drifts.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

@@ -1,9 +1,8 @@
 //! `n2s backends sync`.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use n2s_assembly::{Engine, Home, Node};
+use n2s_assembly::{Engine, Node};
 use n2s_catalog::{CatalogError, DatasetRecord, ManifestState, Selector};
 use n2s_domain::{BackendName, ChangesetId, ChangesetStatus, DatasetName, ProjectName};
 use serde_json::json;
@@ -11,31 +10,33 @@ use serde_json::json;
 use super::wait::{Waited, wait_for};
 use crate::output::Output;
 use crate::progress::Watch;
+use crate::side::{Place, Side};
 
 /// Paths looked at in one transaction.
 const STEP: u32 = 5_000;
 
 pub async fn run(
-    home: Home,
+    place: Place,
     store: &BackendName,
     project: Option<&ProjectName>,
     dataset: Option<&DatasetName>,
     output: &Output,
 ) -> anyhow::Result<ExitCode> {
-    let node = Arc::new(super::open(home).await?);
-    super::backends::find(&node, store).await?;
+    let side = place.open().await?;
+    let node = side.node.as_ref().expect("the caller named no server");
+    super::backends::find(node, store).await?;
     let mut datasets = node.catalog.datasets(project).await?;
     if let (Some(project), Some(name)) = (project, dataset) {
         // Says what there is when it is unknown.
         node.catalog.version(project, name, &Selector::Latest).await?;
         datasets.retain(|found| found.dataset == *name);
     }
-    let engine = Engine::start(&node).await?;
+    let engine = Engine::start(node).await?;
     let watch = Watch::new(output);
     let mut records = Vec::new();
     let mut code = ExitCode::SUCCESS;
     for dataset in &datasets {
-        let synced = one(&node, dataset, store, &watch).await;
+        let synced = one(&side, dataset, store, &watch).await;
         let (jobs, waited) = match synced {
             Ok(synced) => synced,
             Err(error) => {
@@ -72,11 +73,12 @@ pub async fn run(
 
 /// Syncs head after head: a push that was open meanwhile may have committed one that knows nothing of the store.
 async fn one(
-    node: &Arc<Node>,
+    side: &Side,
     dataset: &DatasetRecord,
     store: &BackendName,
     watch: &Watch,
 ) -> anyhow::Result<(u64, Option<Waited>)> {
+    let node = side.node.as_ref().expect("the caller named no server");
     let (mut jobs, mut waited) = (0, None);
     while let Some(changeset) = node.catalog.begin_sync(&dataset.project, &dataset.dataset, store).await? {
         let mut from = Some(0);
@@ -88,7 +90,7 @@ async fn one(
         }
         node.catalog.end_sync(changeset, store).await?;
         node.bell().ring();
-        let ended = wait_for(node, changeset, watch).await?;
+        let ended = wait_for(side, changeset, watch).await?;
         let settled = ended.stuck.is_none() && ended.status == ChangesetStatus::Completed;
         waited = Some(ended);
         if !settled {
@@ -98,7 +100,7 @@ async fn one(
     if waited.is_none()
         && let Some(changeset) = under_way(node, dataset, store).await?
     {
-        waited = Some(wait_for(node, changeset, watch).await?);
+        waited = Some(wait_for(side, changeset, watch).await?);
     }
     Ok((jobs, waited))
 }

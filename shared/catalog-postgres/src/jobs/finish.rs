@@ -31,12 +31,12 @@ pub(super) struct JobOf {
 }
 
 /// A placement that has failed for good.
-pub(super) struct FailedUpload {
-    pub(super) blob: i64,
-    pub(super) backend: i64,
-    pub(super) kind: FailureKind,
-    pub(super) words: String,
-    pub(super) charged: bool,
+pub(crate) struct FailedUpload {
+    pub(crate) blob: i64,
+    pub(crate) backend: i64,
+    pub(crate) kind: FailureKind,
+    pub(crate) words: String,
+    pub(crate) charged: bool,
 }
 
 impl PostgresCatalog {
@@ -159,7 +159,7 @@ async fn store(tx: &mut Tx<'_>, stored: &[(JobOf, Option<String>)]) -> Result<()
 }
 
 /// Locked placements have failed. Their waiters stay: a retry starts from them.
-pub(super) async fn fail_uploads(tx: &mut Tx<'_>, uploads: &[FailedUpload]) -> Result<(), Fail> {
+pub(crate) async fn fail_uploads(tx: &mut Tx<'_>, uploads: &[FailedUpload]) -> Result<(), Fail> {
     if uploads.is_empty() {
         return Ok(());
     }

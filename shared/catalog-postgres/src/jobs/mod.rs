@@ -16,6 +16,8 @@ use n2s_catalog::{
 use n2s_domain::fairness::DueGroup;
 use n2s_domain::{BackendId, BlobId, ChangesetId};
 
+pub(crate) use finish::{FailedUpload, fail_uploads};
+
 use crate::connect::PostgresCatalog;
 use crate::error::{At as _, transact};
 

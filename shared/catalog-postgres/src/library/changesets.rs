@@ -155,7 +155,7 @@ impl PostgresCatalog {
         Ok(records)
     }
 
-    pub(super) async fn one_changeset(&self, id: ChangesetId) -> Result<ChangesetRecord, Fail> {
+    pub(crate) async fn one_changeset(&self, id: ChangesetId) -> Result<ChangesetRecord, Fail> {
         let row = sqlx::query(
             "SELECT c.*, c.metadata::text AS metadata_text, p.name AS project, d.name AS dataset FROM changesets c JOIN datasets d ON d.id = c.dataset_id
              JOIN projects p ON p.id = d.project_id WHERE c.uuid = $1",

@@ -9,13 +9,13 @@ use n2s_catalog::{
 };
 use n2s_domain::{
     BackendId, BlobId, ChangesetId, ChunkRef, Content, DatasetName, FileEntry, FileMeta, FileTime, PathSpan,
-    ProjectName, RelPath,
+    ProjectName, RelPath, SealedHash,
 };
 use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
 
 use crate::connect::PostgresCatalog;
-use crate::decode::{col, content, count, failure, path, small, time_opt, word};
+use crate::decode::{col, content, count, failure, path, sealed, small, time_opt, word};
 use crate::error::{At as _, Fail};
 
 mod changesets;
@@ -67,6 +67,13 @@ impl Library for PostgresCatalog {
         self.placements_of(blobs).await.at("read placements")
     }
 
+    async fn blob_owners(
+        &self,
+        blobs: &[BlobId],
+    ) -> Result<Vec<Option<(ProjectName, SealedHash)>>, CatalogError> {
+        self.owners_of(blobs).await.at("find out whose blobs are")
+    }
+
     async fn changesets(
         &self,
         filter: &ChangesetFilter,
@@ -90,6 +97,19 @@ impl Library for PostgresCatalog {
 }
 
 impl PostgresCatalog {
+    async fn owners_of(&self, blobs: &[BlobId]) -> Result<Vec<Option<(ProjectName, SealedHash)>>, Fail> {
+        let ids: Vec<_> = blobs.iter().map(|blob| blob.0).collect();
+        let rows = sqlx::query(
+            "SELECT p.name, l.sealed_hash FROM unnest($1::bigint[]) WITH ORDINALITY j (blob, place)
+             LEFT JOIN blobs l ON l.id = j.blob LEFT JOIN projects p ON p.id = l.project_id ORDER BY j.place",
+        );
+        let owner = |row| match col::<Option<&str>>(row, "name")? {
+            None => Ok(None),
+            Some(_) => Ok(Some((word(row, "name")?, sealed(row, "sealed_hash")?))),
+        };
+        rows.bind(ids).fetch_all(self.pool()).await?.iter().map(owner).collect()
+    }
+
     async fn placements_of(&self, blobs: &[BlobId]) -> Result<Vec<Placement>, Fail> {
         let ids: Vec<_> = blobs.iter().map(|blob| blob.0).collect();
         let rows = sqlx::query(

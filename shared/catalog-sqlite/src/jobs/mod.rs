@@ -5,6 +5,8 @@ mod dispatch;
 mod finish;
 mod sweep;
 
+pub(crate) use finish::fail_uploads;
+
 use std::time::Duration;
 
 use async_trait::async_trait;

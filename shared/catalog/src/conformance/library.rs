@@ -137,3 +137,18 @@ pub async fn searches_ignore_case_and_form(w: &World) {
         assert_eq!(found(text).await, count, "{text}");
     }
 }
+
+/// In the order asked for; what is not there is nobody's.
+pub async fn blobs_know_their_project(w: &World) {
+    w.push(&w.spec("d"), &[put("x", &[1]), put("y", &[2])]).await;
+    let mut ids = Vec::new();
+    for row in w.rows("d", Selector::Latest).await {
+        ids.extend(row.blobs.iter().map(|blob| (blob.id, Some((names().0, blob.sealed_hash)))));
+    }
+    assert_eq!(ids.len(), 2);
+    ids.reverse();
+    ids.insert(1, (n2s_domain::BlobId(i64::MAX), None));
+    let asked: Vec<_> = ids.iter().map(|(id, _)| *id).collect();
+    let owners: Vec<_> = ids.into_iter().map(|(_, owner)| owner).collect();
+    assert_eq!(w.other.blob_owners(&asked).await.unwrap(), owners);
+}

@@ -24,6 +24,7 @@ pub mod operate;
 pub mod pushes;
 pub mod races;
 pub mod staging;
+pub mod tokens;
 pub mod validation;
 pub mod vaults;
 mod world;
@@ -53,10 +54,12 @@ macro_rules! catalog_conformance {
             completion: settles_once_when_all_is_placed, finished_before_commit_counts, failed_and_degraded,
                 a_retry_begins_a_generation, waiters_are_shared, a_rearmed_placement_reopens_who_waited, a_child_waits_for_its_parent,
                 a_failed_manifest_is_retried, a_backlog_is_not_taken_for_the_end;
-            library: versions_equal_a_naive_model, selectors_find_versions, pages_join_up, searches_ignore_case_and_form;
-            operate: failures_are_listed_and_filtered, a_retry_has_a_fresh_budget;
+            library: versions_equal_a_naive_model, selectors_find_versions, blobs_know_their_project, pages_join_up, searches_ignore_case_and_form;
+            operate: failures_are_listed_and_filtered, a_retry_has_a_fresh_budget,
+                a_cancelled_changeset_fails_and_can_be_retried, nothing_others_wait_for_is_cancelled;
             staging: kept_while_anything_needs_it, freed_at_the_largest_min_copies, pins_hold_and_let_go, unneeded_after_its_grace,
                 orphans_are_found, early_only_what_a_store_has;
+            tokens: a_token_is_found_by_its_hash_until_it_expires, a_revoked_token_stays_revoked, tokens_are_listed_newest_first;
             validation: every_copy_is_paged_once, a_segment_of_many_versions_comes_once,
                 what_is_doubted_is_proven_first, oldest_proofs_come_first, existence_does_not_put_off_a_reading,
                 targets_come_in_the_order_asked, one_run_at_a_time_goes_over_everything;

@@ -1,10 +1,10 @@
 //! Promises of [`crate::Operate`].
 
-use n2s_domain::FailureKind;
+use n2s_domain::{ChangesetId, ChangesetStatus, FailureKind};
 
 use super::World;
 use super::world::{content, failed, path, put, sealed, store, stored};
-use crate::{FailedFilter, FailedUpload, Page};
+use crate::{CatalogError, FailedFilter, FailedUpload, Page};
 
 async fn failures(w: &World, filter: &FailedFilter) -> Vec<FailedUpload> {
     let mut all = Vec::new();
@@ -52,4 +52,45 @@ pub async fn a_retry_has_a_fresh_budget(w: &World) {
     assert_eq!(w.claim(w.stores[1]).await, []);
     w.finish(&claims, &stored()).await;
     assert_eq!(failures(w, &only_a).await, []);
+}
+
+/// What is pending fails with kind `cancelled`, uncharged; a worker that is at it ends it; a retry starts again.
+pub async fn a_cancelled_changeset_fails_and_can_be_retried(w: &World) {
+    let (changeset, _) = w.push(&w.spec("d"), &[put("x", &[1]), put("y", &[2])]).await;
+    let leased = w.claim(w.stores[0]).await;
+    assert!(!leased.is_empty());
+    let mut cancelled = 0;
+    while let n @ 1.. = w.catalog.cancel(changeset, 1).await.unwrap() {
+        cancelled += n;
+    }
+    let found = failures(w, &FailedFilter::default()).await;
+    assert_eq!(found.iter().filter(|f| f.content_hash.is_some()).count() as u64, cancelled);
+    assert!(cancelled > 0);
+    for failure in &found {
+        assert_eq!((failure.kind, failure.retry_count), (FailureKind::Cancelled, 0));
+        assert_eq!(failure.backend, store("b"), "what a worker holds is left to it");
+    }
+    w.finish(&leased, &stored()).await;
+    w.work(&w.stores, &stored()).await;
+    let record = w.catalog.changeset(changeset).await.unwrap();
+    assert_eq!(record.status, ChangesetStatus::Failed);
+    assert_eq!(w.catalog.retry_failed(&FailedFilter::default(), 99).await.unwrap().placements, cancelled);
+    w.work(&w.stores, &stored()).await;
+    w.fold().await;
+    assert_eq!(w.catalog.changeset(changeset).await.unwrap().status, ChangesetStatus::Completed);
+    let absent = w.catalog.cancel(ChangesetId(uuid::Uuid::from_u128(7)), 1).await;
+    assert!(matches!(absent, Err(CatalogError::Unknown { what: "changeset", .. })), "{absent:?}");
+}
+
+/// A blob that another changeset waits for as well goes on.
+pub async fn nothing_others_wait_for_is_cancelled(w: &World) {
+    let (one, _) = w.push(&w.spec("d"), &[put("x", &[1]), put("y", &[2])]).await;
+    let (other, _) = w.push(&w.spec("e"), &[put("z", &[1])]).await;
+    w.catalog.cancel(one, 99).await.unwrap();
+    let found = failures(w, &FailedFilter::default()).await;
+    assert!(found.iter().all(|failure| failure.content_hash != Some(content(1))), "{found:?}");
+    assert!(found.iter().any(|failure| failure.content_hash == Some(content(2))), "{found:?}");
+    w.work(&w.stores, &stored()).await;
+    w.fold().await;
+    assert_eq!(w.catalog.changeset(other).await.unwrap().status, ChangesetStatus::Completed);
 }

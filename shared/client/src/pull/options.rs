@@ -37,8 +37,8 @@ pub struct PullOptions {
 pub struct PullDeps {
     /// The other side.
     pub reader: Arc<dyn Reader>,
-    /// Opens.
-    pub vault: Arc<Vault>,
+    /// Opens; without it the other side does.
+    pub vault: Option<Arc<Vault>>,
     /// Who watches.
     pub progress: Arc<dyn PullProgress>,
 }

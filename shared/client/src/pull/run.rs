@@ -29,13 +29,13 @@ const MARKER: &str = ".n2s-pull";
 pub async fn pull(deps: &PullDeps, options: &PullOptions) -> Result<PullReport, PullError> {
     let selection = Selection::new(&options.globs)?;
     let version = deps.reader.version(&options.project, &options.dataset, &options.selector).await?;
-    if version.vault != deps.vault.id() {
-        return Err(PullError::WrongVault { found: version.vault, own: deps.vault.id() });
+    if let Some(own) = deps.vault.as_ref().map(|vault| vault.id()).filter(|own| *own != version.vault) {
+        return Err(PullError::WrongVault { found: version.vault, own });
     }
     if let Some(from) = &options.from {
         // An unknown store is told before anything is written.
         if let Some(Err(error)) = deps.reader.fetch(&[probe()], Some(from)).await.pop()
-            && matches!(error, crate::seam::SeamError::Unknown { .. })
+            && matches!(error, crate::seam::SeamError::Unknown { what: "backend", .. })
         {
             return Err(error.into());
         }
@@ -115,7 +115,7 @@ async fn write(
     failpoint(Point::PullBegun);
     let shared = Arc::new(Shared {
         reader: Arc::clone(&deps.reader),
-        opener: deps.vault.opener(),
+        opener: deps.vault.as_ref().map(|vault| vault.opener()),
         target: Target::new(Root::open(&options.target).map_err(io)?, version.changeset, died),
         from: options.from.clone(),
         verify: options.verify,

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use n2s_domain::{ChunkRef, Clock, Content, ContentHash, EntryChange, FileEntry, RelPath};
-use n2s_envelope::{Metadata, Sealer, content_hash};
+use n2s_domain::{ChunkRef, Clock, Content, ContentHash, EntryChange, FileEntry, RelPath, VaultId};
+use n2s_envelope::{Metadata, content_hash};
 use n2s_failpoints::{Point, failpoint};
 
 use super::budget::{Budget, Share};
@@ -13,9 +13,9 @@ use super::error::PushError;
 use super::large;
 use super::options::{Problem, Progress};
 use super::read::{self, Outcome};
+use super::seals::{self, Seals, store};
 use super::stat_cache::Seen;
-use crate::cpu::on_a_core;
-use crate::seam::{Lease, Offered, Producer, SendBlob};
+use crate::seam::{Lease, Offered, Producer};
 use crate::tree::{Root, Stat};
 
 /// What every batch of a push shares.
@@ -26,7 +26,8 @@ pub(super) struct Shared {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) root: Root,
     pub(super) lease: Lease,
-    pub(super) sealer: Sealer,
+    pub(super) vault: VaultId,
+    pub(super) seals: Seals,
     pub(super) chunk_seed: u64,
     /// Project and dataset of every blob's metadata.
     pub(super) blob: Metadata,
@@ -266,12 +267,12 @@ async fn send_small(shared: &Arc<Shared>, looked: &mut [Looked], done: &mut Done
             }
         }
     }
-    let sealer = shared.sealer.clone();
-    let seal =
-        move || wanted.into_values().map(|(metadata, bytes)| seal(&sealer, &metadata, &bytes)).collect();
-    let blobs: Result<Vec<SendBlob>, PushError> = on_a_core(seal).await;
-    failpoint(Point::BatchSealed);
-    send(shared, blobs?, done).await
+    let content = |(hash, (metadata, bytes)): (ContentHash, (Metadata, Vec<u8>))| seals::Content {
+        hash,
+        metadata,
+        bytes: bytes.into(),
+    };
+    store(shared, wanted.into_iter().map(content).collect(), done).await.map(drop)
 }
 
 /// Metadata of a blob first seen at `path`.
@@ -284,23 +285,4 @@ pub(super) fn metadata(shared: &Shared, path: &RelPath, stat: &Stat, offset: u64
         file_size: Some(stat.size),
         ..shared.blob.clone()
     }
-}
-
-pub(super) fn seal(sealer: &Sealer, metadata: &Metadata, bytes: &[u8]) -> Result<SendBlob, PushError> {
-    let sealed = sealer.seal(metadata, bytes)?;
-    Ok(SendBlob {
-        content_hash: sealed.content_hash,
-        size: sealed.size,
-        sealed_hash: sealed.sealed_hash,
-        epoch: sealed.epoch,
-        bytes: sealed.bytes,
-    })
-}
-
-pub(super) async fn send(shared: &Shared, blobs: Vec<SendBlob>, done: &mut Done) -> Result<(), PushError> {
-    let bytes = blobs.iter().map(|blob| blob.bytes.len() as u64).sum();
-    shared.producer.send(&shared.lease, blobs).await?;
-    shared.progress.sent(bytes);
-    done.sent_bytes += bytes;
-    Ok(())
 }

@@ -10,11 +10,12 @@ use n2s_envelope::{Chunk, Chunker, WholeFileHasher, content_hash};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::batch::{Done, Shared, metadata, seal, send as send_blobs};
+use super::batch::{Done, Shared, metadata};
 use super::error::PushError;
 use super::holes::Holes;
 use super::options::Problem;
 use super::read::{self, Opened};
+use super::seals::{self, store};
 use super::stat_cache::Seen;
 use crate::cpu::on_a_core;
 use crate::seam::Offered;
@@ -93,10 +94,10 @@ async fn send_piece(
     if shared.producer.offer(&shared.lease, &[hash]).await? != [Offered::Missing] {
         return Ok((piece, 0));
     }
-    let (sealer, metadata) = (shared.sealer.clone(), metadata(&shared, &path, &stat, offset));
-    let blob = on_a_core(move || seal(&sealer, &metadata, &chunk.bytes)).await?;
+    let metadata = metadata(&shared, &path, &stat, offset);
     let mut done = Done::default();
-    send_blobs(&shared, vec![blob], &mut done).await?;
+    let content = seals::Content { hash, metadata, bytes: chunk.bytes };
+    store(&shared, vec![content], &mut done).await?;
     Ok((piece, done.sent_bytes))
 }
 

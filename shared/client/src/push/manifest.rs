@@ -1,16 +1,18 @@
 //! The manifest of a push, made from what the catalog recorded, sealed before commit.
 
-use n2s_domain::{ContentHash, EntryChange, RelPath, Timestamp, Version};
+use n2s_domain::{ContentHash, EntryChange, RelPath, SealedHash, Timestamp, Version};
 use n2s_envelope::manifest::{
     Body, Counts, Group, GroupInfo, GroupKind, ListLine, ManifestHeader, MapLine, ObjectRef, ParentRef,
     Replaced, SegmentRef, SegmentWriter, plan_since,
 };
-use n2s_envelope::{Kind, Metadata};
+use n2s_envelope::{Kind, Metadata, Sealer};
+use n2s_failpoints::{Point, failpoint};
 use uuid::Uuid;
 
-use super::batch::{Shared, seal};
+use super::batch::{Done, Shared};
 use super::error::PushError;
-use crate::seam::{self, Commit, NewGroup, Opened, SealedObject};
+use super::seals::{self, Seals, store};
+use crate::seam::{self, Commit, NewGroup, Opened, PlainCommit, SealedObject};
 
 /// Rows of one page.
 const PAGE: u32 = 4_096;
@@ -23,8 +25,8 @@ pub(super) struct Facts<'a> {
     pub(super) now: Timestamp,
 }
 
-/// Makes, sends and records the groups; returns the sealed header and body.
-pub(super) async fn make(shared: &Shared, facts: &Facts<'_>, batches: u64) -> Result<Commit, PushError> {
+/// Makes, sends and records the groups, and commits with the header and body that describe them.
+pub(super) async fn commit(shared: &Shared, facts: &Facts<'_>, batches: u64) -> Result<(), PushError> {
     let producer = &shared.producer;
     let counts = producer.version_counts(&shared.lease).await?;
     let parent = facts.opened.parent.map_or(Version(0), |parent| parent.version);
@@ -39,18 +41,10 @@ pub(super) async fn make(shared: &Shared, facts: &Facts<'_>, batches: u64) -> Re
         plan_since(&infos(groups), parent, counts.changed)
     };
     let (list_since, map_since) = (since(&lists), since(&maps));
-    let mut new = Vec::new();
-    let mut sealed = Vec::new();
-    if let Some(since) = list_since {
-        let (group, segments) = list_group(shared, since).await?;
-        new.push(group);
-        sealed.extend(segments);
-    }
-    if let Some(since) = map_since {
-        let (group, segments) = map_group(shared, since).await?;
-        new.push(group);
-        sealed.extend(segments);
-    }
+    // Side by side, and both to their ends: a call to the catalog is never dropped half-way.
+    let (list, map) = tokio::join!(list_group(shared, list_since), map_group(shared, map_since));
+    let (new, sealed): (Vec<_>, Vec<_>) = list?.into_iter().chain(map?).unzip();
+    let sealed = sealed.concat();
     producer.record_groups(&shared.lease, &new).await?;
     let groups = new.iter().map(|group| written(group, facts.opened.version, &sealed));
     let kept =
@@ -60,15 +54,25 @@ pub(super) async fn make(shared: &Shared, facts: &Facts<'_>, batches: u64) -> Re
     let replaced = producer.replaced_sealings(&shared.lease).await?;
     let body =
         Body { groups, replaced: replaced.into_iter().map(|(old, new)| Replaced { old, new }).collect() };
-    let body = object(shared, facts, Kind::ManifestBody, &body)?;
-    let header = header(
-        facts,
-        &body,
-        Counts { files: counts.files, bytes: counts.bytes, changed: counts.changed },
-        shared,
-    );
-    let header = object(shared, facts, Kind::ManifestHeader, &header)?;
-    Ok(Commit { batches, header, body })
+    let counts = Counts { files: counts.files, bytes: counts.bytes, changed: counts.changed };
+    let body = json(&body)?;
+    let committed = match &shared.seals {
+        Seals::Here(sealer) => {
+            let body = object(shared, sealer, (facts, Kind::ManifestBody), &body)?;
+            let described = ObjectRef { sealed_hash: body.sealed_hash, size: body.bytes.len() as u64 };
+            let header = json(&header(facts, described, counts, shared))?;
+            let header = object(shared, sealer, (facts, Kind::ManifestHeader), &header)?;
+            failpoint(Point::ManifestSealed);
+            producer.commit(&shared.lease, Commit { batches, header, body }).await
+        }
+        Seals::There => {
+            // Put right by the side that seals the body.
+            let unsealed = ObjectRef { sealed_hash: SealedHash([0; 32]), size: 0 };
+            let header = json(&header(facts, unsealed, counts, shared))?.into();
+            producer.commit_plain(&shared.lease, PlainCommit { batches, header, body: body.into() }).await
+        }
+    };
+    Ok(committed.map(drop)?)
 }
 
 fn lost(groups: &[seam::ManifestGroup], lost: &[ContentHash]) -> bool {
@@ -119,7 +123,11 @@ fn written(group: &NewGroup, through: Version, sealed: &[SegmentRef]) -> Group {
     }
 }
 
-async fn list_group(shared: &Shared, since: Version) -> Result<(NewGroup, Vec<SegmentRef>), PushError> {
+/// A group and where its segments are; none where the chain needs no new one.
+type Written = Option<(NewGroup, Vec<SegmentRef>)>;
+
+async fn list_group(shared: &Shared, since: Option<Version>) -> Result<Written, PushError> {
+    let Some(since) = since else { return Ok(None) };
     let mut group = GroupWriter::new(shared, seam::GroupKind::List, since);
     let mut after: Option<RelPath> = None;
     loop {
@@ -132,7 +140,8 @@ async fn list_group(shared: &Shared, since: Version) -> Result<(NewGroup, Vec<Se
     }
 }
 
-async fn map_group(shared: &Shared, since: Version) -> Result<(NewGroup, Vec<SegmentRef>), PushError> {
+async fn map_group(shared: &Shared, since: Option<Version>) -> Result<Written, PushError> {
+    let Some(since) = since else { return Ok(None) };
     let mut group = GroupWriter::new(shared, seam::GroupKind::Map, since);
     let mut after = None;
     loop {
@@ -173,30 +182,36 @@ impl<'a> GroupWriter<'a> {
     }
 
     async fn close(&mut self, segment: Vec<u8>) -> Result<(), PushError> {
-        let blob = seal(&self.shared.sealer, &self.shared.blob, &segment)?;
-        let (content_hash, size, encrypted_size) = (blob.content_hash, blob.size, blob.bytes.len() as u64);
-        let accepted = self.shared.producer.send(&self.shared.lease, vec![blob]).await?;
-        let sealed_hash =
-            *accepted.first().ok_or(n2s_envelope::EnvelopeError::Malformed("an unanswered segment"))?;
+        let (size, segment) = (segment.len() as u64, seals::segment(self.shared, segment));
+        let content_hash = segment.hash;
+        let mut done = Done::default();
+        let mut stored = store(self.shared, vec![segment.clone()], &mut done).await?.pop();
+        if stored.is_some_and(|stored| stored.encrypted_size.is_none()) {
+            // Its answer was lost, and only its sending tells its size: the one thing that is sent twice.
+            stored = store(self.shared, vec![segment], &mut done).await?.pop();
+        }
+        let stored = stored.and_then(|stored| Some((stored.sealed_hash, stored.encrypted_size?)));
+        let (sealed_hash, encrypted_size) =
+            stored.ok_or(n2s_envelope::EnvelopeError::Malformed("an unanswered segment"))?;
         self.group.segments.push(content_hash);
         self.sealed.push(SegmentRef { content_hash, sealed_hash, size, encrypted_size });
         Ok(())
     }
 
-    async fn finish(mut self) -> Result<(NewGroup, Vec<SegmentRef>), PushError> {
+    async fn finish(mut self) -> Result<Written, PushError> {
         self.group.entries = self.lines.lines();
         if let Some(segment) = std::mem::take(&mut self.lines).finish() {
             self.close(segment).await?;
         }
-        Ok((self.group, self.sealed))
+        Ok(Some((self.group, self.sealed)))
     }
 }
 
-fn header(facts: &Facts<'_>, body: &SealedObject, counts: Counts, shared: &Shared) -> ManifestHeader {
+fn header(facts: &Facts<'_>, body: ObjectRef, counts: Counts, shared: &Shared) -> ManifestHeader {
     let opened = facts.opened;
     ManifestHeader {
         format: 1,
-        vault: shared.sealer.vault(),
+        vault: shared.vault,
         catalog: facts.catalog,
         project: shared.blob.project.clone(),
         dataset: shared.blob.dataset.clone(),
@@ -208,18 +223,20 @@ fn header(facts: &Facts<'_>, body: &SealedObject, counts: Counts, shared: &Share
             .parent
             .map(|parent| ParentRef { version: parent.version, changeset: parent.changeset }),
         counts,
-        body: ObjectRef { sealed_hash: body.sealed_hash, size: body.bytes.len() as u64 },
+        body,
     }
+}
+
+fn json(what: &impl serde::Serialize) -> Result<Vec<u8>, PushError> {
+    serde_json::to_vec(what).map_err(|_| n2s_envelope::EnvelopeError::Malformed("the manifest").into())
 }
 
 fn object(
     shared: &Shared,
-    facts: &Facts<'_>,
-    kind: Kind,
-    what: &impl serde::Serialize,
+    sealer: &Sealer,
+    (facts, kind): (&Facts<'_>, Kind),
+    json: &[u8],
 ) -> Result<SealedObject, PushError> {
-    let json =
-        serde_json::to_vec(what).map_err(|_| n2s_envelope::EnvelopeError::Malformed("the manifest"))?;
     let metadata = Metadata {
         kind,
         version: Some(facts.opened.version),
@@ -227,6 +244,6 @@ fn object(
         catalog: Some(facts.catalog),
         ..shared.blob.clone()
     };
-    let sealed = shared.sealer.seal(&metadata, &json)?;
+    let sealed = sealer.seal(&metadata, json)?;
     Ok(SealedObject { sealed_hash: sealed.sealed_hash, bytes: sealed.bytes })
 }

@@ -17,6 +17,7 @@ mod options;
 mod read;
 mod run;
 mod scope;
+mod seals;
 mod stat_cache;
 
 pub use error::PushError;

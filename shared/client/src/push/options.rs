@@ -65,8 +65,8 @@ pub struct PushDeps {
     pub producer: Arc<dyn Producer>,
     /// The same, for reading the last version.
     pub reader: Arc<dyn Reader>,
-    /// Seals.
-    pub vault: Arc<Vault>,
+    /// Seals; without it the other side does.
+    pub vault: Option<Arc<Vault>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Who watches.

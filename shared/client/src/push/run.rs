@@ -22,6 +22,7 @@ use super::manifest::{self, Facts};
 use super::measure;
 use super::options::{PROBLEMS_NAMED_MAX, PushDeps, PushOptions, PushReport, Source};
 use super::scope::Scope;
+use super::seals::Terms;
 use super::stat_cache::{CacheKey, CacheReader, CacheWriter};
 use crate::seam::{OpenRequest, Opened, SeamError, Selector, TakeOver};
 use crate::tree::{Excludes, Root, WalkOptions, Walked, walk, walk_named};
@@ -38,9 +39,10 @@ const TRIES: u32 = 3;
 /// only needs files to be read again, a blob that lost its last source meanwhile or a cache that is damaged, is resumed here.
 pub async fn push(deps: &PushDeps, options: &PushOptions) -> Result<PushReport, PushError> {
     let mut options = options.clone();
+    let terms = Terms::of(deps, &options).await?;
     let mut tries = 1;
     loop {
-        match push_once(deps, &options).await {
+        match push_once(deps, &options, &terms).await {
             Err(PushError::Seam(SeamError::Unsourced(lost))) if tries < TRIES => {
                 tracing::info!(
                     blobs = lost.len(),
@@ -51,7 +53,7 @@ pub async fn push(deps: &PushDeps, options: &PushOptions) -> Result<PushReport, 
                 tracing::warn!(%error, "the stat cache is damaged; reading every file");
                 if let Some(dir) = &options.cache_dir {
                     // If it stays, the next try says so.
-                    let _ = std::fs::remove_file(cache_path(dir, deps, &options));
+                    let _ = std::fs::remove_file(cache_path(dir, &terms, &options));
                 }
             }
             ended => return ended,
@@ -62,16 +64,15 @@ pub async fn push(deps: &PushDeps, options: &PushOptions) -> Result<PushReport, 
     }
 }
 
-async fn push_once(deps: &PushDeps, options: &PushOptions) -> Result<PushReport, PushError> {
+async fn push_once(deps: &PushDeps, options: &PushOptions, terms: &Terms) -> Result<PushReport, PushError> {
     let source = |source| PushError::Source { path: options.root.clone(), source };
     let root = Root::open(&options.root).map_err(source)?;
     let walk_options = WalkOptions {
         excludes: Excludes::from_patterns(&options.excludes)?,
         one_file_system: options.one_file_system,
     };
-    let sealer = deps.vault.sealer().ok_or(PushError::NoEpoch)?;
     let catalog = deps.producer.catalog_id().await?;
-    let opened = deps.producer.open(&request(deps, options)).await?;
+    let opened = deps.producer.open(&request(terms, options)).await?;
     failpoint(Point::ClientOpened);
     let shared = Arc::new(Shared {
         producer: Arc::clone(&deps.producer),
@@ -79,13 +80,14 @@ async fn push_once(deps: &PushDeps, options: &PushOptions) -> Result<PushReport,
         clock: Arc::clone(&deps.clock),
         root,
         lease: opened.lease,
-        sealer,
-        chunk_seed: deps.vault.chunk_seed(),
+        vault: terms.vault,
+        seals: terms.seals.clone(),
+        chunk_seed: terms.chunk_seed,
         blob: Metadata::blob(options.project.clone(), options.dataset.clone()),
         budget: Budget::new(),
     });
     let _renewing = AbortOnDropHandle::new(tokio::spawn(renew(Arc::clone(&shared))));
-    let cache_path = options.cache_dir.as_ref().map(|dir| cache_path(dir, deps, options));
+    let cache_path = options.cache_dir.as_ref().map(|dir| cache_path(dir, terms, options));
     let _measuring = measure::start(options, &walk_options, &deps.progress);
     let mut run = Run::new(&shared, &opened, cache_path.as_ref().filter(|_| is_tree(options)))?;
     let cache = cache(deps, options, &opened, cache_path.as_ref()).await?;
@@ -96,20 +98,18 @@ async fn push_once(deps: &PushDeps, options: &PushOptions) -> Result<PushReport,
     failpoint(Point::TreeEntered);
     refuse_mass_removal(&shared, options, &opened).await?;
     let facts = Facts { catalog, opened: &opened, snapshot: options.snapshot.clone(), now: deps.clock.now() };
-    let commit = manifest::make(&shared, &facts, run.batches).await?;
-    failpoint(Point::ManifestSealed);
-    deps.producer.commit(&opened.lease, commit).await?;
+    manifest::commit(&shared, &facts, run.batches).await?;
     failpoint(Point::ClientCommitted);
     run.finish(&CacheKey { catalog, changeset: opened.lease.changeset, version: opened.version });
     Ok(run.report)
 }
 
-fn request(deps: &PushDeps, options: &PushOptions) -> OpenRequest {
+fn request(terms: &Terms, options: &PushOptions) -> OpenRequest {
     OpenRequest {
         project: options.project.clone(),
         dataset: options.dataset.clone(),
-        vault: deps.vault.id(),
-        store_key: deps.vault.store_key(&options.project, &options.dataset),
+        vault: terms.vault,
+        store_key: terms.store_key,
         snapshot: options.snapshot.clone(),
         description: options.description.clone(),
         client_id: options.client_id.clone(),
@@ -129,10 +129,10 @@ async fn renew(shared: Arc<Shared>) {
 }
 
 /// One cache per dataset and root.
-fn cache_path(dir: &std::path::Path, deps: &PushDeps, options: &PushOptions) -> PathBuf {
+fn cache_path(dir: &std::path::Path, terms: &Terms, options: &PushOptions) -> PathBuf {
     use std::os::unix::ffi::OsStrExt as _;
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&deps.vault.store_key(&options.project, &options.dataset).0);
+    hasher.update(&terms.store_key.0);
     let root = options.root.canonicalize().unwrap_or_else(|_| options.root.clone());
     hasher.update(root.as_os_str().as_bytes());
     dir.join(&hasher.finalize().to_hex()[..32])

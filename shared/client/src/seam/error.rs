@@ -33,6 +33,9 @@ pub enum SeamError {
     /// These contents have no source any more: send them again.
     #[error("{} blobs are neither staged nor stored anywhere and must be sent again", .0.len())]
     Unsourced(Vec<ContentHash>),
+    /// The caller may not do that, or did not say who it is.
+    #[error("{0}")]
+    Denied(String),
     /// The request cannot be served as it is.
     #[error("{0}")]
     Invalid(String),

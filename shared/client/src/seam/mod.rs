@@ -1,15 +1,28 @@
-//! What the client needs from the other side, whether that is `intake` in the same process or, later, over HTTP.
+//! What the client needs from the other side, whether that is `intake` in the same process or over HTTP.
 //!
-//! Two traits: a [`Producer`] pushes, a [`Reader`] looks and pulls. Their records mirror the catalog's, but are the client's own:
+//! Three traits: a [`Producer`] pushes, a [`Reader`] looks and pulls, an [`Operator`] asks what is where and does something about it. Their records mirror the catalog's, but are the client's own:
 //! a laptop client must build without a database.
 
 mod error;
+mod moment;
+mod operator;
+mod plain;
 mod producer;
 mod reader;
+mod records;
 
 pub use error::SeamError;
+pub use moment::Moment;
+pub use operator::Operator;
+pub use plain::{FirstSeen, PlainBlob, PlainCommit, PlainTerms, SealedRef};
 pub use producer::{
     Commit, Committed, GroupKind, Lease, ManifestGroup, NewGroup, Offered, OpenRequest, Opened, Parent,
     Producer, SealedObject, SegmentRef, SendBlob, StoredBlob, TakeOver, VersionCounts,
 };
 pub use reader::{Fetched, FileBlob, FileRow, Page, Reader, Selector, VersionRef};
+pub use records::{
+    BackendStatus, Cancelled, ChangesetFilter, ChangesetRecord, DatasetStatus, Drift, FailedFilter,
+    FailedUpload, ListedFile, Listing, MadeToken, ManifestState, Overview, Paging, PathKind, Retried,
+    SearchFilter, SearchHit, StagingTotals, StoreProgress, StoreState, TokenRequest, TokenStatus,
+    ValidationStatus,
+};

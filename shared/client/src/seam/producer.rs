@@ -1,4 +1,5 @@
 //! Pushing: open, offer, send, entries, manifest, commit. The contracts are those of the catalog's methods of the same names.
+//! Records that derive `Serialize` are what the HTTP API carries: changing one changes the API.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,20 +10,26 @@ use n2s_domain::{
     BackendName, ChangesetId, ContentHash, DatasetName, EntryChange, Epoch, LeaseToken, ProjectName, RelPath,
     SealedHash, StoreKey, VaultId, Version,
 };
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::SeamError;
+use super::{PlainBlob, PlainCommit, PlainTerms, SealedRef, SeamError};
 
 /// What a producer says when it opens a push.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct OpenRequest {
     /// Made when absent.
+    #[schema(value_type = String)]
     pub project: ProjectName,
     /// Made when absent.
+    #[schema(value_type = String)]
     pub dataset: DatasetName,
     /// The vault that seals.
+    #[schema(value_type = String)]
     pub vault: VaultId,
     /// The dataset's name on stores.
+    #[schema(value_type = String)]
     pub store_key: StoreKey,
     /// The producer's label.
     pub snapshot: Option<String>,
@@ -33,6 +40,7 @@ pub struct OpenRequest {
     /// The producer's own keys and values.
     pub metadata: BTreeMap<String, String>,
     /// Stores for a dataset's first push; empty means all.
+    #[schema(value_type = Vec<String>)]
     pub backends: Vec<BackendName>,
     /// Copies that make the changeset safe; `None` means on all stores.
     pub min_copies: Option<u32>,
@@ -41,7 +49,8 @@ pub struct OpenRequest {
 }
 
 /// What to do when a push of the dataset is open already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum TakeOver {
     /// Resume it if its lease lapsed and it is this client's.
     IfLapsed,
@@ -52,20 +61,23 @@ pub enum TakeOver {
 }
 
 /// Proof of holding a push.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Lease {
     /// The changeset.
+    #[schema(value_type = Uuid)]
     pub changeset: ChangesetId,
     /// The token.
+    #[schema(value_type = Uuid)]
     pub token: LeaseToken,
 }
 
 /// An open push.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Opened {
     /// Every later call carries it.
     pub lease: Lease,
     /// Reserved for this push.
+    #[schema(value_type = u64)]
     pub version: Version,
     /// What it builds on.
     pub parent: Option<Parent>,
@@ -74,17 +86,21 @@ pub struct Opened {
     /// Batches recorded so far.
     pub recorded: u64,
     /// The stores it goes to.
+    #[schema(value_type = Vec<String>)]
     pub backends: Vec<BackendName>,
     /// Contents to send again even where files are unchanged, because no source has them any more.
+    #[schema(value_type = Vec<String>)]
     pub resend: Vec<ContentHash>,
 }
 
 /// The version a push builds on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Parent {
     /// Its number.
+    #[schema(value_type = u64)]
     pub version: Version,
     /// Its changeset.
+    #[schema(value_type = Uuid)]
     pub changeset: ChangesetId,
     /// Its paths.
     pub file_count: u64,
@@ -124,7 +140,8 @@ pub struct SealedObject {
 }
 
 /// Which of a manifest's two lists a group belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum GroupKind {
     /// The file list.
     List,
@@ -133,13 +150,15 @@ pub enum GroupKind {
 }
 
 /// A group of segments that covers versions `(since, through]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ManifestGroup {
     /// Which list.
     pub kind: GroupKind,
     /// The version before its first; 0 for a base.
+    #[schema(value_type = u64)]
     pub since: Version,
     /// Its last version.
+    #[schema(value_type = u64)]
     pub through: Version,
     /// Lines in all its segments.
     pub entries: u64,
@@ -148,11 +167,13 @@ pub struct ManifestGroup {
 }
 
 /// One segment: a sealed blob.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SegmentRef {
     /// The segment's plaintext.
+    #[schema(value_type = String)]
     pub content_hash: ContentHash,
     /// Its accepted sealing.
+    #[schema(value_type = String)]
     pub sealed_hash: SealedHash,
     /// Plaintext bytes.
     pub size: u64,
@@ -161,33 +182,38 @@ pub struct SegmentRef {
 }
 
 /// A group this push adds; its segments have been sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NewGroup {
     /// Which list.
     pub kind: GroupKind,
     /// The version before its first.
+    #[schema(value_type = u64)]
     pub since: Version,
     /// Lines in all its segments.
     pub entries: u64,
     /// Contents of its segments, in order.
+    #[schema(value_type = Vec<String>)]
     pub segments: Vec<ContentHash>,
 }
 
 /// A blob and its accepted sealing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StoredBlob {
     /// The content.
+    #[schema(value_type = String)]
     pub content_hash: ContentHash,
     /// Its sealing.
+    #[schema(value_type = String)]
     pub sealed_hash: SealedHash,
     /// Its epoch.
+    #[schema(value_type = u32)]
     pub epoch: Epoch,
     /// Sealed bytes.
     pub encrypted_size: u64,
 }
 
 /// Counts over the open version.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VersionCounts {
     /// Paths of every kind.
     pub files: u64,
@@ -211,9 +237,10 @@ pub struct Commit {
 }
 
 /// The answer to commit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Committed {
     /// The version that is now the head.
+    #[schema(value_type = u64)]
     pub version: Version,
 }
 
@@ -270,6 +297,19 @@ pub trait Producer: fmt::Debug + Send + Sync + 'static {
 
     /// Stages header and body, and commits. Safe to repeat when the answer was lost.
     async fn commit(&self, lease: &Lease, commit: Commit) -> Result<Committed, SeamError>;
+
+    /// What to know before a push whose contents the other side seals. `Invalid` when it has no vault.
+    async fn plain_terms(
+        &self,
+        project: &ProjectName,
+        dataset: &DatasetName,
+    ) -> Result<PlainTerms, SeamError>;
+
+    /// Seals contents and stages them, durably; answers in the order given.
+    async fn send_plain(&self, lease: &Lease, blobs: Vec<PlainBlob>) -> Result<Vec<SealedRef>, SeamError>;
+
+    /// As [`Self::commit`]; the other side seals header and body.
+    async fn commit_plain(&self, lease: &Lease, commit: PlainCommit) -> Result<Committed, SeamError>;
 
     /// Gives the push up; its rows are undone.
     async fn abandon(&self, lease: &Lease) -> Result<(), SeamError>;

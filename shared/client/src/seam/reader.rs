@@ -9,6 +9,9 @@ use n2s_domain::{
     SealedHash, VaultId, Version,
 };
 
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
 use super::SeamError;
 
 /// Which version is meant.
@@ -27,13 +30,15 @@ pub enum Selector {
 }
 
 /// A version that exists.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VersionRef {
     /// The other side's key for the dataset.
     pub dataset: i64,
     /// Its number.
+    #[schema(value_type = u64)]
     pub version: Version,
     /// Its changeset.
+    #[schema(value_type = Uuid)]
     pub changeset: ChangesetId,
     /// Its label.
     pub snapshot: Option<String>,
@@ -42,6 +47,7 @@ pub struct VersionRef {
     /// Bytes of all files.
     pub total_size: u64,
     /// The project's vault.
+    #[schema(value_type = String)]
     pub vault: VaultId,
 }
 
@@ -64,13 +70,15 @@ pub struct FileRow {
 }
 
 /// A blob to fetch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 pub struct FileBlob {
     /// The other side's key for the blob.
     pub id: i64,
     /// Its content.
+    #[schema(value_type = String)]
     pub content_hash: ContentHash,
     /// Its sealing, which the fetched bytes are checked against.
+    #[schema(value_type = String)]
     pub sealed_hash: SealedHash,
     /// Sealed bytes.
     pub encrypted_size: u64,
@@ -123,4 +131,12 @@ pub trait Reader: fmt::Debug + Send + Sync + 'static {
     /// Fetches sealed blobs, in the order given: from staging or any store, `from` first, the next where a copy is missing or
     /// damaged. Each answer stands alone.
     async fn fetch(&self, blobs: &[FileBlob], from: Option<&BackendName>) -> Vec<Result<Fetched, SeamError>>;
+
+    /// The same, opened by the other side: the bytes are the plaintext, whose BLAKE3 is the content asked for. `Invalid` when it has
+    /// no vault.
+    async fn fetch_opened(
+        &self,
+        blobs: &[FileBlob],
+        from: Option<&BackendName>,
+    ) -> Vec<Result<Fetched, SeamError>>;
 }

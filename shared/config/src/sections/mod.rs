@@ -1,5 +1,6 @@
 //! The sections, one file per noun.
 
+mod api;
 mod backend;
 mod database;
 mod push;
@@ -8,6 +9,7 @@ mod s3;
 mod staging;
 mod validator;
 
+pub use api::ApiConfig;
 pub use backend::{BackendConfig, BackendKind, RetryConfig};
 pub use database::{DatabaseConfig, DatabaseUrl};
 pub use push::PushConfig;

@@ -1,0 +1,4 @@
+//! The journeys of `cost.rs` against a server.
+
+#[path = "../cost.rs"]
+mod cost;

@@ -1,0 +1,4 @@
+//! The journeys of `trees.rs` against a server.
+
+#[path = "../trees.rs"]
+mod trees;
