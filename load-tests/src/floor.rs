@@ -2,6 +2,7 @@
 //! nothing else; then reading, opening and writing back. No catalog, no staging, no jobs, one sync at the end of each.
 
 pub mod pull;
+pub mod push;
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;

@@ -107,6 +107,8 @@ fn go_through(data: Data, options: &Options, work: &Path, report: &mut Report) -
     if matches!(data, Data::Files(_)) {
         rest();
         report.files_pull_floor = Some(floor::pull::measure(&source, &work.join("floor"), rest)?);
+        rest();
+        report.files_push_floor = Some(floor::push::measure(&source, &work.join("floor"))?);
     }
     for (program, runs) in programs.iter().zip(runs) {
         report.figures.extend(figures(program, data, &runs));

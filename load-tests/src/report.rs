@@ -20,6 +20,8 @@ pub struct Report {
     pub floor: Option<Floor>,
     /// Seconds that a pull of the small files takes at least.
     pub files_pull_floor: Option<f64>,
+    /// Seconds that a first push of the small files takes at least.
+    pub files_push_floor: Option<f64>,
     /// What n2s is to reach, and whether it did.
     pub targets: Vec<Target>,
 }
@@ -108,7 +110,11 @@ impl Report {
         for (step, factor) in
             [(Step::First, 0.5), (Step::Unchanged, 0.5), (Step::Changed, 0.5), (Step::Pull, 0.7)]
         {
-            let floor = if step == Step::Pull { self.files_pull_floor } else { None };
+            let floor = match step {
+                Step::First => self.files_push_floor,
+                Step::Pull => self.files_pull_floor,
+                _ => None,
+            };
             targets.push(Target { floor, ..self.beside_peers(step, factor) });
         }
         targets.push(self.beside_floor("push", Step::First, |floor| floor.push_seconds));

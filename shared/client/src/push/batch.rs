@@ -35,8 +35,8 @@ pub(super) struct Shared {
 }
 
 /// Files read in one batch, their bytes, and paths of any kind.
-const READS_MAX: usize = 256;
-const BYTES_MAX: u64 = 4 * 1024 * 1024;
+const READS_MAX: usize = 512;
+const BYTES_MAX: u64 = 6 * 1024 * 1024;
 const STEPS_MAX: usize = 2_048;
 
 /// Consecutive steps of the merge.
