@@ -5,6 +5,7 @@
 //! Names are query parameters, not path segments: a dataset may be called `tank/home`, and proxies disagree about `%2F`.
 
 mod answer;
+mod archive;
 mod blobs;
 mod body;
 mod caller;
@@ -110,6 +111,7 @@ fn routes() -> (Router<Arc<Api>>, utoipa::openapi::OpenApi) {
         .merge(manifests::routes())
         .merge(library::routes())
         .merge(fetch::routes())
+        .merge(archive::routes())
         .merge(operate::routes())
         .merge(events::routes())
         .merge(tokens::routes())

@@ -12,3 +12,4 @@ mod target;
 
 pub use options::{PullDeps, PullError, PullOptions, PullProgress, PullReport, SilentPull};
 pub use run::pull;
+pub use select::Selection;
