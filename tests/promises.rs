@@ -121,6 +121,7 @@ const REQUIRED: &[&str] = &[
     "C-api-retries",
     "C-api-ready",
     "C-api-events",
+    "C-api-operate",
     "C-api-archive",
     "C-server",
     "C-server-alien",

@@ -284,11 +284,10 @@ pub fn served() -> (World, String, String) {
 /// Whether a server can do it, or only a home.
 fn by_a_server(args: &[&str]) -> bool {
     match args {
-        ["backends", what, ..] => matches!(*what, "list" | "pause" | "resume"),
-        [what, ..] => !matches!(
-            *what,
-            "keys" | "config" | "migrate" | "up" | "serve" | "completions" | "man" | "validate" | "repair"
-        ),
+        ["backends", what, ..] => matches!(*what, "list" | "pause" | "resume" | "sync"),
+        [what, ..] => {
+            !matches!(*what, "keys" | "config" | "migrate" | "up" | "serve" | "completions" | "man")
+        }
         [] => false,
     }
 }

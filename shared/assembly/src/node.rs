@@ -18,6 +18,7 @@ use crate::check::check;
 use crate::error::AssemblyError;
 use crate::home::Home;
 use crate::push_lock::lock_making;
+use crate::validation::{Proving, provable};
 use crate::{backend, catalog, queue};
 
 /// Everything a command of one machine works with.
@@ -89,7 +90,8 @@ impl Node {
         let staging = backend::open_staging(&home, &config)?;
         let bell = Bell::new();
         let vault = Arc::new(vault);
-        let intake = intake(&catalog, &staging, &stores, &bell, (&clock, &entropy, &vault));
+        let intake =
+            intake(&catalog, &staging, &stores, &bell, (&clock, &entropy, &vault, config.push.min_copies));
         Ok(Self {
             vault,
             intake: Arc::new(intake),
@@ -158,13 +160,21 @@ async fn stores(catalog: &dyn Catalog, config: &Config) -> Result<Vec<StoreDeps>
     rows.into_iter().zip(&config.backends).map(store).collect()
 }
 
+type Given<'a> = (&'a Arc<dyn Clock>, &'a Arc<dyn Entropy>, &'a Arc<Vault>, Option<u32>);
+
 fn intake(
     catalog: &Arc<dyn Catalog>,
     staging: &Staging,
     stores: &[StoreDeps],
     bell: &Bell,
-    (clock, entropy, vault): (&Arc<dyn Clock>, &Arc<dyn Entropy>, &Arc<Vault>),
+    (clock, entropy, vault, min_copies): Given<'_>,
 ) -> Intake {
+    let prover = Proving {
+        catalog: Arc::clone(catalog),
+        stores: provable(stores),
+        bell: bell.clone(),
+        vault: Arc::clone(vault),
+    };
     let readable = |store: &StoreDeps| (store.id, (store.name.clone(), Arc::clone(&store.storage)));
     let stores: Stores = stores.iter().map(readable).collect::<BTreeMap<BackendId, _>>();
     let bell = bell.clone();
@@ -176,5 +186,7 @@ fn intake(
         clock: Arc::clone(clock),
         entropy: Arc::clone(entropy),
         vault: Some(Arc::clone(vault)),
+        prover: Some(Arc::new(prover)),
+        min_copies,
     })
 }

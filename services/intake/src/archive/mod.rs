@@ -297,6 +297,8 @@ mod tests {
             clock,
             entropy,
             vault: None,
+            prover: None,
+            min_copies: None,
         });
         let refused = intake.archive(version, &[]).unwrap_err().to_string();
         assert!(refused.contains("does not have the vault") && refused.contains("n2s pull"), "{refused}");

@@ -17,6 +17,7 @@ mod library;
 mod manifests;
 mod operate;
 mod plain;
+mod proving;
 mod pushes;
 mod pushing;
 mod serve;
@@ -64,6 +65,8 @@ pub(crate) struct Api {
     in_flight_kib: u32,
     /// A changeset's project never changes, so remembering it is safe.
     projects: Mutex<HashMap<ChangesetId, ProjectName>>,
+    /// Validations on request.
+    validations: Arc<Semaphore>,
     draining: AtomicBool,
 }
 
@@ -75,6 +78,7 @@ impl Api {
             in_flight: Arc::new(Semaphore::new(in_flight_kib as usize)),
             in_flight_kib,
             projects: Mutex::default(),
+            validations: proving::validations(),
             draining: AtomicBool::new(false),
         })
     }
@@ -113,6 +117,7 @@ fn routes() -> (Router<Arc<Api>>, utoipa::openapi::OpenApi) {
         .merge(fetch::routes())
         .merge(archive::routes())
         .merge(operate::routes())
+        .merge(proving::routes())
         .merge(events::routes())
         .merge(tokens::routes())
         .split_for_parts()
