@@ -49,9 +49,7 @@ fn what_no_store_has_intact_is_lost_and_the_rest_is_restored() {
 #[test]
 fn above_its_mark_staging_keeps_nothing_that_a_store_has() {
     let world = two_stores();
-    let mut config = fs::read_to_string(world.path("home/config.toml")).unwrap();
-    config.push_str("\n[staging]\nhigh_water_mib = 0\n");
-    fs::write(world.path("home/config.toml"), config).unwrap();
+    world.set_staging("high_water_mib = 0");
     world.push(&[]).code(0);
     fs::rename(world.path("two"), world.path("away")).unwrap();
     world.write("src/later", "only on one for now");

@@ -10,8 +10,8 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use n2s_tests::raw::{Raw, request};
-use n2s_tests::{World, assert_listed_same, assert_same, files, listed, served};
+use n2s_tests::raw::{Raw, connect, head, request};
+use n2s_tests::{World, assert_listed_same, assert_same, files, listed, served, until};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
 
 fn latest(world: &World) -> String {
@@ -202,6 +202,29 @@ fn an_archive_that_cannot_be_whole_is_cut_or_refused() {
     let unpacked = unpack(&world.path("out"), &whole(&archive(&world, "")));
     assert!(unpacked.status.success());
     assert_same(&world.path("src"), &world.path("out"));
+}
+
+#[test]
+fn archives_that_nobody_reads_hold_no_more_than_their_share() {
+    let world = World::served();
+    world.serve_with(&[("N2S_API__IN_FLIGHT_MIB", "64")]);
+    world.write("src/large", random(60_000_000));
+    world.push(&[]).code(0);
+    let call = format!("GET /v1/changesets/{}/archive", latest(&world));
+    let (url, token) = {
+        let server = world.server();
+        let server = server.as_ref().unwrap();
+        (server.url.clone(), server.token.clone())
+    };
+    let mut unread = connect(&url);
+    unread.write_all(head(&call, &token, &[]).as_bytes()).unwrap();
+    // Its beginning has come, so it has its share.
+    assert_eq!(unread.peek(&mut [0]).unwrap(), 1);
+    let turned_away = request(&url, &call, &token, &[], b"");
+    assert_eq!((turned_away.problem(), turned_away.header("retry-after")), ("busy".to_owned(), Some("1")));
+    world.n2s(&["status"]).code(0);
+    drop(unread);
+    until("the share coming back", || request(&url, &call, &token, &[], b"").status == 200);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use n2s_domain::{BackendName, ChangesetId, ChangesetStatus, DatasetName, FailureKind, ProjectName};
 
 pub use proving::{Repair, Validate};
-pub use serving::{Serve, Token};
+pub use serving::{Serve, Token, Watched};
 pub use stores::{Add, AddKind, Backends, BucketArgs};
 
 /// One archive on several stores at once, encrypted, with a memory of what is where.

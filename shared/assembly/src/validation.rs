@@ -4,18 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use n2s_catalog::Catalog;
 use n2s_client::seam::{FoundDamage, ProofWatch, SeamError, StoreProof, ValidateReport, ValidateRequest};
+use n2s_config::ValidatorConfig;
 use n2s_domain::{BackendId, ProofLevel};
 use n2s_envelope::Vault;
 use n2s_intake::{Prover, needed_by, object_name};
-use n2s_queue::Bell;
 use n2s_validator::{
     Found, Progress, Request, StoreDeps, StoreReport, Validator, ValidatorDeps, ValidatorSettings, validate,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::node::Node;
+use crate::station::Station;
 
 /// How long a store that was found away earlier may take to answer the engine's probe.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -30,14 +30,9 @@ pub struct Validation {
 impl Validation {
     /// Starts; `None` when the configuration has it off.
     pub fn start(node: &Node) -> Option<Self> {
-        let config = &node.config.validator;
-        if config.bytes_per_second == 0 {
-            return None;
-        }
-        let every = Duration::from_secs(config.every_hours.saturating_mul(3_600));
-        let settings = ValidatorSettings { bytes_per_sec: Some(config.bytes_per_second), every };
+        let settings = settings(&node.config.validator)?;
+        let validator = Validator::new(node.station.validator(), settings);
         let stop = CancellationToken::new();
-        let validator = Validator::new(node.validator(ProofLevel::Sealed), settings);
         let task = tokio::spawn(validator.run(stop.clone()));
         Some(Self { stop, task })
     }
@@ -50,35 +45,18 @@ impl Validation {
     }
 }
 
-/// What validators of a home work with.
+/// How the validator is to go about it; `None` when it is off.
+pub(crate) fn settings(config: &ValidatorConfig) -> Option<ValidatorSettings> {
+    let every = Duration::from_secs(config.every_hours.saturating_mul(3_600));
+    let bytes_per_sec = Some(config.bytes_per_second).filter(|rate| *rate > 0)?;
+    Some(ValidatorSettings { bytes_per_sec: Some(bytes_per_sec), every })
+}
+
+/// What proves for an operator.
 #[derive(Debug)]
 pub(crate) struct Proving {
-    pub(crate) catalog: Arc<dyn Catalog>,
-    pub(crate) stores: Vec<StoreDeps>,
-    pub(crate) bell: Bell,
+    pub(crate) keyless: ValidatorDeps,
     pub(crate) vault: Arc<Vault>,
-}
-
-impl Proving {
-    /// The validator gets the keys only where it is to open things.
-    fn deps(&self, level: ProofLevel) -> ValidatorDeps {
-        ValidatorDeps {
-            catalog: Arc::clone(&self.catalog),
-            stores: self.stores.clone(),
-            bell: self.bell.clone(),
-            opener: (level == ProofLevel::Content).then(|| Arc::new(self.vault.opener())),
-        }
-    }
-}
-
-/// The stores as validators see them.
-pub(crate) fn provable(stores: &[n2s_worker::StoreDeps]) -> Vec<StoreDeps> {
-    let store = |store: &n2s_worker::StoreDeps| StoreDeps {
-        id: store.id,
-        name: store.name.clone(),
-        storage: Arc::clone(&store.storage),
-    };
-    stores.iter().map(store).collect()
 }
 
 /// How far a validator is, told to whoever asked for it.
@@ -112,7 +90,10 @@ impl Prover for Proving {
             bytes_per_sec: request.bytes_per_sec,
             patience: PATIENCE,
         };
-        let report = validate(&self.deps(request.level), &asked, &Told(watch), stop).await;
+        // The validator gets the keys only where it is to open things.
+        let opener = (request.level == ProofLevel::Content).then(|| Arc::new(self.vault.opener()));
+        let deps = ValidatorDeps { opener, ..self.keyless.clone() };
+        let report = validate(&deps, &asked, &Told(watch), stop).await;
         let report =
             report.map_err(|error| SeamError::Other { doing: "validating", source: error.into() })?;
         Ok(ValidateReport { stores: report.stores.into_iter().map(store_proof).collect() })
@@ -140,15 +121,19 @@ fn store_proof(report: StoreReport) -> StoreProof {
     }
 }
 
-impl Node {
-    /// What a validator of this home works with. It gets the keys only where it is to open things.
-    pub fn validator(&self, level: ProofLevel) -> ValidatorDeps {
-        let proving = Proving {
-            catalog: Arc::clone(&self.catalog),
-            stores: provable(&self.stores),
-            bell: self.bell.clone(),
-            vault: Arc::clone(&self.vault),
+impl Station {
+    /// What a validator without keys works with.
+    pub(crate) fn validator(&self) -> ValidatorDeps {
+        let store = |store: &n2s_worker::StoreDeps| StoreDeps {
+            id: store.id,
+            name: store.name.clone(),
+            storage: Arc::clone(&store.storage),
         };
-        proving.deps(level)
+        ValidatorDeps {
+            catalog: Arc::clone(&self.catalog),
+            stores: self.stores.iter().map(store).collect(),
+            bell: self.bell.clone(),
+            opener: None,
+        }
     }
 }

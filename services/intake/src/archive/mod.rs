@@ -7,8 +7,6 @@
 mod links;
 mod pax;
 
-use std::time::Duration;
-
 use bytes::{Bytes, BytesMut};
 use n2s_client::pull::Selection;
 use n2s_client::seam::{FileBlob, FileRow, Page, Reader as _, SeamError, VersionRef};
@@ -29,8 +27,6 @@ const GROUP_BLOBS: usize = 64;
 const PIECES: usize = 512;
 /// Small pieces go out together.
 const BUFFER: usize = 256 * 1024;
-/// A client that takes nothing for so long is let go.
-const PAUSE_MAX: Duration = Duration::from_mins(5);
 /// What an archive has in memory at most, about: a group sealed, opened, and on its way.
 pub(crate) const ARCHIVE_BYTES: u64 = (SEALED_BYTES_MAX + 2 * BLOB_BYTES_MAX) as u64;
 
@@ -254,10 +250,7 @@ impl Archive {
     }
 
     async fn send(&self, bytes: Bytes) -> Result<(), Stop> {
-        match tokio::time::timeout(PAUSE_MAX, self.out.send(Ok(bytes))).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Stop::Gone),
-        }
+        self.out.send(Ok(bytes)).await.map_err(|_| Stop::Gone)
     }
 }
 

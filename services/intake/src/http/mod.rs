@@ -21,6 +21,7 @@ mod proving;
 mod pushes;
 mod pushing;
 mod serve;
+mod taken;
 mod tls;
 mod tokens;
 
