@@ -74,9 +74,7 @@ fn a_large_file_that_lost_a_piece_is_lost_and_leaves_nothing_behind() {
 #[test]
 fn above_its_mark_staging_keeps_nothing_that_a_store_has() {
     let world = two_stores();
-    let mut config = fs::read_to_string(world.path("home/config.toml")).unwrap();
-    config.push_str("\n[staging]\nhigh_water_mib = 0\n");
-    fs::write(world.path("home/config.toml"), config).unwrap();
+    world.set_staging("high_water_mib = 0");
     world.push(&[]).code(0);
     fs::rename(world.path("two"), world.path("away")).unwrap();
     world.write("src/later", "only on one for now");

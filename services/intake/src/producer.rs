@@ -41,6 +41,7 @@ impl Intake {
         request: &OpenRequest,
         token: LeaseToken,
     ) -> Result<Opened, SeamError> {
+        self.acceptable(request).await?;
         let open = cat::OpenPush {
             changeset: ChangesetId::new(&*self.clock, &*self.entropy),
             token,
@@ -53,7 +54,7 @@ impl Intake {
             client_id: request.client_id.clone(),
             metadata: request.metadata.clone(),
             backends: request.backends.clone(),
-            min_copies: request.min_copies,
+            min_copies: request.min_copies.or(self.min_copies),
             take_over: match request.take_over {
                 TakeOver::IfLapsed => cat::TakeOver::IfLapsed,
                 TakeOver::OwnEvenIfLive => cat::TakeOver::OwnEvenIfLive,
@@ -83,6 +84,21 @@ impl Intake {
             backends: opened.backends,
             resend: opened.resend,
         })
+    }
+
+    /// What cannot be kept is refused before anything is begun: copies on more stores than there are, and stores that are not there.
+    async fn acceptable(&self, request: &OpenRequest) -> Result<(), SeamError> {
+        let stores = self.stores.len();
+        let most = u32::try_from(stores).unwrap_or(u32::MAX);
+        if let Some(copies) = request.min_copies.filter(|copies| *copies > most || *copies == 0) {
+            return Err(SeamError::Invalid(format!(
+                "--min-copies {copies}: there are {stores} stores; choose 1 to {stores}, or add stores"
+            )));
+        }
+        for name in &request.backends {
+            self.backend_id(name).await?;
+        }
+        Ok(())
     }
 
     fn staging_id(&self) -> i64 {

@@ -18,6 +18,7 @@ use crate::error::AssemblyError;
 use crate::home::Home;
 use crate::push_lock::lock_making;
 use crate::station::Station;
+use crate::validation::Proving;
 use crate::{backend, catalog};
 
 /// Everything a command of one machine works with.
@@ -78,7 +79,7 @@ impl Node {
         drop(making);
         let vault = Arc::new(vault);
         Ok(Self {
-            intake: Arc::new(intake(&station, &vault)),
+            intake: Arc::new(intake(&station, &vault, config.push.min_copies)),
             catalog: Arc::clone(&station.catalog),
             clock: Arc::clone(&station.clock),
             vault,
@@ -121,7 +122,7 @@ fn open_vault(home: &Home) -> Result<(Vault, bool), AssemblyError> {
     }
 }
 
-fn intake(station: &Station, vault: &Arc<Vault>) -> Intake {
+fn intake(station: &Station, vault: &Arc<Vault>, min_copies: Option<u32>) -> Intake {
     let readable = |store: &StoreDeps| (store.id, (store.name.clone(), Arc::clone(&store.storage)));
     let stores: Stores = station.stores.iter().map(readable).collect::<BTreeMap<BackendId, _>>();
     let bell = station.bell.clone();
@@ -133,5 +134,7 @@ fn intake(station: &Station, vault: &Arc<Vault>) -> Intake {
         clock: Arc::clone(&station.clock),
         entropy: Arc::clone(&station.entropy),
         vault: Some(Arc::clone(vault)),
+        prover: Some(Arc::new(Proving { keyless: station.validator(), vault: Arc::clone(vault) })),
+        min_copies,
     })
 }

@@ -47,6 +47,13 @@ impl Daemon {
         }
     }
 
+    /// Lets it live on when this is gone, and tells its process group.
+    pub(crate) fn leave(self) -> i32 {
+        let group = self.pid().as_raw_nonzero().get();
+        std::mem::forget(self);
+        group
+    }
+
     /// Kills it and all it started with SIGKILL, as a power cut would.
     pub fn kill(&mut self) {
         // Both may have ended already.

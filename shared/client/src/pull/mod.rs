@@ -17,3 +17,4 @@ mod writing;
 pub use options::{PullDeps, PullError, PullOptions, PullProgress, PullReport, SilentPull};
 pub use passed_over::PassedOver;
 pub use run::pull;
+pub use select::Selection;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::frames::Head;
 use super::problem::Problem;
-use crate::seam::{BadCopy, FileBlob, FirstSeen, NewGroup, SealedRef};
+use crate::seam::{BadCopy, FileBlob, FirstSeen, NewGroup, ProofProgress, SealedRef, ValidateReport};
 
 /// What a client must know first.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
@@ -150,6 +150,18 @@ impl Head for FetchedHead {
 pub struct PauseCall {
     /// In words, for whoever looks at the store next.
     pub reason: String,
+}
+
+/// What a running validation tells, one a line; the last is its report, or a problem.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ValidateEvent {
+    /// How far it is.
+    Progress(ProofProgress),
+    /// What it found.
+    Report(ValidateReport),
+    /// Why there is no report.
+    Problem(Problem),
 }
 
 /// The head of a content that the server seals.
