@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
 use n2s_servers::s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY};
 use n2s_servers::{Postgres, RabbitMq};
 use n2s_tests::{Fleet, World, assert_same, files, until};
@@ -141,4 +145,45 @@ fn roles_of_their_own_are_refused_where_catalog_or_queue_are_not_shared() {
         .code(2)
         .says(&["--health", "[database] url"]);
     assert!(!world.path("home/vault").exists() && !world.path("home/catalog.db").exists());
+}
+
+#[test]
+fn the_settings_that_deploy_gives_a_fleet_are_right() {
+    let world = World::at_home();
+    let deploy = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy");
+    let secrets = world.path("deploy");
+    std::fs::create_dir(&secrets).unwrap();
+    // The secrets as the script makes them, and made once.
+    std::fs::copy(format!("{deploy}/secrets.sh"), secrets.join("secrets.sh")).unwrap();
+    let make = || {
+        let made = Command::new(secrets.join("secrets.sh")).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+        std::fs::read_to_string(secrets.join(".env")).unwrap()
+    };
+    let made = make();
+    assert_eq!((make(), mode(&secrets.join(".env"))), (made.clone(), 0o600));
+    let secret =
+        |line: &str| line.split_once('=').map(|(name, value)| (format!("${{{name}}}"), value.to_owned()));
+    let secrets: Vec<_> = made.lines().filter_map(secret).collect();
+    // The variables of every role, as the page says them.
+    let page = std::fs::read_to_string(format!("{deploy}/compose.yaml")).unwrap();
+    let mut command = world.command(&["config", "check"]);
+    let mut set = 0;
+    for line in
+        page.lines().map(str::trim).filter(|line| line.starts_with("N2S_") && !line.contains("N2S_CONFIG"))
+    {
+        let (name, value) = line.split_once(": ").unwrap();
+        let value = value.replace(":?run deploy/secrets.sh", "");
+        let value = secrets.iter().fold(value, |value, (name, secret)| value.replace(name, secret));
+        assert!(!value.contains('$'), "{line} needs what secrets.sh does not make");
+        command.env(name, value.trim_matches('"'));
+        set += 1;
+    }
+    assert!(set >= 8, "{set} variables");
+    command.env("N2S_CONFIG", format!("{deploy}/compose/n2s.toml"));
+    n2s_tests::Ended::from(command.output().unwrap()).code(0);
+}
+
+fn mode(path: &Path) -> u32 {
+    path.metadata().unwrap().permissions().mode() & 0o777
 }

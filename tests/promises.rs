@@ -131,6 +131,13 @@ const REQUIRED: &[&str] = &[
     "C-server-power",
     "C-server-history",
     "C-server-worker",
+    "C-fleet-worker-killed",
+    "C-fleet-dispatcher-killed",
+    "C-fleet-drain",
+    "C-fleet-ready",
+    "C-fleet-restricted",
+    "C-fleet-none",
+    "C-fleet-refused",
 ];
 
 #[test]

@@ -98,7 +98,7 @@ pub enum Command {
     Audit,
     /// Keep everything running, the API on loopback included, until interrupted
     Up,
-    /// Run one role until interrupted
+    /// Run one role of a fleet until interrupted: on a catalog in PostgreSQL and a queue in RabbitMQ, any number of each
     #[command(subcommand)]
     Serve(Serve),
     /// Make, list and revoke tokens of the API
