@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use n2s_catalog::rows::{Columns as _, int, jobs};
 use n2s_catalog::{Pick, Ticket};
 use n2s_domain::fairness::DueGroup;
-use n2s_domain::{BackendId, JobId, Timestamp};
+use n2s_domain::{BackendId, Timestamp};
 use n2s_failpoints::Point;
 
 use crate::connect::{SqliteCatalog, begin, commit};
-use crate::decode::{col, count, int, json, small};
+use crate::decode::json;
 use crate::error::Fail;
 
 impl SqliteCatalog {
@@ -32,13 +33,13 @@ impl SqliteCatalog {
             let next =
                 next.bind(backend.0).bind(project).bind(changeset).fetch_optional(self.readers()).await?;
             let Some(next) = next else { return Ok(groups) };
-            (project, changeset) = (col(&next, "project_id")?, col(&next, "changeset_id")?);
+            (project, changeset) = (next.int("project_id")?, next.int("changeset_id")?);
             let due = sqlx::query(
                 "SELECT count(*) AS due FROM (SELECT 1 FROM jobs WHERE backend_id = ? AND state = 0 AND project_id = ?
                  AND changeset_id = ? AND due_at <= ? LIMIT ?)",
             );
             let due = due.bind(backend.0).bind(project).bind(changeset).bind(now).bind(i64::from(count_max));
-            let due = small(&due.fetch_one(self.readers()).await?, "due")?;
+            let due = due.fetch_one(self.readers()).await?.small("due")?;
             if due > 0 {
                 groups.push(DueGroup { project, changeset, due });
             }
@@ -47,7 +48,7 @@ impl SqliteCatalog {
 
     pub(super) async fn window(&self, backend: BackendId) -> Result<u64, Fail> {
         let held = sqlx::query("SELECT count(*) AS held FROM jobs WHERE backend_id = ? AND state <> 0");
-        count(&held.bind(backend.0).fetch_one(self.readers()).await?, "held")
+        held.bind(backend.0).fetch_one(self.readers()).await?.count("held")
     }
 
     pub(super) async fn queue(
@@ -71,10 +72,7 @@ impl SqliteCatalog {
             let rows =
                 rows.bind(backend.0).bind(pick.changeset).bind(now.as_micros()).bind(i64::from(pick.limit));
             for row in rows.bind(now.after(queued_for).as_micros()).fetch_all(&mut *tx).await? {
-                tickets.push(Ticket {
-                    job: JobId(col(&row, "id")?),
-                    dispatch_seq: count(&row, "dispatch_seq")?,
-                });
+                tickets.push(jobs::ticket(&row)?);
             }
         }
         commit(tx, Point::Marked).await?;

@@ -2,23 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use n2s_catalog::decisions::entering::answers;
+use n2s_catalog::rows::pushes::{self, Known, OpenRow};
+use n2s_catalog::rows::{Columns as _, int};
 use n2s_catalog::{Accepted, Offered, PushLease, StagedBlob};
-use n2s_domain::{ContentHash, SealedHash};
+use n2s_domain::ContentHash;
 use n2s_failpoints::Point;
 
-use super::OpenRow;
 use crate::connect::{SqliteCatalog, Tx, begin, commit};
-use crate::decode::{col, content, hex, int, json, sealed};
+use crate::decode::{hex, json};
 use crate::error::Fail;
 use crate::placing::{rearm, upload_again};
-
-/// A content the catalog knows.
-#[derive(Clone, Copy)]
-struct Known {
-    id: i64,
-    sealed: SealedHash,
-    sourced: bool,
-}
 
 impl SqliteCatalog {
     pub(super) async fn offer_contents(
@@ -32,11 +26,7 @@ impl SqliteCatalog {
         let known = known(&mut tx, &push, contents.iter()).await?;
         pin(&mut tx, &push, known.values().filter(|known| known.sourced).map(|known| known.id)).await?;
         commit(tx, Point::Offered).await?;
-        let answer = |hash: &ContentHash| match known.get(hash) {
-            Some(known) if known.sourced => Offered::Held(known.sealed),
-            _ => Offered::Missing,
-        };
-        Ok(contents.iter().map(answer).collect())
+        Ok(answers(contents, &known))
     }
 
     pub(super) async fn accept_staged(
@@ -93,12 +83,7 @@ async fn known(
          FROM json_each(?1) j CROSS JOIN blobs l ON l.project_id = ?2 AND l.content_hash = unhex(j.value)",
     );
     let rows = rows.bind(json(&hashes)).bind(push.project).fetch_all(&mut **tx).await?;
-    let known = |row| {
-        let known =
-            Known { id: col(row, "id")?, sealed: sealed(row, "sealed_hash")?, sourced: col(row, "sourced")? };
-        Ok((content(row, "content_hash")?, known))
-    };
-    rows.iter().map(known).collect()
+    rows.iter().map(pushes::known).collect()
 }
 
 async fn pin(tx: &mut Tx<'_>, push: &OpenRow, blobs: impl Iterator<Item = i64>) -> Result<(), Fail> {
@@ -182,7 +167,7 @@ async fn replace(
 async fn again_everywhere(tx: &mut Tx<'_>, blob: i64, now: i64) -> Result<(), Fail> {
     let failed = sqlx::query("SELECT backend_id FROM blob_backends WHERE blob_id = ? AND status = 'failed'");
     for row in failed.bind(blob).fetch_all(&mut **tx).await? {
-        let backend = col(&row, "backend_id")?;
+        let backend = row.int("backend_id")?;
         rearm(tx, &json(&[blob]), backend, now).await?;
         upload_again(tx, blob, backend, now).await?;
     }
