@@ -1,10 +1,10 @@
 //! See `n2s_catalog::audit`.
 
 use async_trait::async_trait;
+use n2s_catalog::rows::operate;
 use n2s_catalog::{Audit, CatalogError, Drift};
 
 use crate::connect::PostgresCatalog;
-use crate::decode::col;
 use crate::error::{At as _, Fail};
 
 /// Each query names a counter, what it keeps and what its rows count to. What an abandoned push waits for is being taken
@@ -62,14 +62,7 @@ impl PostgresCatalog {
         let mut drifts = Vec::new();
         for recount in RECOUNTS {
             for row in sqlx::query(*recount).fetch_all(&mut *tx).await? {
-                let drift = Drift {
-                    counter: col(&row, "counter")?,
-                    kept: col(&row, "kept")?,
-                    counted: col(&row, "counted")?,
-                };
-                if drift.kept != drift.counted {
-                    drifts.push(drift);
-                }
+                drifts.extend(operate::drift(&row)?);
             }
         }
         Ok(drifts)

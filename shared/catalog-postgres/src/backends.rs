@@ -1,14 +1,12 @@
 //! See `n2s_catalog::backends`. Totals are a folded part in the store's row and what has been appended since.
 
 use async_trait::async_trait;
-use n2s_catalog::{
-    BackendHealth, BackendRecord, BackendState, BackendTally, Backends, CatalogError, HealthReport,
-};
+use n2s_catalog::rows::backends;
+use n2s_catalog::{BackendRecord, BackendTally, Backends, CatalogError, HealthReport};
 use n2s_domain::{BackendId, BackendName, Epoch, VaultId};
-use sqlx::postgres::PgRow;
 
 use crate::connect::PostgresCatalog;
-use crate::decode::{array, col, count, failure, micros, small, text, time, time_opt, word};
+use crate::decode::{micros, text};
 use crate::error::{At as _, Fail, transact};
 
 #[async_trait]
@@ -93,9 +91,7 @@ impl PostgresCatalog {
             self.run(sqlx::query(sql).bind(name.to_string()).bind(kind.clone())).await?;
         }
         let rows = self.all_backends().await?;
-        let row =
-            |name: &BackendName| rows.iter().find(|(row, _)| row.name == *name).map(|(row, _)| row.clone());
-        Ok(configured.iter().filter_map(|(name, _)| row(name)).collect())
+        Ok(backends::in_order(configured, &rows))
     }
 
     async fn all_backends(&self) -> Result<Vec<(BackendRecord, BackendTally)>, Fail> {
@@ -106,7 +102,7 @@ impl PostgresCatalog {
              FROM backends b JOIN backend_totals t ON t.backend_id = b.id ORDER BY b.name",
         );
         let rows = rows.fetch_all(self.pool()).await?;
-        rows.iter().map(|row| Ok((record(row)?, tally(row)?))).collect()
+        rows.iter().map(backends::backend).collect()
     }
 
     async fn epochs_on(&self, backend: BackendId) -> Result<Vec<Epoch>, Fail> {
@@ -114,45 +110,6 @@ impl PostgresCatalog {
             .bind(backend.0)
             .fetch_all(self.pool())
             .await?;
-        rows.iter().map(|row| Ok(Epoch(small(row, "epoch")?))).collect()
+        rows.iter().map(backends::epoch).collect()
     }
-}
-
-fn record(row: &PgRow) -> Result<BackendRecord, Fail> {
-    let vault = col::<Option<&[u8]>>(row, "vault_id")?.map(|_| array(row, "vault_id")).transpose()?;
-    let state = match col::<Option<&str>>(row, "paused_by")? {
-        None => BackendState::Active,
-        Some(by) => BackendState::Paused {
-            by_operator: by == "operator",
-            reason: col::<Option<String>>(row, "pause_reason")?.unwrap_or_default(),
-            since: time(row, "paused_at")?,
-        },
-    };
-    let open = time_opt(row, "open_since")?.zip(time_opt(row, "probe_at")?);
-    let error_at = time_opt(row, "error_at")?;
-    let health = BackendHealth {
-        open,
-        last_error: failure(row)?.zip(error_at).map(|((kind, words), at)| (kind, words, at)),
-        last_success_at: time_opt(row, "success_at")?,
-        concurrency: col::<Option<i64>>(row, "concurrency")?.and_then(|limit| u32::try_from(limit).ok()),
-    };
-    Ok(BackendRecord {
-        id: BackendId(col(row, "id")?),
-        name: word(row, "name")?,
-        kind: col(row, "kind")?,
-        created_at: time(row, "created_at")?,
-        initialised_at: time_opt(row, "initialised_at")?,
-        vault: vault.map(VaultId),
-        state,
-        health,
-    })
-}
-
-fn tally(row: &PgRow) -> Result<BackendTally, Fail> {
-    Ok(BackendTally {
-        pending: count(row, "pending")?,
-        completed: count(row, "completed")?,
-        failed: count(row, "failed")?,
-        bytes: count(row, "bytes")?,
-    })
 }

@@ -1,9 +1,10 @@
 //! Giving up what a changeset still waits for, and nobody else does.
 
+use n2s_catalog::rows::{Columns as _, column, pairs};
 use n2s_domain::{ChangesetId, FailureKind};
+use sqlx::postgres::PgRow;
 
 use crate::connect::{PostgresCatalog, Tx};
-use crate::decode::col;
 use crate::error::Fail;
 use crate::jobs::{FailedUpload, fail_uploads};
 use crate::staging::lock_blobs;
@@ -26,10 +27,10 @@ impl PostgresCatalog {
              ORDER BY s.blob_id, s.backend_id FOR NO KEY UPDATE OF s",
         );
         let rows = rows.bind(ids).bind(changeset.0).fetch_all(&mut *tx).await?;
-        let upload = |row| {
+        let upload = |row: &PgRow| {
             Ok(FailedUpload {
-                blob: col(row, "blob_id")?,
-                backend: col(row, "backend_id")?,
+                blob: row.int("blob_id")?,
+                backend: row.int("backend_id")?,
                 kind: FailureKind::Cancelled,
                 words: "cancelled by an operator".to_owned(),
                 charged: false,
@@ -37,7 +38,7 @@ impl PostgresCatalog {
         };
         let uploads = rows.iter().map(upload).collect::<Result<Vec<_>, Fail>>()?;
         fail_uploads(&mut tx, &uploads).await?;
-        let ended = rows.iter().map(|row| col(row, "id")).collect::<Result<Vec<i64>, _>>()?;
+        let ended = column(&rows, "id")?;
         sqlx::query("DELETE FROM jobs WHERE id = ANY ($1)").bind(ended).execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(uploads.len() as u64)
@@ -55,5 +56,5 @@ async fn lock_jobs(tx: &mut Tx<'_>, changeset: ChangesetId, limit: u32) -> Resul
          ORDER BY j.id LIMIT $2 FOR NO KEY UPDATE OF j",
     );
     let rows = rows.bind(changeset.0).bind(i64::from(limit)).fetch_all(&mut **tx).await?;
-    rows.iter().map(|row| Ok((col(row, "id")?, col(row, "blob_id")?))).collect()
+    pairs(&rows, ["id", "blob_id"])
 }

@@ -6,12 +6,12 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
+use n2s_catalog::decisions::settling::{self, Step};
+use n2s_catalog::rows::completion::{self, StoreRow};
+use n2s_catalog::rows::{Columns as _, pairs};
 use n2s_catalog::{CatalogError, Completion, Settled};
-use n2s_domain::changeset::{StoreProgress, settle};
-use n2s_domain::{ChangesetId, ChangesetStatus};
 
 use crate::connect::{PostgresCatalog, Tx};
-use crate::decode::col;
 use crate::error::{Fail, transact};
 
 /// Taken for the length of a fold.
@@ -26,24 +26,13 @@ impl Completion for PostgresCatalog {
     }
 }
 
-/// A committed changeset on one store.
-struct Store {
-    changeset: i64,
-    backend: i64,
-    waiting: i64,
-    failed: i64,
-    manifest: String,
-    /// What its parent's manifest is there, and whether something of the parent's own has failed there; `None` without a parent.
-    parent: Option<(String, i64)>,
-}
-
 impl PostgresCatalog {
     async fn fold_deltas(&self, limit: u32) -> Result<(Vec<Settled>, bool), Fail> {
         let waiting = sqlx::query(
             "SELECT EXISTS (SELECT 1 FROM completion_deltas) AS changesets, EXISTS (SELECT 1 FROM backend_deltas) AS totals",
         );
         let waiting = waiting.fetch_one(self.pool()).await?;
-        let (changesets, totals): (bool, bool) = (col(&waiting, "changesets")?, col(&waiting, "totals")?);
+        let (changesets, totals) = (waiting.flag("changesets")?, waiting.flag("totals")?);
         if !changesets && !totals {
             return Ok((Vec::new(), false));
         }
@@ -108,7 +97,7 @@ async fn add_up(tx: &mut Tx<'_>, limit: u32) -> Result<BTreeSet<(i64, i64)>, Fai
          SELECT changeset_id, backend_id FROM sums",
     );
     let rows = rows.bind(i64::from(limit)).fetch_all(&mut **tx).await?;
-    rows.iter().map(|row| Ok((col(row, "changeset_id")?, col(row, "backend_id")?))).collect()
+    pairs(&rows, ["changeset_id", "backend_id"])
 }
 
 /// What still has deltas, of the changesets touched. Normally none are left at all.
@@ -118,58 +107,37 @@ async fn behind(tx: &mut Tx<'_>, touched: &BTreeSet<(i64, i64)>) -> Result<BTree
         "SELECT DISTINCT changeset_id, backend_id FROM completion_deltas WHERE changeset_id = ANY ($1)",
     );
     let rows = rows.bind(changesets.into_iter().collect::<Vec<_>>()).fetch_all(&mut **tx).await?;
-    rows.iter().map(|row| Ok((col(row, "changeset_id")?, col(row, "backend_id")?))).collect()
+    pairs(&rows, ["changeset_id", "backend_id"])
 }
 
 /// `None` when the changeset is not committed. Holds the row, which a worker that ends its manifest also changes.
-async fn store(tx: &mut Tx<'_>, changeset: i64, backend: i64) -> Result<Option<Store>, Fail> {
+async fn store(tx: &mut Tx<'_>, changeset: i64, backend: i64) -> Result<Option<StoreRow>, Fail> {
     let row = sqlx::query(
         "SELECT s.waiting, s.failed, s.manifest, p.manifest AS parent_manifest, coalesce(p.failed, 0) AS parent_failed, c.parent_id
          FROM changeset_backends s JOIN changesets c ON c.id = s.changeset_id
          LEFT JOIN changeset_backends p ON p.changeset_id = c.parent_id AND p.backend_id = s.backend_id
          WHERE s.changeset_id = $1 AND s.backend_id = $2 AND c.committed_at IS NOT NULL FOR NO KEY UPDATE OF s",
     );
-    let Some(row) = row.bind(changeset).bind(backend).fetch_optional(&mut **tx).await? else {
-        return Ok(None);
-    };
-    let parent = match col::<Option<i64>>(&row, "parent_id")? {
-        None => None,
-        // A store the parent was never asked onto is one where it is not whole.
-        Some(_) => Some((
-            col::<Option<String>>(&row, "parent_manifest")?.unwrap_or_else(|| "blocked".to_owned()),
-            col(&row, "parent_failed")?,
-        )),
-    };
-    let (waiting, failed) = (col(&row, "waiting")?, col(&row, "failed")?);
-    Ok(Some(Store { changeset, backend, waiting, failed, manifest: col(&row, "manifest")?, parent }))
+    let row = row.bind(changeset).bind(backend).fetch_optional(&mut **tx).await?;
+    row.map(|row| completion::store(&row, changeset, backend)).transpose()
 }
 
 /// Creates the manifest job in the transaction that makes a version whole on a store, or says what blocks it. Returns what the
 /// manifest is then.
-async fn advance(tx: &mut Tx<'_>, store: &Store) -> Result<&'static str, Fail> {
-    match store.manifest.as_str() {
-        "syncing" => return Ok("syncing"),
-        "pending" => return Ok("pending"),
-        "completed" => return Ok("completed"),
-        "failed" => return Ok("failed"),
-        _ if store.waiting > 0 || store.failed > 0 => return Ok("waiting"),
-        _ => {}
-    }
-    // `None` needs nothing; a parent that is not whole here, and will not become so by itself, leaves the long way to find out.
-    let parent = store.parent.as_ref().filter(|(manifest, _)| manifest != "completed");
-    if let Some((manifest, failed)) = parent {
-        if *failed == 0 && !matches!(manifest.as_str(), "failed" | "blocked") {
-            return Ok("waiting");
-        }
-        if !whole(tx, store).await? {
-            return set(tx, store, "blocked").await;
-        }
-    } else if store.parent.is_some() {
-        // What the parent's header says holds only while nothing it speaks of has been lost since.
-        match hole(tx, store).await? {
+async fn advance<'s>(tx: &mut Tx<'_>, store: &'s StoreRow) -> Result<&'s str, Fail> {
+    match settling::step(store) {
+        Step::Rest if store.is_open() => return Ok("waiting"),
+        Step::Rest => return Ok(&store.manifest),
+        Step::Job => {}
+        Step::JobUnlessHole => match hole(tx, store).await? {
             Hole::None => {}
             Hole::Pending => return Ok("waiting"),
             Hole::Failed => return set(tx, store, "blocked").await,
+        },
+        Step::JobIfWhole => {
+            if !whole(tx, store).await? {
+                return set(tx, store, "blocked").await;
+            }
         }
     }
     sqlx::query(
@@ -193,7 +161,7 @@ enum Hole {
 }
 
 /// Normally one look into an empty index: only where something is damaged every row is looked at.
-async fn hole(tx: &mut Tx<'_>, store: &Store) -> Result<Hole, Fail> {
+async fn hole(tx: &mut Tx<'_>, store: &StoreRow) -> Result<Hole, Fail> {
     let damaged =
         sqlx::query("SELECT 1 FROM blob_backends WHERE damaged_at IS NOT NULL AND backend_id = $1 LIMIT 1");
     if damaged.bind(store.backend).fetch_optional(&mut **tx).await?.is_none() || whole(tx, store).await? {
@@ -208,7 +176,7 @@ async fn hole(tx: &mut Tx<'_>, store: &Store) -> Result<Hole, Fail> {
 
 /// Whether every blob and segment of the version is completed on the store, inherited ones included. Looks at every row: only
 /// asked when the version it builds on is not whole there.
-async fn whole(tx: &mut Tx<'_>, store: &Store) -> Result<bool, Fail> {
+async fn whole(tx: &mut Tx<'_>, store: &StoreRow) -> Result<bool, Fail> {
     let missing = sqlx::query(
         "WITH v AS (SELECT dataset_id, version FROM changesets WHERE id = $1),
          needed AS (
@@ -226,7 +194,7 @@ async fn whole(tx: &mut Tx<'_>, store: &Store) -> Result<bool, Fail> {
     Ok(missing.bind(store.changeset).bind(store.backend).fetch_optional(&mut **tx).await?.is_none())
 }
 
-async fn set(tx: &mut Tx<'_>, store: &Store, manifest: &'static str) -> Result<&'static str, Fail> {
+async fn set(tx: &mut Tx<'_>, store: &StoreRow, manifest: &'static str) -> Result<&'static str, Fail> {
     if store.manifest != manifest {
         sqlx::query(
             "UPDATE changeset_backends SET manifest = $3 WHERE changeset_id = $1 AND backend_id = $2",
@@ -242,7 +210,7 @@ async fn set(tx: &mut Tx<'_>, store: &Store, manifest: &'static str) -> Result<&
 
 /// What builds on a version whose fate here is known, or that failed here, must look again. Only children that can move are woken,
 /// each by one delta and never its parent: the fold comes to rest at the youngest.
-async fn wake_children(tx: &mut Tx<'_>, store: &Store, manifest: &'static str) -> Result<(), Fail> {
+async fn wake_children(tx: &mut Tx<'_>, store: &StoreRow, manifest: &str) -> Result<(), Fail> {
     if store.failed == 0 && !matches!(manifest, "completed" | "failed" | "blocked") {
         return Ok(());
     }
@@ -273,29 +241,13 @@ async fn fire(tx: &mut Tx<'_>, changeset: i64) -> Result<Option<Settled>, Fail> 
     let rows =
         sqlx::query("SELECT waiting, failed, manifest FROM changeset_backends WHERE changeset_id = $1");
     let rows = rows.bind(changeset).fetch_all(&mut **tx).await?;
-    let mut stores = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let (waiting, failed): (i64, i64) = (col(row, "waiting")?, col(row, "failed")?);
-        stores.push(match col::<&str>(row, "manifest")? {
-            "syncing" => StoreProgress::Waiting,
-            _ if waiting > 0 => StoreProgress::Waiting,
-            // Before the manifest: where it is completed, a copy was found damaged later and could not be replaced.
-            _ if failed > 0 => StoreProgress::Broken,
-            "completed" => StoreProgress::Whole,
-            "failed" | "blocked" => StoreProgress::Broken,
-            _ => StoreProgress::Waiting,
-        });
-    }
-    let min_copies = usize::try_from(col::<i64>(&row, "min_copies")?).unwrap_or(usize::MAX);
-    let status = settle(&stores, min_copies);
-    let settled: bool = col(&row, "settled")?;
-    if status == ChangesetStatus::Pushing || settled && status.as_str() == col::<&str>(&row, "status")? {
-        return Ok(None);
-    }
+    let stores = rows.iter().map(completion::progress).collect::<Result<Vec<_>, Fail>>()?;
+    let open = completion::open(&row)?;
+    let Some(status) = settling::verdict(&open, &stores) else { return Ok(None) };
     let fired = sqlx::query(
         "UPDATE changesets SET status = $3, completed_at = n2s_now() WHERE id = $1 AND generation = $2",
     );
-    let fired = fired.bind(changeset).bind(col::<i64>(&row, "generation")?).bind(status.as_str());
+    let fired = fired.bind(changeset).bind(open.generation).bind(status.as_str());
     let fired = fired.execute(&mut **tx).await?.rows_affected() == 1;
-    Ok(fired.then_some(Settled { changeset: ChangesetId(col(&row, "uuid")?), status }))
+    Ok(fired.then_some(Settled { changeset: open.changeset, status }))
 }

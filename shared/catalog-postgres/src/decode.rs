@@ -1,85 +1,59 @@
-//! Columns to words, and words to bulk parameters. A column that this program cannot have written is `Inconsistent`.
+//! Columns of PostgreSQL's rows, and words to bulk parameters.
 
 use std::time::Duration;
 
 use n2s_catalog::CatalogError;
-use n2s_domain::{ContentHash, FailureKind, RelPath, SealedHash, Timestamp};
+use n2s_catalog::rows::Columns;
+use n2s_domain::{ContentHash, Timestamp};
+use sqlx::Row as _;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgRow, PgTypeInfo, PgValueFormat, PgValueRef};
-use sqlx::{ColumnIndex, Decode, Postgres, Row as _, Type};
+use sqlx::{Decode, Postgres, Type};
+use uuid::Uuid;
 
 use crate::error::Fail;
 
-/// Reads a column of a row.
-pub(crate) fn col<'r, T>(row: &'r PgRow, name: &'static str) -> Result<T, Fail>
-where
-    T: Decode<'r, Postgres> + Type<Postgres>,
-    &'static str: ColumnIndex<PgRow>,
-{
-    Ok(row.try_get(name)?)
-}
+impl Columns<Fail> for PgRow {
+    fn damaged(error: CatalogError) -> Fail {
+        error.into()
+    }
 
-fn bad(column: &'static str) -> Fail {
-    CatalogError::Inconsistent { table: "a query", column, row: "of its answer".to_owned() }.into()
-}
+    fn int_opt(&self, name: &'static str) -> Result<Option<i64>, Fail> {
+        Ok(self.try_get(name)?)
+    }
 
-pub(crate) fn content(row: &PgRow, name: &'static str) -> Result<ContentHash, Fail> {
-    ContentHash::from_slice(col::<&[u8]>(row, name)?).ok_or_else(|| bad(name))
-}
+    fn flag(&self, name: &'static str) -> Result<bool, Fail> {
+        Ok(self.try_get(name)?)
+    }
 
-pub(crate) fn sealed(row: &PgRow, name: &'static str) -> Result<SealedHash, Fail> {
-    SealedHash::from_slice(col::<&[u8]>(row, name)?).ok_or_else(|| bad(name))
-}
+    fn text_opt(&self, name: &'static str) -> Result<Option<&str>, Fail> {
+        Ok(self.try_get(name)?)
+    }
 
-pub(crate) fn array<const N: usize>(row: &PgRow, name: &'static str) -> Result<[u8; N], Fail> {
-    col::<&[u8]>(row, name)?.try_into().map_err(|_| bad(name))
-}
+    fn bytes_opt(&self, name: &'static str) -> Result<Option<&[u8]>, Fail> {
+        Ok(self.try_get(name)?)
+    }
 
-pub(crate) fn path(row: &PgRow, name: &'static str) -> Result<RelPath, Fail> {
-    let bytes = col::<&[u8]>(row, name)?;
-    let row = || format!("'{}'", n2s_domain::path::escape(bytes));
-    let damaged = |_| CatalogError::Inconsistent { table: "files", column: name, row: row() }.into();
-    RelPath::new(bytes).map_err(damaged)
-}
+    fn uuid_opt(&self, name: &'static str) -> Result<Option<Uuid>, Fail> {
+        Ok(self.try_get(name)?)
+    }
 
-pub(crate) fn time(row: &PgRow, name: &'static str) -> Result<Timestamp, Fail> {
-    col::<Instant>(row, name).map(|at| at.0)
-}
+    fn time_opt(&self, name: &'static str) -> Result<Option<Timestamp>, Fail> {
+        Ok(self.try_get::<Option<Instant>, _>(name)?.map(|at| at.0))
+    }
 
-pub(crate) fn time_opt(row: &PgRow, name: &'static str) -> Result<Option<Timestamp>, Fail> {
-    Ok(col::<Option<Instant>>(row, name)?.map(|at| at.0))
-}
+    fn json_opt(&self, name: &'static str) -> Result<Option<&str>, Fail> {
+        Ok(self.try_get::<Option<Jsonb<'_>>, _>(name)?.map(|json| json.0))
+    }
 
-/// A count or size; the schema never holds a negative one.
-pub(crate) fn count(row: &PgRow, name: &'static str) -> Result<u64, Fail> {
-    u64::try_from(col::<i64>(row, name)?).map_err(|_| bad(name))
-}
+    fn int_list(&self, name: &'static str) -> Result<Vec<i64>, Fail> {
+        Ok(self.try_get(name)?)
+    }
 
-pub(crate) fn small(row: &PgRow, name: &'static str) -> Result<u32, Fail> {
-    u32::try_from(col::<i64>(row, name)?).map_err(|_| bad(name))
-}
-
-/// Text that stands for a word of the domain.
-pub(crate) fn word<T: std::str::FromStr>(row: &PgRow, name: &'static str) -> Result<T, Fail> {
-    col::<&str>(row, name)?.parse().map_err(|_| bad(name))
-}
-
-/// An array of text that stands for words of the domain.
-pub(crate) fn words<T: std::str::FromStr>(row: &PgRow, name: &'static str) -> Result<Vec<T>, Fail> {
-    col::<Vec<String>>(row, name)?.iter().map(|text| text.parse().map_err(|_| bad(name))).collect()
-}
-
-/// The error columns of a placement.
-pub(crate) fn failure(row: &PgRow) -> Result<Option<(FailureKind, String)>, Fail> {
-    let Some(kind) = col::<Option<&str>>(row, "error_kind")? else { return Ok(None) };
-    let kind = kind.parse().map_err(|_| bad("error_kind"))?;
-    Ok(Some((kind, col::<Option<String>>(row, "error_message")?.unwrap_or_default())))
-}
-
-/// A number for PostgreSQL, whose integers are signed. Nothing we count reaches 2^63.
-pub(crate) fn int(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
+    fn text_list(&self, name: &'static str) -> Result<Vec<String>, Fail> {
+        Ok(self.try_get(name)?)
+    }
 }
 
 /// A delay for `$n * interval '1 microsecond'`; at most a century, which the server can still add to any time.
@@ -96,6 +70,29 @@ pub(crate) fn text(words: &str) -> String {
 /// A bulk parameter of hashes.
 pub(crate) fn hashes<'h>(hashes: impl IntoIterator<Item = &'h ContentHash>) -> Vec<Vec<u8>> {
     hashes.into_iter().map(|hash| hash.0.to_vec()).collect()
+}
+
+/// Pairs as two bulk parameters.
+pub(crate) fn arrays<A, B>(pairs: impl IntoIterator<Item = (A, B)>) -> (Vec<A>, Vec<B>) {
+    pairs.into_iter().unzip()
+}
+
+/// A `jsonb`: on the wire, a version and then its text.
+struct Jsonb<'r>(&'r str);
+
+impl Type<Postgres> for Jsonb<'_> {
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(Oid(3802))
+    }
+}
+
+impl<'r> Decode<'r, Postgres> for Jsonb<'r> {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        match (value.format(), value.as_bytes()?) {
+            (PgValueFormat::Binary, [1, text @ ..]) => Ok(Self(std::str::from_utf8(text)?)),
+            _ => Err("JSON was sent in another form".into()),
+        }
+    }
 }
 
 /// A `timestamptz`: on the wire, microseconds since 2000.

@@ -1,19 +1,19 @@
 //! See `n2s_catalog::manifests`.
 
 use async_trait::async_trait;
+use n2s_catalog::rows::pushes::OpenRow;
+use n2s_catalog::rows::{Columns as _, files, int, manifests};
 use n2s_catalog::{
-    CatalogError, GroupKind, ManifestGroup, Manifests, NewGroup, PushLease, SegmentRef, StoredBlob,
-    VersionCounts,
+    CatalogError, GroupKind, ManifestGroup, Manifests, NewGroup, PushLease, StoredBlob, VersionCounts,
 };
-use n2s_domain::{ContentHash, EntryChange, Epoch, RelPath, SealedHash, Version};
+use n2s_domain::{ContentHash, EntryChange, RelPath, SealedHash, Version};
 use sqlx::postgres::PgRow;
 
 use crate::connect::{PostgresCatalog, Tx};
-use crate::decode::{col, content, count, hashes, int, path, sealed, small};
+use crate::decode::hashes;
 use crate::error::{Fail, transact};
 use crate::library::entries_of;
 use crate::placing::{place, sourced};
-use crate::pushes::OpenRow;
 
 #[async_trait]
 impl Manifests for PostgresCatalog {
@@ -57,19 +57,6 @@ impl Manifests for PostgresCatalog {
     }
 }
 
-impl GroupKindText for GroupKind {
-    fn text(self) -> &'static str {
-        match self {
-            Self::List => "list",
-            Self::Map => "map",
-        }
-    }
-}
-
-trait GroupKindText {
-    fn text(self) -> &'static str;
-}
-
 impl PostgresCatalog {
     /// Follows the chain downward: a group, the one that ends where it begins, and so on to a base.
     async fn parent_groups(&self, lease: &PushLease) -> Result<Vec<ManifestGroup>, Fail> {
@@ -103,13 +90,7 @@ impl PostgresCatalog {
         );
         let row = row.bind(push.id).bind(push.dataset).bind(push.version).fetch_one(&mut *tx).await?;
         tx.commit().await?;
-        let removed = count(&row, "removed")?;
-        Ok(VersionCounts {
-            files: count(&row, "file_count")?,
-            bytes: count(&row, "total_size")?,
-            changed: count(&row, "put")? + removed,
-            removed,
-        })
+        manifests::counts(&row)
     }
 
     async fn changes(
@@ -129,17 +110,9 @@ impl PostgresCatalog {
         }
         let from = after.map_or(&b""[..], RelPath::as_bytes);
         live.extend(page(&mut tx, sql, &push, (since, from), limit).await?);
-        let mut changes = Vec::with_capacity(live.len());
-        let entries = entries_of(&mut tx, live.iter().filter(|row| is_live(row))).await?;
-        let mut entries = entries.into_iter();
-        for row in &live {
-            changes.push(match is_live(row).then(|| entries.next()).flatten() {
-                Some(entry) => EntryChange::Put(entry),
-                None => EntryChange::Remove(path(row, "path")?),
-            });
-        }
+        let entries = entries_of(&mut tx, live.iter().filter(|row| files::is_live(*row))).await?;
         tx.commit().await?;
-        Ok(changes)
+        files::changes(&live, entries)
     }
 
     async fn blobs(
@@ -175,12 +148,7 @@ impl PostgresCatalog {
             .fetch_all(&mut *tx)
             .await?;
         tx.commit().await?;
-        let blob = |row| {
-            let (content_hash, sealed_hash) = (content(row, "content_hash")?, sealed(row, "sealed_hash")?);
-            let (epoch, encrypted_size) = (Epoch(small(row, "epoch")?), count(row, "encrypted_size")?);
-            Ok(StoredBlob { content_hash, sealed_hash, epoch, encrypted_size })
-        };
-        rows.iter().map(blob).collect()
+        rows.iter().map(manifests::stored).collect()
     }
 
     async fn replaced(&self, lease: &PushLease) -> Result<Vec<(SealedHash, SealedHash)>, Fail> {
@@ -192,7 +160,7 @@ impl PostgresCatalog {
         );
         let rows = rows.bind(push.project).bind(push.parent).fetch_all(&mut *tx).await?;
         tx.commit().await?;
-        rows.iter().map(|row| Ok((sealed(row, "old_sealed")?, sealed(row, "new_sealed")?))).collect()
+        rows.iter().map(manifests::replaced).collect()
     }
 
     async fn add_groups(&self, lease: &PushLease, groups: &[NewGroup]) -> Result<(), Fail> {
@@ -208,9 +176,8 @@ impl PostgresCatalog {
                 "INSERT INTO manifest_groups (dataset_id, changeset_id, kind, since, through, entries) VALUES ($1, $2, $3, $4, $5, $6)
                  RETURNING id",
             );
-            let row = row.bind(push.dataset).bind(push.id).bind(group.kind.text()).bind(int(group.since.0));
-            let id: i64 =
-                col(&row.bind(push.version).bind(int(group.entries)).fetch_one(&mut *tx).await?, "id")?;
+            let row = row.bind(push.dataset).bind(push.id).bind(group.kind.as_str()).bind(int(group.since.0));
+            let id = row.bind(push.version).bind(int(group.entries)).fetch_one(&mut *tx).await?.int("id")?;
             sqlx::query(
                 "INSERT INTO manifest_segments (group_id, seq, blob_id)
                  SELECT $2, j.seq - 1, l.id FROM unnest($1::bytea[]) WITH ORDINALITY j (hash, seq)
@@ -246,10 +213,6 @@ const ROOT: &str = "SELECT filepath AS path, files.* FROM files
      WHERE dataset_id = $1 AND to_version IS NULL AND substr(sha256(filepath), 1, 16) = substr(sha256($3::bytea), 1, 16)
         AND filepath = $3 AND from_version > $2 LIMIT $4";
 
-fn is_live(row: &PgRow) -> bool {
-    col::<Option<i64>>(row, "id").is_ok_and(|id| id.is_some())
-}
-
 async fn page(
     tx: &mut Tx<'_>,
     sql: &'static str,
@@ -264,7 +227,7 @@ async fn page(
 
 async fn parent_version(tx: &mut Tx<'_>, push: &OpenRow) -> Result<i64, Fail> {
     let row = sqlx::query("SELECT coalesce((SELECT version FROM changesets WHERE id = $1), 0) AS version");
-    col(&row.bind(push.parent).fetch_one(&mut **tx).await?, "version")
+    row.bind(push.parent).fetch_one(&mut **tx).await?.int("version")
 }
 
 async fn group(
@@ -277,28 +240,12 @@ async fn group(
         "SELECT id, since, through, entries FROM manifest_groups WHERE dataset_id = $1 AND kind = $2 AND through <= $3
          ORDER BY through DESC LIMIT 1",
     );
-    let row = row.bind(push.dataset).bind(kind.text()).bind(through).fetch_optional(&mut **tx).await?;
+    let row = row.bind(push.dataset).bind(kind.as_str()).bind(through).fetch_optional(&mut **tx).await?;
     let Some(row) = row else { return Ok(None) };
     let segments = sqlx::query(
         "SELECT l.* FROM manifest_segments s JOIN blobs l ON l.id = s.blob_id WHERE s.group_id = $1 ORDER BY s.seq",
     );
-    let segments = segments.bind(col::<i64>(&row, "id")?).fetch_all(&mut **tx).await?;
-    let segment = |row| {
-        let (content_hash, sealed_hash) = (content(row, "content_hash")?, sealed(row, "sealed_hash")?);
-        Ok(SegmentRef {
-            content_hash,
-            sealed_hash,
-            size: count(row, "size")?,
-            encrypted_size: count(row, "encrypted_size")?,
-        })
-    };
-    let segments = segments.iter().map(segment).collect::<Result<_, Fail>>()?;
-    let version = |name| Ok::<_, Fail>(Version(count(&row, name)?));
-    Ok(Some(ManifestGroup {
-        kind,
-        since: version("since")?,
-        through: version("through")?,
-        entries: count(&row, "entries")?,
-        segments,
-    }))
+    let segments = segments.bind(row.int("id")?).fetch_all(&mut **tx).await?;
+    let segments = segments.iter().map(manifests::segment).collect::<Result<_, Fail>>()?;
+    manifests::group(&row, kind, segments).map(Some)
 }

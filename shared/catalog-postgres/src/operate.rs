@@ -1,13 +1,14 @@
 //! See `n2s_catalog::operate`.
 
 use async_trait::async_trait;
+use n2s_catalog::rows::operate::{self, Again};
+use n2s_catalog::rows::pairs;
 use n2s_catalog::{CatalogError, FailedFilter, FailedUpload, Operate, Page, Retried};
 use n2s_domain::{ChangesetId, FailureKind};
 use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
 
 use crate::connect::{PostgresCatalog, Tx};
-use crate::decode::{col, content, path, sealed, small, time_opt, word};
 use crate::error::{At as _, Fail, transact};
 use crate::placing::{delta, next_generation, rearm, uploads_again};
 
@@ -73,25 +74,8 @@ async fn select(
 
 impl PostgresCatalog {
     async fn failures(&self, filter: &FailedFilter, page: &Page<String>) -> Result<Vec<FailedUpload>, Fail> {
-        let failure = |row| {
-            Ok(FailedUpload {
-                backend: word(row, "backend")?,
-                project: word(row, "project")?,
-                dataset: col::<Option<&str>>(row, "dataset")?.map(|_| word(row, "dataset")).transpose()?,
-                path: col::<Option<&[u8]>>(row, "filepath")?.map(|_| path(row, "filepath")).transpose()?,
-                content_hash: col::<Option<&[u8]>>(row, "content_hash")?
-                    .map(|_| content(row, "content_hash"))
-                    .transpose()?,
-                sealed_hash: sealed(row, "sealed_hash")?,
-                kind: word(row, "error_kind")?,
-                message: col::<Option<String>>(row, "error_message")?.unwrap_or_default(),
-                retry_count: small(row, "retry_count")?,
-                attempted_at: time_opt(row, "attempted_at")?,
-                key: col(row, "key")?,
-            })
-        };
         let mut connection = self.connection().await?;
-        select(&mut connection, filter, page).await?.iter().map(failure).collect()
+        select(&mut connection, filter, page).await?.iter().map(operate::failed).collect()
     }
 
     async fn retry(&self, filter: &FailedFilter, limit: u32) -> Result<Retried, Fail> {
@@ -99,11 +83,9 @@ impl PostgresCatalog {
         let rows = select(&mut tx, filter, &Page { after: None, limit }).await?;
         let (mut placements, mut manifests) = (Vec::new(), Vec::new());
         for row in &rows {
-            let backend: i64 = col(row, "backend_id")?;
-            match (col::<Option<i64>>(row, "blob_id")?, col::<Option<i64>>(row, "changeset_id")?) {
-                (Some(blob), _) => placements.push((blob, backend)),
-                (None, Some(changeset)) => manifests.push((changeset, backend)),
-                (None, None) => {}
+            match operate::again(row)? {
+                Again::Placement(blob, backend) => placements.push((blob, backend)),
+                Again::Manifest(changeset, backend) => manifests.push((changeset, backend)),
             }
         }
         let placements = still_failed(&mut tx, &placements).await?;
@@ -127,7 +109,7 @@ async fn still_failed(tx: &mut Tx<'_>, placements: &[(i64, i64)]) -> Result<Vec<
          ORDER BY s.blob_id, s.backend_id FOR NO KEY UPDATE OF s",
     );
     let rows = rows.bind(blobs).bind(backends).fetch_all(&mut **tx).await?;
-    rows.iter().map(|row| Ok((col(row, "blob_id")?, col(row, "backend_id")?))).collect()
+    pairs(&rows, ["blob_id", "backend_id"])
 }
 
 /// The folder makes the job again. False when somebody else has set it going.

@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use n2s_catalog::CatalogError;
+use n2s_catalog::decisions::entering::all_sourced;
+use n2s_catalog::rows::pushes::{self, OpenRow};
+use n2s_catalog::rows::{Columns as _, column, pairs};
 use n2s_domain::ContentHash;
 
 use crate::connect::Tx;
-use crate::decode::{col, content, hashes};
+use crate::decode::hashes;
 use crate::error::Fail;
-use crate::pushes::OpenRow;
 
 /// The rows of contents that have a source, locked. `Unsourced` names those that have none, or no row.
 pub(crate) async fn sourced(
@@ -29,10 +30,8 @@ pub(crate) async fn sourced(
     .bind(project)
     .fetch_all(&mut **tx)
     .await?;
-    let found = rows.iter().map(|row| Ok((content(row, "content_hash")?, col(row, "id")?)));
-    let found = found.collect::<Result<BTreeMap<_, _>, Fail>>()?;
-    let missing: Vec<_> = contents.iter().filter(|hash| !found.contains_key(hash)).copied().collect();
-    if missing.is_empty() { Ok(found) } else { Err(CatalogError::Unsourced(missing).into()) }
+    let found = rows.iter().map(pushes::sourced).collect::<Result<_, Fail>>()?;
+    Ok(all_sourced(contents, found)?)
 }
 
 /// Locks the rows of contents, in the order of their ids.
@@ -64,8 +63,7 @@ pub(crate) async fn place(tx: &mut Tx<'_>, push: &OpenRow, blobs: &[i64]) -> Res
          SELECT blob_id, backend_id FROM locked WHERE status = 'failed'",
     );
     let failed = failed.bind(blobs).bind(&push.backends).fetch_all(&mut **tx).await?;
-    let failed = failed.iter().map(|row| Ok((col(row, "blob_id")?, col(row, "backend_id")?)));
-    rearm(tx, &failed.collect::<Result<Vec<_>, Fail>>()?).await?;
+    rearm(tx, &pairs::<_, _, Vec<_>>(&failed, ["blob_id", "backend_id"])?).await?;
     sqlx::query(
         "WITH placed AS (INSERT INTO blob_backends (blob_id, backend_id, status)
             SELECT l, b, 'pending' FROM unnest($1::bigint[]) l CROSS JOIN unnest($2::bigint[]) b ORDER BY l, b
@@ -115,7 +113,7 @@ pub(crate) async fn unpin(tx: &mut Tx<'_>, push: &OpenRow, blobs: Option<&[i64]>
             WHERE p.changeset_id = $2 AND ($1::bigint[] IS NULL OR p.blob_id = ANY ($1))) ORDER BY l.id FOR NO KEY UPDATE OF l",
     );
     let pinned = pinned.bind(blobs).bind(push.id).fetch_all(&mut **tx).await?;
-    let pinned = pinned.iter().map(|row| col(row, "id")).collect::<Result<Vec<i64>, _>>()?;
+    let pinned = column(&pinned, "id")?;
     sqlx::query(
         "INSERT INTO unpinned (blob_id) SELECT l.id FROM blobs l WHERE l.id = ANY ($1) AND l.staging_id IS NOT NULL
            AND NOT EXISTS (SELECT 1 FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'pending')
@@ -148,7 +146,7 @@ pub(crate) async fn rearm(tx: &mut Tx<'_>, failed: &[(i64, i64)]) -> Result<u64,
     );
     let reopened = reopened.bind(&blobs).bind(&backends).fetch_all(&mut **tx).await?;
     for row in &reopened {
-        next_generation(tx, col(row, "changeset_id")?).await?;
+        next_generation(tx, row.int("changeset_id")?).await?;
     }
     sqlx::query(
         "WITH rearmed AS (UPDATE blob_backends s SET status = 'pending', retry_count = 0, lost_count = 0, error_kind = NULL,

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use n2s_catalog::rows::{Columns as _, column, staging};
 use n2s_catalog::{CatalogError, StagedKey, StagingBook};
 use n2s_domain::BlobId;
 use sqlx::postgres::PgRow;
 
 use crate::connect::{PostgresCatalog, Tx};
-use crate::decode::{col, count, micros, sealed};
+use crate::decode::micros;
 use crate::error::{At as _, Fail, transact};
 
 #[async_trait]
@@ -68,7 +69,7 @@ impl PostgresCatalog {
              AND NOT EXISTS (SELECT 1 FROM manifest_objects o WHERE o.staging_id = j.id)",
         );
         let rows = rows.bind(ids).fetch_all(self.pool()).await?;
-        let orphans = rows.iter().map(|row| col(row, "id")).collect::<Result<Vec<i64>, _>>()?;
+        let orphans = column(&rows, "id")?;
         Ok(keys.iter().filter(|key| orphans.contains(&key.id)).copied().collect())
     }
 
@@ -85,7 +86,7 @@ impl PostgresCatalog {
         let mut tx = self.begin().await?;
         let look = |among: Option<Vec<i64>>| sqlx::query(sql).bind(grace).bind(i64::from(limit)).bind(among);
         let rows = look(None).fetch_all(&mut *tx).await?;
-        let candidates = rows.iter().map(|row| col(row, "id")).collect::<Result<Vec<i64>, _>>()?;
+        let candidates = column(&rows, "id")?;
         if candidates.is_empty() {
             return Ok(Vec::new());
         }
@@ -122,7 +123,7 @@ impl PostgresCatalog {
         let row =
             sqlx::query("SELECT sealed_hash, staging_id FROM blobs WHERE id = $1 AND staging_id IS NOT NULL");
         let row = row.bind(blob.0).fetch_optional(self.pool()).await?;
-        row.as_ref().map(key).transpose()
+        row.as_ref().map(staging::key).transpose()
     }
 
     async fn total(&self) -> Result<(u64, u64), Fail> {
@@ -130,12 +131,8 @@ impl PostgresCatalog {
             "SELECT count(*) AS blobs, coalesce(sum(encrypted_size), 0)::bigint AS bytes FROM blobs WHERE staging_id IS NOT NULL",
         );
         let row = row.fetch_one(self.pool()).await?;
-        Ok((count(&row, "blobs")?, count(&row, "bytes")?))
+        Ok((row.count("blobs")?, row.count("bytes")?))
     }
-}
-
-pub(crate) fn key(row: &PgRow) -> Result<StagedKey, Fail> {
-    Ok(StagedKey { sealed_hash: sealed(row, "sealed_hash")?, id: col(row, "staging_id")? })
 }
 
 /// Locks blobs, in order.
@@ -147,12 +144,12 @@ pub(crate) async fn lock_blobs(tx: &mut Tx<'_>, blobs: &[i64]) -> Result<(), Fai
 
 /// Strikes locked blobs out; rows have `id`, `sealed_hash` and `staging_id`.
 pub(crate) async fn unstage(tx: &mut Tx<'_>, rows: &[PgRow]) -> Result<Vec<StagedKey>, Fail> {
-    let ids = rows.iter().map(|row| col(row, "id")).collect::<Result<Vec<i64>, _>>()?;
+    let ids = column(rows, "id")?;
     if !ids.is_empty() {
         sqlx::query("UPDATE blobs SET staging_id = NULL, staged_at = NULL WHERE id = ANY ($1)")
             .bind(ids)
             .execute(&mut **tx)
             .await?;
     }
-    rows.iter().map(key).collect()
+    rows.iter().map(staging::key).collect()
 }

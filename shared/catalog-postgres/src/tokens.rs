@@ -1,12 +1,12 @@
 //! See `n2s_catalog::tokens`.
 
 use async_trait::async_trait;
+use n2s_catalog::rows::tokens;
 use n2s_catalog::{CatalogError, NewToken, TokenHash, TokenRecord, Tokens};
-use n2s_domain::{Grants, TokenId};
-use sqlx::postgres::PgRow;
+use n2s_domain::TokenId;
 
 use crate::connect::PostgresCatalog;
-use crate::decode::{col, micros, text, time, time_opt};
+use crate::decode::{micros, text};
 use crate::error::{At as _, Fail};
 
 #[async_trait]
@@ -41,7 +41,7 @@ impl PostgresCatalog {
         .bind(token.expires_in.map(micros))
         .fetch_one(self.pool())
         .await?;
-        record(&row)
+        tokens::token(&row)
     }
 
     async fn valid(&self, hash: &TokenHash) -> Result<Option<TokenRecord>, Fail> {
@@ -52,12 +52,12 @@ impl PostgresCatalog {
         .bind(hash.0.to_vec())
         .fetch_optional(self.pool())
         .await?;
-        row.as_ref().map(record).transpose()
+        row.as_ref().map(tokens::token).transpose()
     }
 
     async fn all_tokens(&self) -> Result<Vec<TokenRecord>, Fail> {
         let rows = sqlx::query("SELECT * FROM api_tokens ORDER BY id DESC").fetch_all(self.pool()).await?;
-        rows.iter().map(record).collect()
+        rows.iter().map(tokens::token).collect()
     }
 
     async fn revoke(&self, id: TokenId) -> Result<TokenRecord, Fail> {
@@ -67,30 +67,11 @@ impl PostgresCatalog {
         .bind(id.0)
         .fetch_optional(self.pool())
         .await?;
-        let hint = "; `n2s token list` shows those there are".to_owned();
-        let unknown = CatalogError::Unknown { what: "token", name: id.to_string(), hint };
-        record(&row.ok_or(unknown)?)
+        let unknown = || CatalogError::unknown("token", &id, "; `n2s token list` shows those there are");
+        tokens::token(&row.ok_or_else(unknown)?)
     }
 }
 
 fn json<T: serde::Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("lists of words have string forms")
-}
-
-fn record(row: &PgRow) -> Result<TokenRecord, Fail> {
-    let damaged = |column| CatalogError::Inconsistent {
-        table: "api_tokens",
-        column,
-        row: col::<i64>(row, "id").map(|id| id.to_string()).unwrap_or_default(),
-    };
-    let scopes = serde_json::from_str(col(row, "scopes")?).map_err(|_| damaged("scopes"))?;
-    let projects = col::<Option<&str>>(row, "projects")?.map(serde_json::from_str).transpose();
-    Ok(TokenRecord {
-        id: TokenId(col(row, "id")?),
-        name: col(row, "name")?,
-        grants: Grants { scopes, projects: projects.map_err(|_| damaged("projects"))? },
-        created_at: time(row, "created_at")?,
-        expires_at: time_opt(row, "expires_at")?,
-        revoked_at: time_opt(row, "revoked_at")?,
-    })
 }

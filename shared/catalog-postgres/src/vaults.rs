@@ -1,12 +1,12 @@
 //! See `n2s_catalog::vaults`.
 
 use async_trait::async_trait;
+use n2s_catalog::rows::{Columns as _, vaults};
 use n2s_catalog::{CatalogError, VaultObjects, Vaults};
-use n2s_domain::{Epoch, VaultId};
+use n2s_domain::VaultId;
 use uuid::Uuid;
 
 use crate::connect::PostgresCatalog;
-use crate::decode::{col, small};
 use crate::error::{At as _, Fail, transact};
 
 #[async_trait]
@@ -43,26 +43,25 @@ impl PostgresCatalog {
 
     async fn kept_staging(&self) -> Result<Option<String>, Fail> {
         let kept = sqlx::query("SELECT staging_id FROM catalog").fetch_one(self.pool()).await?;
-        col(&kept, "staging_id")
+        kept.string_opt("staging_id")
     }
 
     async fn any_vault(&self) -> Result<bool, Fail> {
         let row = sqlx::query("SELECT EXISTS (SELECT 1 FROM vaults) AS known").fetch_one(self.pool()).await?;
-        col(&row, "known")
+        row.flag("known")
     }
 
     async fn keep_staging(&self, id: &str) -> Result<String, Fail> {
         if let Some(kept) = self.kept_staging().await? {
             return Ok(kept);
         }
-        let row =
-            sqlx::query("UPDATE catalog SET staging_id = coalesce(staging_id, $1) RETURNING staging_id");
-        col(&row.bind(id).fetch_one(self.pool()).await?, "staging_id")
+        let sql = "UPDATE catalog SET staging_id = coalesce(staging_id, $1) RETURNING staging_id";
+        sqlx::query(sql).bind(id).fetch_one(self.pool()).await?.string("staging_id")
     }
 
     async fn id(&self) -> Result<Uuid, Fail> {
         let row = sqlx::query("SELECT catalog_id FROM catalog").fetch_one(self.pool()).await?;
-        col(&row, "catalog_id")
+        row.uuid("catalog_id")
     }
 
     async fn register(&self, objects: &VaultObjects) -> Result<(), Fail> {
@@ -101,8 +100,6 @@ impl PostgresCatalog {
             .bind(vault.0.to_vec())
             .fetch_all(self.pool())
             .await?;
-        let epoch = |row| Ok((Epoch(small(row, "epoch")?), col(row, "object")?));
-        let epochs = rows.iter().map(epoch).collect::<Result<_, Fail>>()?;
-        Ok(Some(VaultObjects { vault, marker: col(&found, "marker")?, epochs }))
+        Ok(Some(vaults::objects(vault, &found, &rows)?))
     }
 }

@@ -1,14 +1,11 @@
 //! See `n2s_catalog::backends`.
 
 use async_trait::async_trait;
-use n2s_catalog::{
-    BackendHealth, BackendRecord, BackendState, BackendTally, Backends, CatalogError, HealthReport,
-};
+use n2s_catalog::rows::backends;
+use n2s_catalog::{BackendRecord, BackendTally, Backends, CatalogError, HealthReport};
 use n2s_domain::{BackendId, BackendName, Epoch, Timestamp, VaultId};
-use sqlx::sqlite::SqliteRow;
 
 use crate::connect::SqliteCatalog;
-use crate::decode::{array, col, count, failure, small, time, time_opt, word};
 use crate::error::{At as _, Fail};
 
 #[async_trait]
@@ -98,14 +95,12 @@ impl SqliteCatalog {
             self.run(sqlx::query(sql).bind(name.to_string()).bind(kind.clone()).bind(self.now())).await?;
         }
         let rows = self.all_backends().await?;
-        let row =
-            |name: &BackendName| rows.iter().find(|(row, _)| row.name == *name).map(|(row, _)| row.clone());
-        Ok(configured.iter().filter_map(|(name, _)| row(name)).collect())
+        Ok(backends::in_order(configured, &rows))
     }
 
     async fn all_backends(&self) -> Result<Vec<(BackendRecord, BackendTally)>, Fail> {
         let rows = sqlx::query("SELECT * FROM backends ORDER BY name").fetch_all(self.readers()).await?;
-        rows.iter().map(|row| Ok((record(row)?, tally(row)?))).collect()
+        rows.iter().map(backends::backend).collect()
     }
 
     async fn epochs_on(&self, backend: BackendId) -> Result<Vec<Epoch>, Fail> {
@@ -113,45 +108,6 @@ impl SqliteCatalog {
             .bind(backend.0)
             .fetch_all(self.readers())
             .await?;
-        rows.iter().map(|row| Ok(Epoch(small(row, "epoch")?))).collect()
+        rows.iter().map(backends::epoch).collect()
     }
-}
-
-fn record(row: &SqliteRow) -> Result<BackendRecord, Fail> {
-    let vault = col::<Option<&[u8]>>(row, "vault_id")?.map(|_| array(row, "vault_id")).transpose()?;
-    let state = match col::<Option<&str>>(row, "paused_by")? {
-        None => BackendState::Active,
-        Some(by) => BackendState::Paused {
-            by_operator: by == "operator",
-            reason: col::<Option<String>>(row, "pause_reason")?.unwrap_or_default(),
-            since: time(row, "paused_at")?,
-        },
-    };
-    let open = time_opt(row, "open_since")?.zip(time_opt(row, "probe_at")?);
-    let error_at = time_opt(row, "error_at")?;
-    let health = BackendHealth {
-        open,
-        last_error: failure(row)?.zip(error_at).map(|((kind, text), at)| (kind, text, at)),
-        last_success_at: time_opt(row, "success_at")?,
-        concurrency: col::<Option<i64>>(row, "concurrency")?.and_then(|limit| u32::try_from(limit).ok()),
-    };
-    Ok(BackendRecord {
-        id: BackendId(col(row, "id")?),
-        name: word(row, "name")?,
-        kind: col(row, "kind")?,
-        created_at: time(row, "created_at")?,
-        initialised_at: time_opt(row, "initialised_at")?,
-        vault: vault.map(VaultId),
-        state,
-        health,
-    })
-}
-
-fn tally(row: &SqliteRow) -> Result<BackendTally, Fail> {
-    Ok(BackendTally {
-        pending: count(row, "pending")?,
-        completed: count(row, "completed")?,
-        failed: count(row, "failed")?,
-        bytes: count(row, "bytes")?,
-    })
 }

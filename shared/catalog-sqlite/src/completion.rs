@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
+use n2s_catalog::decisions::settling::{self, Step};
+use n2s_catalog::rows::completion::{self, StoreRow};
+use n2s_catalog::rows::{Columns as _, pairs};
 use n2s_catalog::{CatalogError, Completion, Settled};
-use n2s_domain::changeset::{StoreProgress, settle};
-use n2s_domain::{ChangesetId, ChangesetStatus};
 use n2s_failpoints::Point;
-use uuid::Uuid;
 
 use crate::connect::{SqliteCatalog, Tx, begin, commit};
-use crate::decode::{array, col, json};
+use crate::decode::json;
 use crate::error::{At as _, Fail};
 use crate::placing::delta;
 
@@ -19,17 +19,6 @@ impl Completion for SqliteCatalog {
     async fn fold(&self, limit: u32) -> Result<(Vec<Settled>, bool), CatalogError> {
         self.fold_deltas(limit).await.at("fold completions")
     }
-}
-
-/// A committed changeset on one store.
-struct Store {
-    changeset: i64,
-    backend: i64,
-    waiting: i64,
-    failed: i64,
-    manifest: String,
-    /// What its parent's manifest is there, and whether something of the parent's own has failed there; `None` without a parent.
-    parent: Option<(String, i64)>,
 }
 
 impl SqliteCatalog {
@@ -77,10 +66,10 @@ async fn add_up(tx: &mut Tx<'_>, limit: u32) -> Result<BTreeSet<(i64, i64)>, Fai
     let mut sums: BTreeMap<(i64, i64), (i64, i64)> = BTreeMap::new();
     let mut last = 0;
     for row in &rows {
-        last = col(row, "id")?;
-        let sum = sums.entry((col(row, "changeset_id")?, col(row, "backend_id")?)).or_default();
-        sum.0 += col::<i64>(row, "waiting")?;
-        sum.1 += col::<i64>(row, "failed")?;
+        last = row.int("id")?;
+        let sum = sums.entry((row.int("changeset_id")?, row.int("backend_id")?)).or_default();
+        sum.0 += row.int("waiting")?;
+        sum.1 += row.int("failed")?;
     }
     let list: Vec<_> = sums.iter().map(|((changeset, backend), (w, f))| (changeset, backend, w, f)).collect();
     sqlx::query(
@@ -103,56 +92,37 @@ async fn behind(tx: &mut Tx<'_>, touched: &BTreeSet<(i64, i64)>) -> Result<BTree
          WHERE changeset_id IN (SELECT value FROM json_each(?))",
     );
     let rows = rows.bind(json(&changesets)).fetch_all(&mut **tx).await?;
-    rows.iter().map(|row| Ok((col(row, "changeset_id")?, col(row, "backend_id")?))).collect()
+    pairs(&rows, ["changeset_id", "backend_id"])
 }
 
 /// `None` when the changeset is not committed.
-async fn store(tx: &mut Tx<'_>, changeset: i64, backend: i64) -> Result<Option<Store>, Fail> {
+async fn store(tx: &mut Tx<'_>, changeset: i64, backend: i64) -> Result<Option<StoreRow>, Fail> {
     let row = sqlx::query(
         "SELECT s.waiting, s.failed, s.manifest, p.manifest AS parent_manifest, coalesce(p.failed, 0) AS parent_failed, c.parent_id
          FROM changeset_backends s JOIN changesets c ON c.id = s.changeset_id
          LEFT JOIN changeset_backends p ON p.changeset_id = c.parent_id AND p.backend_id = s.backend_id
          WHERE s.changeset_id = ? AND s.backend_id = ? AND c.committed_at IS NOT NULL",
     );
-    let Some(row) = row.bind(changeset).bind(backend).fetch_optional(&mut **tx).await? else {
-        return Ok(None);
-    };
-    let parent = match col::<Option<i64>>(&row, "parent_id")? {
-        None => None,
-        // A store the parent was never asked onto is one where it is not whole.
-        Some(_) => Some((
-            col::<Option<String>>(&row, "parent_manifest")?.unwrap_or_else(|| "blocked".to_owned()),
-            col(&row, "parent_failed")?,
-        )),
-    };
-    let (waiting, failed) = (col(&row, "waiting")?, col(&row, "failed")?);
-    Ok(Some(Store { changeset, backend, waiting, failed, manifest: col(&row, "manifest")?, parent }))
+    let row = row.bind(changeset).bind(backend).fetch_optional(&mut **tx).await?;
+    row.map(|row| completion::store(&row, changeset, backend)).transpose()
 }
 
 /// Creates the manifest job in the transaction that makes a version whole on a store, or says what blocks it.
-async fn advance(tx: &mut Tx<'_>, store: &Store, now: i64) -> Result<(), Fail> {
-    let open = matches!(store.manifest.as_str(), "waiting" | "blocked");
-    if !open || store.waiting > 0 || store.failed > 0 {
-        return Ok(());
-    }
-    let ready = match &store.parent {
-        None => true,
-        // What the parent's header says holds only while nothing it speaks of has been lost since.
-        Some((manifest, _)) if manifest == "completed" => match hole(tx, store).await? {
-            Hole::None => true,
+async fn advance(tx: &mut Tx<'_>, store: &StoreRow, now: i64) -> Result<(), Fail> {
+    match settling::step(store) {
+        Step::Rest => return Ok(()),
+        Step::Job => {}
+        Step::JobUnlessHole => match hole(tx, store).await? {
+            Hole::None => {}
             Hole::Pending => return Ok(()),
             Hole::Failed => return set(tx, store, "blocked").await,
         },
-        Some((manifest, failed)) if *failed > 0 || matches!(manifest.as_str(), "failed" | "blocked") => {
-            if whole(tx, store).await? {
-                true
-            } else {
+        Step::JobIfWhole => {
+            if !whole(tx, store).await? {
                 return set(tx, store, "blocked").await;
             }
         }
-        Some(_) => return Ok(()),
-    };
-    debug_assert!(ready);
+    }
     sqlx::query(
         "INSERT INTO jobs (kind, backend_id, project_id, changeset_id, due_at)
          SELECT 'manifest', ?2, d.project_id, c.id, ?3 FROM changesets c JOIN datasets d ON d.id = c.dataset_id WHERE c.id = ?1
@@ -175,7 +145,7 @@ enum Hole {
 }
 
 /// Normally one look into an empty index: only where something is damaged every row is looked at.
-async fn hole(tx: &mut Tx<'_>, store: &Store) -> Result<Hole, Fail> {
+async fn hole(tx: &mut Tx<'_>, store: &StoreRow) -> Result<Hole, Fail> {
     let damaged =
         sqlx::query("SELECT 1 FROM blob_backends WHERE damaged_at IS NOT NULL AND backend_id = ? LIMIT 1");
     if damaged.bind(store.backend).fetch_optional(&mut **tx).await?.is_none() || whole(tx, store).await? {
@@ -190,7 +160,7 @@ async fn hole(tx: &mut Tx<'_>, store: &Store) -> Result<Hole, Fail> {
 
 /// Whether every blob and segment of the version is completed on the store, inherited ones included. Looks at every row: only
 /// asked when the version it builds on is not whole there.
-async fn whole(tx: &mut Tx<'_>, store: &Store) -> Result<bool, Fail> {
+async fn whole(tx: &mut Tx<'_>, store: &StoreRow) -> Result<bool, Fail> {
     let missing = sqlx::query(
         "WITH v AS (SELECT dataset_id, version FROM changesets WHERE id = ?1),
          needed AS (
@@ -208,7 +178,7 @@ async fn whole(tx: &mut Tx<'_>, store: &Store) -> Result<bool, Fail> {
     Ok(missing.bind(store.changeset).bind(store.backend).fetch_optional(&mut **tx).await?.is_none())
 }
 
-async fn set(tx: &mut Tx<'_>, store: &Store, manifest: &'static str) -> Result<(), Fail> {
+async fn set(tx: &mut Tx<'_>, store: &StoreRow, manifest: &'static str) -> Result<(), Fail> {
     if store.manifest == manifest {
         return Ok(());
     }
@@ -227,7 +197,7 @@ async fn set(tx: &mut Tx<'_>, store: &Store, manifest: &'static str) -> Result<(
 async fn wake_children(tx: &mut Tx<'_>, changeset: i64, backend: i64) -> Result<(), Fail> {
     let rows = sqlx::query("SELECT id FROM changesets WHERE parent_id = ? AND committed_at IS NOT NULL");
     for row in rows.bind(changeset).fetch_all(&mut **tx).await? {
-        delta(tx, col(&row, "id")?, backend, 0, 0).await?;
+        delta(tx, row.int("id")?, backend, 0, 0).await?;
     }
     Ok(())
 }
@@ -236,43 +206,27 @@ async fn wake_children(tx: &mut Tx<'_>, changeset: i64, backend: i64) -> Result<
 async fn fire(tx: &mut Tx<'_>, changeset: i64, now: i64) -> Result<Option<Settled>, Fail> {
     let rows = sqlx::query("SELECT * FROM changeset_backends WHERE changeset_id = ?");
     let rows = rows.bind(changeset).fetch_all(&mut **tx).await?;
-    let mut stores = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let (waiting, failed): (i64, i64) = (col(row, "waiting")?, col(row, "failed")?);
-        let progress = match col::<&str>(row, "manifest")? {
-            "syncing" => StoreProgress::Waiting,
-            _ if waiting > 0 => StoreProgress::Waiting,
-            // Before the manifest: where it is completed, a copy was found damaged later and could not be replaced.
-            _ if failed > 0 => StoreProgress::Broken,
-            "completed" => StoreProgress::Whole,
-            "failed" | "blocked" => StoreProgress::Broken,
-            _ => StoreProgress::Waiting,
-        };
-        stores.push(progress);
-    }
+    let stores = rows.iter().map(completion::progress).collect::<Result<Vec<_>, Fail>>()?;
     for row in &rows {
         // What builds on a version that failed here must look again.
-        if col::<i64>(row, "failed")? > 0 {
-            wake_stuck_children(tx, changeset, col(row, "backend_id")?).await?;
+        if row.int("failed")? > 0 {
+            wake_stuck_children(tx, changeset, row.int("backend_id")?).await?;
         }
     }
-    let row =
-        sqlx::query("SELECT uuid, status, generation, min_copies, completed_at FROM changesets WHERE id = ?");
+    let row = sqlx::query(
+        "SELECT uuid, status, generation, min_copies, completed_at IS NOT NULL AS settled FROM changesets WHERE id = ?",
+    );
     let row = row.bind(changeset).fetch_one(&mut **tx).await?;
-    let min_copies = usize::try_from(col::<i64>(&row, "min_copies")?).unwrap_or(usize::MAX);
-    let status = settle(&stores, min_copies);
-    let settled = col::<Option<i64>>(&row, "completed_at")?.is_some();
-    if status == ChangesetStatus::Pushing || settled && status.as_str() == col::<&str>(&row, "status")? {
-        return Ok(None);
-    }
+    let open = completion::open(&row)?;
+    let Some(status) = settling::verdict(&open, &stores) else { return Ok(None) };
     sqlx::query("UPDATE changesets SET status = ?3, completed_at = ?4 WHERE id = ?1 AND generation = ?2")
         .bind(changeset)
-        .bind(col::<i64>(&row, "generation")?)
+        .bind(open.generation)
         .bind(status.as_str())
         .bind(now)
         .execute(&mut **tx)
         .await?;
-    Ok(Some(Settled { changeset: ChangesetId(Uuid::from_bytes(array(&row, "uuid")?)), status }))
+    Ok(Some(Settled { changeset: open.changeset, status }))
 }
 
 /// Only children that are still waiting for this version: otherwise the fold would never come to rest.
@@ -282,7 +236,7 @@ async fn wake_stuck_children(tx: &mut Tx<'_>, changeset: i64, backend: i64) -> R
          WHERE c.parent_id = ?1 AND c.committed_at IS NOT NULL AND s.manifest = 'waiting' AND s.waiting = 0 AND s.failed = 0",
     );
     for row in rows.bind(changeset).bind(backend).fetch_all(&mut **tx).await? {
-        delta(tx, col(&row, "id")?, backend, 0, 0).await?;
+        delta(tx, row.int("id")?, backend, 0, 0).await?;
     }
     Ok(())
 }

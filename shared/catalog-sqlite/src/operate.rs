@@ -1,12 +1,14 @@
 //! See `n2s_catalog::operate`.
 
 use async_trait::async_trait;
+use n2s_catalog::rows::Columns as _;
+use n2s_catalog::rows::operate::{self, Again};
 use n2s_catalog::{CatalogError, FailedFilter, FailedUpload, Operate, Page, Retried};
 use n2s_domain::{ChangesetId, FailureKind};
 use sqlx::sqlite::SqliteRow;
 
 use crate::connect::{SqliteCatalog, Tx, begin};
-use crate::decode::{col, content, json, path, sealed, small, time_opt, word};
+use crate::decode::json;
 use crate::error::{At as _, Fail};
 use crate::jobs::fail_uploads;
 use crate::placing::{delta, next_generation, rearm, upload_again};
@@ -79,24 +81,7 @@ impl SqliteCatalog {
     }
 
     async fn failures(&self, filter: &FailedFilter, page: &Page<String>) -> Result<Vec<FailedUpload>, Fail> {
-        let failure = |row| {
-            Ok(FailedUpload {
-                backend: word(row, "backend")?,
-                project: word(row, "project")?,
-                dataset: col::<Option<&str>>(row, "dataset")?.map(|_| word(row, "dataset")).transpose()?,
-                path: col::<Option<&[u8]>>(row, "filepath")?.map(|_| path(row, "filepath")).transpose()?,
-                content_hash: col::<Option<&[u8]>>(row, "content_hash")?
-                    .map(|_| content(row, "content_hash"))
-                    .transpose()?,
-                sealed_hash: sealed(row, "sealed_hash")?,
-                kind: word(row, "error_kind")?,
-                message: col::<Option<String>>(row, "error_message")?.unwrap_or_default(),
-                retry_count: small(row, "retry_count")?,
-                attempted_at: time_opt(row, "attempted_at")?,
-                key: col(row, "key")?,
-            })
-        };
-        self.select(None, filter, page).await?.iter().map(failure).collect()
+        self.select(None, filter, page).await?.iter().map(operate::failed).collect()
     }
 
     async fn retry(&self, filter: &FailedFilter, limit: u32) -> Result<Retried, Fail> {
@@ -106,17 +91,15 @@ impl SqliteCatalog {
         let rows = self.select(Some(&mut tx), filter, &Page { after: None, limit }).await?;
         let mut retried = Retried::default();
         for row in &rows {
-            let backend: i64 = col(row, "backend_id")?;
-            match (col::<Option<i64>>(row, "blob_id")?, col::<Option<i64>>(row, "changeset_id")?) {
-                (Some(blob), _) => {
+            match operate::again(row)? {
+                Again::Placement(blob, backend) => {
                     retried.placements += rearm(&mut tx, &json(&[blob]), backend, now).await?;
                     upload_again(&mut tx, blob, backend, now).await?;
                 }
-                (None, Some(changeset)) => {
+                Again::Manifest(changeset, backend) => {
                     manifest_again(&mut tx, changeset, backend).await?;
                     retried.manifests += 1;
                 }
-                (None, None) => {}
             }
         }
         tx.commit().await?;
@@ -150,8 +133,8 @@ impl SqliteCatalog {
         let kind = FailureKind::Cancelled.as_str();
         let (mut jobs, mut uploads) = (Vec::new(), Vec::new());
         for row in &rows {
-            let (blob, backend): (i64, i64) = (col(row, "blob_id")?, col(row, "backend_id")?);
-            jobs.push(col::<i64>(row, "id")?);
+            let (blob, backend): (i64, i64) = (row.int("blob_id")?, row.int("backend_id")?);
+            jobs.push(row.int("id")?);
             uploads.push(serde_json::json!([blob, backend, kind, "cancelled by an operator", 0]));
         }
         fail_uploads(&mut tx, &uploads, now).await?;

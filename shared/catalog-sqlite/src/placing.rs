@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use n2s_catalog::CatalogError;
+use n2s_catalog::decisions::entering::all_sourced;
+use n2s_catalog::rows::pushes::OpenRow;
+use n2s_catalog::rows::{Columns as _, column};
 use n2s_domain::ContentHash;
 
 use crate::connect::Tx;
-use crate::decode::{col, hex, json, rows, unhex};
+use crate::decode::{hex, json, rows, unhex};
 use crate::error::Fail;
-use crate::pushes::OpenRow;
 
 /// The rows of contents that have a source. `Unsourced` names those that have none, or no row.
 pub(crate) async fn sourced(
@@ -29,9 +30,7 @@ pub(crate) async fn sourced(
     .await?;
     let found = rows(&found)?.into_iter();
     let found = found.map(|(hash, id): (String, i64)| Ok((ContentHash(unhex(&hash)?), id)));
-    let found = found.collect::<Result<BTreeMap<_, _>, Fail>>()?;
-    let missing: Vec<_> = contents.iter().filter(|hash| !found.contains_key(hash)).copied().collect();
-    if missing.is_empty() { Ok(found) } else { Err(CatalogError::Unsourced(missing).into()) }
+    Ok(all_sourced(contents, found.collect::<Result<_, Fail>>()?)?)
 }
 
 /// Makes sure that each blob is, or is being, put on every store of the push, and that the push waits for what is not.
@@ -117,14 +116,14 @@ pub(crate) async fn rearm(tx: &mut Tx<'_>, blobs: &str, backend: i64, _now: i64)
     if failed.is_empty() {
         return Ok(0);
     }
-    let failed: Vec<i64> = failed.iter().map(|row| col(row, "blob_id")).collect::<Result<_, _>>()?;
+    let failed = column(&failed, "blob_id")?;
     let list = json(&failed);
     let waiting = sqlx::query(
         "SELECT w.changeset_id, count(*) AS n FROM json_each(?1) j
          CROSS JOIN placement_waiters w ON w.blob_id = j.value AND w.backend_id = ?2 GROUP BY w.changeset_id",
     );
     for row in waiting.bind(&list).bind(backend).fetch_all(&mut **tx).await? {
-        let (changeset, n): (i64, i64) = (col(&row, "changeset_id")?, col(&row, "n")?);
+        let (changeset, n): (i64, i64) = (row.int("changeset_id")?, row.int("n")?);
         delta(tx, changeset, backend, n, -n).await?;
         next_generation(tx, changeset).await?;
     }

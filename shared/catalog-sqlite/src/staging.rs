@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use n2s_catalog::rows::{Columns as _, column, staging};
 use n2s_catalog::{CatalogError, StagedKey, StagingBook};
 use n2s_domain::BlobId;
 use sqlx::sqlite::SqliteRow;
 
 use crate::connect::{SqliteCatalog, Tx, begin};
-use crate::decode::{col, count, json, sealed};
+use crate::decode::json;
 use crate::error::{At as _, Fail};
 
 #[async_trait]
@@ -46,7 +47,7 @@ impl SqliteCatalog {
              AND NOT EXISTS (SELECT 1 FROM manifest_objects WHERE staging_id = value)",
         );
         let rows = rows.bind(json(&ids)).fetch_all(self.readers()).await?;
-        let orphans = rows.iter().map(|row| col(row, "id")).collect::<Result<Vec<i64>, _>>()?;
+        let orphans = column(&rows, "id")?;
         Ok(keys.iter().filter(|key| orphans.contains(&key.id)).copied().collect())
     }
 
@@ -112,10 +113,7 @@ impl SqliteCatalog {
         let row =
             sqlx::query("SELECT sealed_hash, staging_id FROM blobs WHERE id = ? AND staging_id IS NOT NULL");
         let row = row.bind(blob.0).fetch_optional(self.readers()).await?;
-        row.map(|row| {
-            Ok(StagedKey { sealed_hash: sealed(&row, "sealed_hash")?, id: col(&row, "staging_id")? })
-        })
-        .transpose()
+        row.as_ref().map(staging::key).transpose()
     }
 
     async fn total(&self) -> Result<(u64, u64), Fail> {
@@ -123,19 +121,18 @@ impl SqliteCatalog {
             "SELECT count(*) AS blobs, coalesce(sum(encrypted_size), 0) AS bytes FROM blobs WHERE staging_id IS NOT NULL",
         );
         let row = row.fetch_one(self.readers()).await?;
-        Ok((count(&row, "blobs")?, count(&row, "bytes")?))
+        Ok((row.count("blobs")?, row.count("bytes")?))
     }
 }
 
 /// Rows of blobs out of staging; the keys of their objects.
 async fn strike_out(tx: &mut Tx<'_>, rows: &[SqliteRow]) -> Result<Vec<StagedKey>, Fail> {
-    let ids = rows.iter().map(|row| col(row, "id")).collect::<Result<Vec<i64>, _>>()?;
+    let ids = column(rows, "id")?;
     sqlx::query(
         "UPDATE blobs SET staging_id = NULL, staged_at = NULL WHERE id IN (SELECT value FROM json_each(?))",
     )
     .bind(json(&ids))
     .execute(&mut **tx)
     .await?;
-    let key = |row| Ok(StagedKey { sealed_hash: sealed(row, "sealed_hash")?, id: col(row, "staging_id")? });
-    rows.iter().map(key).collect()
+    rows.iter().map(staging::key).collect()
 }

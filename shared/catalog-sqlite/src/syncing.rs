@@ -4,16 +4,16 @@
 //! may all be there before the last step has asked for its own.
 
 use async_trait::async_trait;
+use n2s_catalog::rows::pushes::{OpenRow, open_row};
+use n2s_catalog::rows::{Columns as _, column, files};
 use n2s_catalog::{CatalogError, SyncStep, Syncing};
 use n2s_domain::{BackendName, ChangesetId, DatasetName, ProjectName};
 use n2s_failpoints::Point;
-use uuid::Uuid;
 
 use crate::connect::{SqliteCatalog, Tx, begin, commit};
-use crate::decode::{array, col, json};
+use crate::decode::json;
 use crate::error::{At as _, Fail};
 use crate::placing::{delta, next_generation, place};
-use crate::pushes::OpenRow;
 
 #[async_trait]
 impl Syncing for SqliteCatalog {
@@ -67,12 +67,12 @@ impl SqliteCatalog {
             tx.commit().await?;
             return Ok(None);
         };
-        let manifest = col::<Option<&str>>(&head, "manifest")?;
+        let manifest = head.text_opt("manifest")?;
         if manifest.is_some_and(|state| !matches!(state, "syncing" | "blocked" | "failed")) {
             tx.commit().await?;
             return Ok(None);
         }
-        let id: i64 = col(&head, "id")?;
+        let id: i64 = head.int("id")?;
         sqlx::query(
             "INSERT INTO changeset_backends (changeset_id, backend_id, manifest) VALUES (?, ?, 'syncing')
              ON CONFLICT DO UPDATE SET manifest = 'syncing'",
@@ -83,7 +83,7 @@ impl SqliteCatalog {
         .await?;
         next_generation(&mut tx, id).await?;
         commit(tx, Point::SyncBegun).await?;
-        Ok(Some(ChangesetId(Uuid::from_bytes(array(&head, "uuid")?))))
+        Ok(Some(head.changeset("uuid")?))
     }
 
     async fn step(
@@ -104,21 +104,11 @@ impl SqliteCatalog {
         );
         let files = files.bind(from).bind(push.dataset).bind(push.version).bind(i64::from(limit));
         let files = files.fetch_all(&mut *tx).await?;
-        let mut blobs = Vec::new();
-        let (mut several, mut last) = (Vec::new(), from);
-        for row in &files {
-            last = col(row, "id")?;
-            match col::<Option<i64>>(row, "blob_id")? {
-                Some(blob) => blobs.push(blob),
-                None => several.push(last),
-            }
-        }
+        let (mut blobs, several, last) = files::by_blobs(&files, from)?;
         let pieces = sqlx::query(
             "SELECT DISTINCT p.blob_id FROM json_each(?) j CROSS JOIN file_blobs p ON p.file_id = j.value",
         );
-        for row in pieces.bind(json(&several)).fetch_all(&mut *tx).await? {
-            blobs.push(col(&row, "blob_id")?);
-        }
+        blobs.extend(column(&pieces.bind(json(&several)).fetch_all(&mut *tx).await?, "blob_id")?);
         let ended = files.len() < limit as usize;
         if ended {
             blobs.extend(segments(&mut tx, &push).await?);
@@ -150,10 +140,9 @@ impl SqliteCatalog {
 async fn store(tx: &mut Tx<'_>, backend: &BackendName) -> Result<i64, Fail> {
     let row = sqlx::query("SELECT id FROM backends WHERE name = ?").bind(backend.as_str().to_owned());
     if let Some(row) = row.fetch_optional(&mut **tx).await? {
-        return col(&row, "id");
+        return row.int("id");
     }
-    let hint = "; `n2s backends list` shows them".to_owned();
-    Err(CatalogError::Unknown { what: "backend", name: backend.to_string(), hint }.into())
+    Err(CatalogError::unknown("backend", backend, "; `n2s backends list` shows them").into())
 }
 
 /// The changeset as if it were being pushed to this one store.
@@ -163,17 +152,8 @@ async fn pushed(tx: &mut Tx<'_>, changeset: ChangesetId, store: i64) -> Result<O
          JOIN datasets d ON d.id = c.dataset_id WHERE c.uuid = ? AND c.committed_at IS NOT NULL",
     );
     let row = row.bind(changeset.0.as_bytes().to_vec()).fetch_optional(&mut **tx).await?;
-    let hint = String::new();
-    let row = row.ok_or(CatalogError::Unknown { what: "changeset", name: changeset.to_string(), hint })?;
-    Ok(OpenRow {
-        id: col(&row, "id")?,
-        dataset: col(&row, "dataset_id")?,
-        project: col(&row, "project_id")?,
-        version: col(&row, "version")?,
-        parent: col(&row, "parent_id")?,
-        min_copies: col(&row, "min_copies")?,
-        backends: vec![store],
-    })
+    let row = row.ok_or_else(|| CatalogError::unknown("changeset", &changeset, ""))?;
+    open_row(&row, vec![store])
 }
 
 /// The segments of the version's lists, from the last base on.
@@ -185,5 +165,5 @@ async fn segments(tx: &mut Tx<'_>, push: &OpenRow) -> Result<Vec<i64>, Fail> {
                AND b.kind = g.kind AND b.since = 0 AND b.through <= ?2), 0)",
     );
     let rows = rows.bind(push.dataset).bind(push.version).fetch_all(&mut **tx).await?;
-    rows.iter().map(|row| col(row, "blob_id")).collect()
+    column(&rows, "blob_id")
 }

@@ -1,12 +1,12 @@
 //! See `n2s_catalog::tokens`.
 
 use async_trait::async_trait;
+use n2s_catalog::rows::tokens;
 use n2s_catalog::{CatalogError, NewToken, TokenHash, TokenRecord, Tokens};
-use n2s_domain::{Grants, Timestamp, TokenId};
-use sqlx::sqlite::SqliteRow;
+use n2s_domain::{Timestamp, TokenId};
 
 use crate::connect::SqliteCatalog;
-use crate::decode::{col, json, time, time_opt};
+use crate::decode::json;
 use crate::error::{At as _, Fail};
 
 #[async_trait]
@@ -43,7 +43,7 @@ impl SqliteCatalog {
         .bind(token.expires_in.map(|expires_in| now.after(expires_in).as_micros()))
         .fetch_one(&mut *self.writer().await)
         .await?;
-        record(&row)
+        tokens::token(&row)
     }
 
     async fn valid(&self, hash: &TokenHash) -> Result<Option<TokenRecord>, Fail> {
@@ -55,12 +55,12 @@ impl SqliteCatalog {
         .bind(self.now())
         .fetch_optional(self.readers())
         .await?;
-        row.as_ref().map(record).transpose()
+        row.as_ref().map(tokens::token).transpose()
     }
 
     async fn all_tokens(&self) -> Result<Vec<TokenRecord>, Fail> {
         let rows = sqlx::query("SELECT * FROM api_tokens ORDER BY id DESC").fetch_all(self.readers()).await?;
-        rows.iter().map(record).collect()
+        rows.iter().map(tokens::token).collect()
     }
 
     async fn revoke(&self, id: TokenId) -> Result<TokenRecord, Fail> {
@@ -71,26 +71,7 @@ impl SqliteCatalog {
         .bind(id.0)
         .fetch_optional(&mut *self.writer().await)
         .await?;
-        let hint = "; `n2s token list` shows those there are".to_owned();
-        let unknown = CatalogError::Unknown { what: "token", name: id.to_string(), hint };
-        record(&row.ok_or(unknown)?)
+        let unknown = || CatalogError::unknown("token", &id, "; `n2s token list` shows those there are");
+        tokens::token(&row.ok_or_else(unknown)?)
     }
-}
-
-fn record(row: &SqliteRow) -> Result<TokenRecord, Fail> {
-    let damaged = |column| CatalogError::Inconsistent {
-        table: "api_tokens",
-        column,
-        row: col::<i64>(row, "id").map(|id| id.to_string()).unwrap_or_default(),
-    };
-    let scopes = serde_json::from_str(col(row, "scopes")?).map_err(|_| damaged("scopes"))?;
-    let projects = col::<Option<&str>>(row, "projects")?.map(serde_json::from_str).transpose();
-    Ok(TokenRecord {
-        id: TokenId(col(row, "id")?),
-        name: col(row, "name")?,
-        grants: Grants { scopes, projects: projects.map_err(|_| damaged("projects"))? },
-        created_at: time(row, "created_at")?,
-        expires_at: time_opt(row, "expires_at")?,
-        revoked_at: time_opt(row, "revoked_at")?,
-    })
 }

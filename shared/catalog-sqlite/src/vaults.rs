@@ -1,13 +1,13 @@
 //! See `n2s_catalog::vaults`.
 
 use async_trait::async_trait;
+use n2s_catalog::rows::{Columns as _, vaults};
 use n2s_catalog::{CatalogError, VaultObjects, Vaults};
-use n2s_domain::{Epoch, VaultId};
+use n2s_domain::VaultId;
 use n2s_failpoints::Point;
 use uuid::Uuid;
 
 use crate::connect::{SqliteCatalog, begin, commit};
-use crate::decode::{array, col, small};
 use crate::error::{At as _, Fail};
 
 #[async_trait]
@@ -28,7 +28,7 @@ impl Vaults for SqliteCatalog {
 impl SqliteCatalog {
     async fn id(&self) -> Result<Uuid, Fail> {
         let row = sqlx::query("SELECT catalog_id FROM catalog").fetch_one(self.readers()).await?;
-        Ok(Uuid::from_bytes(array(&row, "catalog_id")?))
+        row.uuid("catalog_id")
     }
 
     async fn register(&self, objects: &VaultObjects) -> Result<(), Fail> {
@@ -72,8 +72,6 @@ impl SqliteCatalog {
             .bind(vault.0.to_vec())
             .fetch_all(self.readers())
             .await?;
-        let epoch = |row| Ok((Epoch(small(row, "epoch")?), col(row, "object")?));
-        let epochs = rows.iter().map(epoch).collect::<Result<_, Fail>>()?;
-        Ok(Some(VaultObjects { vault, marker: col(&found, "marker")?, epochs }))
+        Ok(Some(vaults::objects(vault, &found, &rows)?))
     }
 }

@@ -120,3 +120,23 @@ pub enum CatalogError {
         source: anyhow::Error,
     },
 }
+
+impl CatalogError {
+    /// Nothing is called that; `hint` is empty, or begins with `; `.
+    pub fn unknown(what: &'static str, name: &impl ToString, hint: &str) -> Self {
+        Self::Unknown { what, name: name.to_string(), hint: hint.to_owned() }
+    }
+
+    /// The same, naming some of what there is instead.
+    pub fn unknown_among(what: &'static str, name: &impl ToString, known: &[String]) -> Self {
+        if known.is_empty() {
+            return Self::unknown(what, name, "; there is none yet");
+        }
+        Self::unknown(what, name, &format!("; there are: {}", known.join(", ")))
+    }
+
+    /// A column that this program cannot have written.
+    pub fn unreadable(column: &'static str) -> Self {
+        Self::Inconsistent { table: "a query", column, row: "of its answer".to_owned() }
+    }
+}

@@ -5,12 +5,14 @@ pub mod backends;
 pub mod completion;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod decisions;
 pub mod error;
 pub mod jobs;
 pub mod library;
 pub mod manifests;
 pub mod operate;
 pub mod pushes;
+pub mod rows;
 pub mod staging;
 pub mod syncing;
 pub mod tokens;

@@ -40,6 +40,27 @@ pub enum Selector {
     Open(ChangesetId),
 }
 
+impl Selector {
+    /// What there is none of, when there is none.
+    pub const fn what(&self) -> &'static str {
+        match self {
+            Self::Latest | Self::Version(_) => "version",
+            Self::Snapshot(_) => "snapshot",
+            Self::Changeset(_) | Self::Open(_) => "changeset",
+        }
+    }
+
+    /// Which one was asked for.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Latest => "latest".to_owned(),
+            Self::Version(version) => version.to_string(),
+            Self::Snapshot(label) => label.clone(),
+            Self::Changeset(id) | Self::Open(id) => id.to_string(),
+        }
+    }
+}
+
 /// A version that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionRef {

@@ -17,6 +17,16 @@ pub enum GroupKind {
     Map,
 }
 
+impl GroupKind {
+    /// The stable name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::List => "list",
+            Self::Map => "map",
+        }
+    }
+}
+
 /// A group on which the open push may build.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManifestGroup {

@@ -2,17 +2,12 @@
 
 use std::time::Duration;
 
-use n2s_catalog::{
-    Claim, ClaimRef, ClaimTarget, Copy, LeaseTerms, ManifestObject, ManifestTarget, StagedKey, Ticket,
-    UploadTarget,
-};
-use n2s_domain::limits::LOSSES_BEFORE_ALONE;
-use n2s_domain::{BackendId, BlobId, ChangesetId, Epoch, JobId, StoreKey, VaultId, Version};
-use sqlx::postgres::PgRow;
+use n2s_catalog::rows::{Columns, column, int, jobs};
+use n2s_catalog::{Claim, ClaimRef, Copy, LeaseTerms, Ticket};
+use n2s_domain::{BackendId, BlobId, ChangesetId};
 
-use super::arrays;
 use crate::connect::{PostgresCatalog, Tx};
-use crate::decode::{array, col, count, int, micros, sealed, small};
+use crate::decode::{arrays, micros};
 use crate::error::Fail;
 
 impl PostgresCatalog {
@@ -38,7 +33,7 @@ impl PostgresCatalog {
         let rows =
             rows.bind(ids).bind(seqs).bind(backend.0).bind(micros(terms.lease)).bind(micros(terms.held_max));
         let rows = rows.fetch_all(&mut *tx).await?;
-        let claimed = rows.iter().map(|row| col(row, "id")).collect::<Result<Vec<i64>, _>>()?;
+        let claimed = column(&rows, "id")?;
         let mut claims = uploads(&mut tx, &claimed).await?;
         if claims.len() < claimed.len() {
             claims.extend(manifests(&mut tx, &claimed).await?);
@@ -57,7 +52,7 @@ impl PostgresCatalog {
              FROM mine WHERE jobs.id = mine.id RETURNING jobs.id, jobs.epoch",
         );
         let rows = rows.bind(ids).bind(epochs).bind(micros(lease)).fetch_all(self.pool()).await?;
-        rows.iter().map(claim_ref).collect()
+        rows.iter().map(jobs::claim_ref).collect()
     }
 
     pub(super) async fn copies_of(&self, blob: BlobId) -> Result<Vec<Copy>, Fail> {
@@ -65,11 +60,7 @@ impl PostgresCatalog {
             "SELECT backend_id, location FROM blob_backends WHERE blob_id = $1 AND status = 'completed' ORDER BY backend_id",
         );
         let rows = rows.bind(blob.0).fetch_all(self.pool()).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(Copy { backend: BackendId(col(row, "backend_id")?), location: col(row, "location")? })
-            })
-            .collect()
+        rows.iter().map(jobs::copy).collect()
     }
 
     pub(super) async fn manifests_of(&self, changeset: ChangesetId) -> Result<Vec<BackendId>, Fail> {
@@ -78,22 +69,8 @@ impl PostgresCatalog {
              WHERE c.uuid = $1 AND s.manifest = 'completed' ORDER BY s.backend_id",
         );
         let rows = rows.bind(changeset.0).fetch_all(self.pool()).await?;
-        rows.iter().map(|row| Ok(BackendId(col(row, "backend_id")?))).collect()
+        rows.iter().map(Columns::backend).collect()
     }
-}
-
-fn claim_ref(row: &PgRow) -> Result<ClaimRef, Fail> {
-    Ok(ClaimRef { job: JobId(col(row, "id")?), epoch: count(row, "epoch")? })
-}
-
-fn claim(row: &PgRow, target: ClaimTarget) -> Result<Claim, Fail> {
-    Ok(Claim {
-        claim: claim_ref(row)?,
-        backend: BackendId(col(row, "backend_id")?),
-        retry_count: small(row, "retry_count")?,
-        alone: small(row, "lost_count")? >= LOSSES_BEFORE_ALONE,
-        target,
-    })
 }
 
 async fn uploads(tx: &mut Tx<'_>, claimed: &[i64]) -> Result<Vec<Claim>, Fail> {
@@ -104,21 +81,7 @@ async fn uploads(tx: &mut Tx<'_>, claimed: &[i64]) -> Result<Vec<Claim>, Fail> {
          JOIN projects p ON p.id = l.project_id
          WHERE j.id = ANY ($1) AND j.kind = 'upload' ORDER BY j.id",
     );
-    let target = |row| {
-        let sealed_hash = sealed(row, "sealed_hash")?;
-        let staged = col::<Option<i64>>(row, "staging_id")?.map(|id| StagedKey { sealed_hash, id });
-        let target = UploadTarget {
-            blob: BlobId(col(row, "blob_id")?),
-            sealed_hash,
-            encrypted_size: count(row, "encrypted_size")?,
-            vault: VaultId(array(row, "vault_id")?),
-            epoch: Epoch(small(row, "key_epoch")?),
-            staged,
-            repair: col(row, "repair")?,
-        };
-        claim(row, ClaimTarget::Upload(target))
-    };
-    rows.bind(claimed).fetch_all(&mut **tx).await?.iter().map(target).collect()
+    rows.bind(claimed).fetch_all(&mut **tx).await?.iter().map(jobs::upload).collect()
 }
 
 async fn manifests(tx: &mut Tx<'_>, claimed: &[i64]) -> Result<Vec<Claim>, Fail> {
@@ -134,23 +97,5 @@ async fn manifests(tx: &mut Tx<'_>, claimed: &[i64]) -> Result<Vec<Claim>, Fail>
          JOIN manifest_objects h ON h.changeset_id = c.id AND h.part = 'header'
          WHERE j.id = ANY ($1) AND j.kind = 'manifest' ORDER BY j.id",
     );
-    let target = |row| {
-        let target = ManifestTarget {
-            changeset: ChangesetId(col(row, "uuid")?),
-            store_key: StoreKey(array(row, "store_key")?),
-            version: Version(count(row, "version")?),
-            vault: VaultId(array(row, "vault_id")?),
-            body: object(row, ["body_hash", "body_size", "body_staged"])?,
-            header: object(row, ["header_hash", "header_size", "header_staged"])?,
-            repair: col(row, "repair")?,
-        };
-        claim(row, ClaimTarget::Manifest(Box::new(target)))
-    };
-    rows.bind(claimed).fetch_all(&mut **tx).await?.iter().map(target).collect()
-}
-
-fn object(row: &PgRow, [hash, size, staged]: [&'static str; 3]) -> Result<ManifestObject, Fail> {
-    let sealed_hash = sealed(row, hash)?;
-    let staged = col::<Option<i64>>(row, staged)?.map(|id| StagedKey { sealed_hash, id });
-    Ok(ManifestObject { sealed_hash, size: count(row, size)?, staged })
+    rows.bind(claimed).fetch_all(&mut **tx).await?.iter().map(jobs::manifest).collect()
 }

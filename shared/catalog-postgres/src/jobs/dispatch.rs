@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use n2s_catalog::rows::{Columns as _, int, jobs};
 use n2s_catalog::{Pick, Ticket};
+use n2s_domain::BackendId;
 use n2s_domain::fairness::DueGroup;
-use n2s_domain::{BackendId, JobId};
+use sqlx::postgres::PgRow;
 
-use super::arrays;
 use crate::connect::PostgresCatalog;
-use crate::decode::{col, count, int, micros, small};
+use crate::decode::{arrays, micros};
 use crate::error::Fail;
 
 /// Steps from group to group through the index, so that 20 million jobs of one changeset cost as much as one.
@@ -32,16 +33,12 @@ impl PostgresCatalog {
     pub(super) async fn groups(&self, backend: BackendId, count_max: u32) -> Result<Vec<DueGroup>, Fail> {
         let rows =
             sqlx::query(GROUPS).bind(backend.0).bind(i64::from(count_max)).fetch_all(self.pool()).await?;
-        let group = |row| {
-            let (project, changeset) = (col(row, "project_id")?, col(row, "changeset_id")?);
-            Ok(DueGroup { project, changeset, due: small(row, "due")? })
-        };
-        rows.iter().map(group).collect()
+        rows.iter().map(jobs::group).collect()
     }
 
     pub(super) async fn window(&self, backend: BackendId) -> Result<u64, Fail> {
         let held = sqlx::query("SELECT count(*) AS held FROM jobs WHERE backend_id = $1 AND state <> 0");
-        count(&held.bind(backend.0).fetch_one(self.pool()).await?, "held")
+        held.bind(backend.0).fetch_one(self.pool()).await?.count("held")
     }
 
     /// A row that somebody else holds at this moment is passed by: two dispatchers take different jobs.
@@ -65,10 +62,7 @@ impl PostgresCatalog {
              FROM due WHERE jobs.id = due.id RETURNING due.turn, jobs.id, jobs.dispatch_seq",
         );
         let rows = rows.bind(backend.0).bind(changesets).bind(limits).bind(micros(queued_for));
-        let turn = |row| {
-            let ticket = Ticket { job: JobId(col(row, "id")?), dispatch_seq: count(row, "dispatch_seq")? };
-            Ok((col::<i64>(row, "turn")?, ticket))
-        };
+        let turn = |row: &PgRow| Ok((row.int("turn")?, jobs::ticket(row)?));
         let rows = rows.fetch_all(self.pool()).await?;
         let mut tickets = rows.iter().map(turn).collect::<Result<Vec<_>, Fail>>()?;
         tickets.sort_unstable_by_key(|(turn, ticket)| (*turn, ticket.job));

@@ -6,29 +6,21 @@
 
 use std::collections::BTreeMap;
 
-use n2s_catalog::{Finish, FinishReport, Outcome, StagedKey};
+use n2s_catalog::decisions::finishing::Sorted;
+use n2s_catalog::rows::jobs::{self, HeldJob};
+use n2s_catalog::rows::{column, int, staging};
+use n2s_catalog::{Finish, FinishReport, StagedKey};
 use n2s_domain::FailureKind;
 
-use super::arrays;
-use super::retry::{Again, again};
+use super::retry::again;
 use crate::connect::{PostgresCatalog, Tx};
-use crate::decode::{col, int, text};
+use crate::decode::{arrays, text};
 use crate::error::Fail;
 use crate::placing::delta;
-use crate::staging::{key, lock_blobs, unstage};
+use crate::staging::{lock_blobs, unstage};
 
 /// Blobs noted as unpinned that one finish looks at besides its own.
 const UNPINNED_MAX: i64 = 500;
-
-/// The job of an accepted outcome.
-#[derive(Clone, Copy)]
-pub(super) struct JobOf {
-    pub(super) id: i64,
-    pub(super) backend: i64,
-    pub(super) changeset: i64,
-    /// `None` for a manifest.
-    pub(super) blob: Option<i64>,
-}
 
 /// A placement that has failed for good.
 pub(crate) struct FailedUpload {
@@ -42,67 +34,44 @@ pub(crate) struct FailedUpload {
 impl PostgresCatalog {
     pub(super) async fn settle_claims(&self, outcomes: &[Finish]) -> Result<FinishReport, Fail> {
         let mut tx = self.begin().await?;
-        let mut jobs = held(&mut tx, outcomes).await?;
-        let (mut stored, mut failed, mut retried) = (Vec::new(), Vec::new(), Vec::new());
-        let mut accepted = Vec::with_capacity(outcomes.len());
-        for finish in outcomes {
-            // Taken out: a batch may hold an outcome twice, or a fenced one beside the one that counts.
-            let held = jobs.remove(&(finish.claim.job.0, int(finish.claim.epoch)));
-            accepted.push(held.is_some());
-            let Some(job) = held else { continue };
-            match &finish.outcome {
-                Outcome::Stored { location } => stored.push((job, location.clone())),
-                Outcome::Failed { kind, message } => failed.push((job, *kind, message.as_str())),
-                Outcome::Retry { after, charged, error } => {
-                    retried.push(Again { job, after: *after, charged: *charged, error: error.as_ref() });
-                }
-            }
-        }
-        let freeable = lock_freeable(&mut tx, &stored).await?;
-        let ended = || stored.iter().map(|(job, _)| *job).chain(failed.iter().map(|(job, ..)| *job));
-        lock_placements(&mut tx, ended().chain(retried.iter().map(|again| again.job))).await?;
-        store(&mut tx, &stored).await?;
-        fail(&mut tx, &failed).await?;
-        again(&mut tx, &retried).await?;
-        let done: Vec<i64> = ended().map(|job| job.id).collect();
+        let sorted = Sorted::new(outcomes, held(&mut tx, outcomes).await?);
+        let freeable = lock_freeable(&mut tx, &sorted.stored).await?;
+        let retried = sorted.retried.iter().map(|again| again.job);
+        lock_placements(&mut tx, sorted.ended().chain(retried)).await?;
+        store(&mut tx, &sorted.stored).await?;
+        fail(&mut tx, &sorted.failed).await?;
+        again(&mut tx, &sorted.retried).await?;
+        let done: Vec<i64> = sorted.ended().map(|job| job.id).collect();
         sqlx::query("DELETE FROM jobs WHERE id = ANY ($1)").bind(done).execute(&mut *tx).await?;
-        let freed = free(&mut tx, &stored, freeable).await?;
+        let freed = free(&mut tx, &sorted.stored, freeable).await?;
         tx.commit().await?;
-        Ok(FinishReport { accepted, freed })
+        Ok(FinishReport { accepted: sorted.accepted, freed })
     }
 }
 
 /// The jobs whose claims still hold, by job and epoch; locked.
-async fn held(tx: &mut Tx<'_>, outcomes: &[Finish]) -> Result<BTreeMap<(i64, i64), JobOf>, Fail> {
+async fn held(tx: &mut Tx<'_>, outcomes: &[Finish]) -> Result<BTreeMap<(i64, i64), HeldJob>, Fail> {
     let (ids, epochs) = arrays(outcomes.iter().map(|finish| (finish.claim.job.0, int(finish.claim.epoch))));
     let rows = sqlx::query(
         "SELECT j.id, j.epoch, j.backend_id, j.changeset_id, j.blob_id FROM unnest($1::bigint[], $2::bigint[]) o (id, epoch)
          JOIN jobs j ON j.id = o.id AND j.epoch = o.epoch AND j.state = 2 ORDER BY j.id FOR NO KEY UPDATE OF j",
     );
-    let job = |row| {
-        let id = col(row, "id")?;
-        let (backend, changeset, blob) =
-            (col(row, "backend_id")?, col(row, "changeset_id")?, col(row, "blob_id")?);
-        Ok(((id, col(row, "epoch")?), JobOf { id, backend, changeset, blob }))
-    };
-    rows.bind(ids).bind(epochs).fetch_all(&mut **tx).await?.iter().map(job).collect()
+    rows.bind(ids).bind(epochs).fetch_all(&mut **tx).await?.iter().map(jobs::held).collect()
 }
 
 /// Locks the blobs that this finish may free: its own, and those that were finished while they were pinned.
-async fn lock_freeable(tx: &mut Tx<'_>, stored: &[(JobOf, Option<String>)]) -> Result<Vec<i64>, Fail> {
+async fn lock_freeable(tx: &mut Tx<'_>, stored: &[(HeldJob, Option<&str>)]) -> Result<Vec<i64>, Fail> {
     let mut blobs: Vec<i64> = stored.iter().filter_map(|(job, _)| job.blob).collect();
     let unpinned = sqlx::query(
         "DELETE FROM unpinned WHERE blob_id IN (
             SELECT blob_id FROM unpinned ORDER BY blob_id LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING blob_id",
     );
-    for row in &unpinned.bind(UNPINNED_MAX).fetch_all(&mut **tx).await? {
-        blobs.push(col(row, "blob_id")?);
-    }
+    blobs.extend(column(&unpinned.bind(UNPINNED_MAX).fetch_all(&mut **tx).await?, "blob_id")?);
     lock_blobs(tx, &blobs).await?;
     Ok(blobs)
 }
 
-async fn lock_placements(tx: &mut Tx<'_>, jobs: impl Iterator<Item = JobOf>) -> Result<(), Fail> {
+async fn lock_placements(tx: &mut Tx<'_>, jobs: impl Iterator<Item = HeldJob>) -> Result<(), Fail> {
     let (blobs, backends) = arrays(jobs.filter_map(|job| Some((job.blob?, job.backend))));
     sqlx::query(
         "SELECT 1 FROM unnest($1::bigint[], $2::bigint[]) j (blob, backend)
@@ -116,13 +85,12 @@ async fn lock_placements(tx: &mut Tx<'_>, jobs: impl Iterator<Item = JobOf>) -> 
     Ok(())
 }
 
-async fn store(tx: &mut Tx<'_>, stored: &[(JobOf, Option<String>)]) -> Result<(), Fail> {
-    let uploads =
-        stored.iter().filter_map(|(job, location)| Some((job.blob?, job.backend, location.clone())));
+async fn store(tx: &mut Tx<'_>, stored: &[(HeldJob, Option<&str>)]) -> Result<(), Fail> {
+    let uploads = stored.iter().filter_map(|(job, location)| Some((job.blob?, job.backend, *location)));
     let uploads: Vec<_> = uploads.collect();
     let (blobs, backends) = arrays(uploads.iter().map(|(blob, backend, _)| (*blob, *backend)));
     if !blobs.is_empty() {
-        let locations: Vec<Option<String>> = uploads.into_iter().map(|(_, _, location)| location).collect();
+        let locations: Vec<Option<&str>> = uploads.into_iter().map(|(_, _, location)| location).collect();
         wake_held_up(tx, &blobs, &backends).await?;
         sqlx::query(
             "WITH done AS (UPDATE blob_backends s SET status = 'completed', attempted_at = n2s_now(), completed_at = n2s_now(),
@@ -208,7 +176,7 @@ async fn wake_held_up(tx: &mut Tx<'_>, blobs: &[i64], backends: &[i64]) -> Resul
     Ok(())
 }
 
-async fn fail(tx: &mut Tx<'_>, failed: &[(JobOf, FailureKind, &str)]) -> Result<(), Fail> {
+async fn fail(tx: &mut Tx<'_>, failed: &[(HeldJob, FailureKind, &str)]) -> Result<(), Fail> {
     let mut uploads = Vec::new();
     for &(job, kind, words) in failed {
         if let Some(blob) = job.blob {
@@ -253,7 +221,7 @@ pub(super) async fn manifest_ended(
 /// Blobs safe on enough stores, with nothing under way and nobody's pin, leave staging. Their rows are locked.
 async fn free(
     tx: &mut Tx<'_>,
-    stored: &[(JobOf, Option<String>)],
+    stored: &[(HeldJob, Option<&str>)],
     blobs: Vec<i64>,
 ) -> Result<Vec<StagedKey>, Fail> {
     let rows = sqlx::query(
@@ -287,5 +255,5 @@ async fn free_manifest(tx: &mut Tx<'_>, changeset: i64) -> Result<Vec<StagedKey>
             .execute(&mut **tx)
             .await?;
     }
-    rows.iter().map(key).collect()
+    rows.iter().map(staging::key).collect()
 }

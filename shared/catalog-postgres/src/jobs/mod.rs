@@ -85,8 +85,3 @@ impl Jobs for PostgresCatalog {
         self.live().await.at("count live jobs")
     }
 }
-
-/// Pairs as two bulk parameters.
-fn arrays(pairs: impl Iterator<Item = (i64, i64)>) -> (Vec<i64>, Vec<i64>) {
-    pairs.unzip()
-}

@@ -1,21 +1,11 @@
 //! Leased → pending again. In bulk: when a store goes down, every outcome of every batch is one of these.
 
-use std::time::Duration;
+use n2s_catalog::decisions::finishing::Again;
+use n2s_catalog::rows::jobs::HeldJob;
 
-use n2s_domain::FailureKind;
-
-use super::finish::JobOf;
 use crate::connect::Tx;
 use crate::decode::{micros, text};
 use crate::error::Fail;
-
-/// A held job that is to be tried again.
-pub(super) struct Again<'o> {
-    pub(super) job: JobOf,
-    pub(super) after: Duration,
-    pub(super) charged: bool,
-    pub(super) error: Option<&'o (FailureKind, String)>,
-}
 
 /// The jobs are pending again, and their placements, or manifests, say why. Jobs and placements are locked.
 pub(super) async fn again(tx: &mut Tx<'_>, retried: &[Again<'_>]) -> Result<(), Fail> {
@@ -48,7 +38,7 @@ async fn say_why(
     tx: &mut Tx<'_>,
     sql: &'static str,
     retried: &[Again<'_>],
-    target: impl Fn(&JobOf) -> Option<i64>,
+    target: impl Fn(&HeldJob) -> Option<i64>,
 ) -> Result<(), Fail> {
     let (mut targets, mut backends, mut charged) = (Vec::new(), Vec::new(), Vec::new());
     let (mut kinds, mut words) = (Vec::new(), Vec::new());

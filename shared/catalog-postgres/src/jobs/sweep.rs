@@ -1,12 +1,13 @@
 //! Deadlines and leases that passed, a clock that was set back, a home that changed hands.
 
+use n2s_catalog::rows::{Columns as _, jobs};
 use n2s_catalog::{Depth, SweepReport};
 use n2s_domain::limits::{JOB_HELD_MAX, JOB_LEASE, LOSSES_ALONE_MAX, LOSSES_BEFORE_ALONE, RETRY_DELAY_MAX};
 use n2s_domain::{BackendId, FailureKind};
 
 use super::finish::{FailedUpload, fail_uploads, manifest_ended};
 use crate::connect::{PostgresCatalog, Tx};
-use crate::decode::{col, count, micros, time_opt};
+use crate::decode::micros;
 use crate::error::Fail;
 
 /// Jobs of one state past their deadline, locked; who is being finished or extended at this moment is passed by.
@@ -53,18 +54,7 @@ impl PostgresCatalog {
                 min(due_at) FILTER (WHERE state = 0 AND due_at > n2s_now()) AS next_due
              FROM jobs GROUP BY backend_id ORDER BY backend_id",
         );
-        let depth = |row| {
-            let depth = Depth {
-                pending: count(row, "pending")?,
-                due: count(row, "due")?,
-                queued: count(row, "queued")?,
-                leased: count(row, "leased")?,
-                oldest_due: time_opt(row, "oldest_due")?,
-                next_due: time_opt(row, "next_due")?,
-            };
-            Ok((BackendId(col(row, "backend_id")?), depth))
-        };
-        rows.fetch_all(self.pool()).await?.iter().map(depth).collect()
+        rows.fetch_all(self.pool()).await?.iter().map(jobs::depth).collect()
     }
 }
 
@@ -125,12 +115,12 @@ async fn fail_lost(tx: &mut Tx<'_>) -> Result<u64, Fail> {
     let rows = rows.bind(i64::from(LOSSES_BEFORE_ALONE + LOSSES_ALONE_MAX)).fetch_all(&mut **tx).await?;
     let mut uploads = Vec::new();
     for row in &rows {
-        let (blob, backend): (Option<i64>, i64) = (col(row, "blob_id")?, col(row, "backend_id")?);
+        let (blob, backend) = (row.int_opt("blob_id")?, row.int("backend_id")?);
         if let Some(blob) = blob {
             let (kind, words) = (FailureKind::Lost, TEXT.to_owned());
             uploads.push(FailedUpload { blob, backend, kind, words, charged: false });
         } else {
-            let which = (col(row, "changeset_id")?, backend);
+            let which = (row.int("changeset_id")?, backend);
             manifest_ended(tx, which, "failed", Some((FailureKind::Lost, TEXT))).await?;
         }
     }

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use n2s_catalog::library::FileBlob;
-use n2s_catalog::{FileRow, Page, StagedKey, VersionRef};
-use n2s_domain::{BackendId, BlobId, ChangesetId, FileEntry, PathSpan, RelPath};
+use n2s_catalog::rows::{files, int, library};
+use n2s_catalog::{FileRow, Page, VersionRef};
+use n2s_domain::{ContentHash, FileEntry, PathSpan, RelPath};
 use sqlx::postgres::PgRow;
 
 use super::entries_of;
 use crate::connect::PostgresCatalog;
-use crate::decode::{col, content, count, int, sealed};
 use crate::error::Fail;
 
 /// Rows of a version from a byte string on, or between two. The first 256 bytes of paths are in the index, ties are sorted; the end is in a
@@ -91,38 +91,26 @@ impl PostgresCatalog {
         let entries = entries_of(&mut *self.pool().acquire().await?, rows.iter()).await?;
         let hashes = entries.iter().flat_map(FileEntry::chunks).map(|chunk| chunk.hash.0.to_vec());
         let blobs = self.blobs_of(version, hashes.collect()).await?;
-        let row = |(entry, row): (FileEntry, &PgRow)| {
-            let blobs = entry.chunks().iter().filter_map(|chunk| blobs.get(&chunk.hash).cloned()).collect();
-            Ok(FileRow { entry, changeset: ChangesetId(col(row, "uuid")?), blobs })
-        };
-        entries.into_iter().zip(&rows).map(row).collect()
+        files::tree(entries, &rows, &blobs)
     }
 
     async fn blobs_of(
         &self,
         version: &VersionRef,
         hashes: Vec<Vec<u8>>,
-    ) -> Result<BTreeMap<n2s_domain::ContentHash, FileBlob>, Fail> {
+    ) -> Result<BTreeMap<ContentHash, FileBlob>, Fail> {
         let rows = sqlx::query(
             "SELECT l.id, l.content_hash, l.sealed_hash, l.encrypted_size, l.staging_id,
                 ARRAY (SELECT s.backend_id FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'completed'
                        ORDER BY s.backend_id) AS stored_on
              FROM blobs l WHERE l.project_id = (SELECT project_id FROM datasets WHERE id = $2) AND l.content_hash = ANY ($1)",
         );
-        let blob = |row| {
-            let content_hash = content(row, "content_hash")?;
-            let sealed_hash = sealed(row, "sealed_hash")?;
-            let stored_on: Vec<i64> = col(row, "stored_on")?;
-            let blob = FileBlob {
-                id: BlobId(col(row, "id")?),
-                content_hash,
-                sealed_hash,
-                encrypted_size: count(row, "encrypted_size")?,
-                staged: col::<Option<i64>>(row, "staging_id")?.map(|id| StagedKey { sealed_hash, id }),
-                stored_on: stored_on.into_iter().map(BackendId).collect(),
-            };
-            Ok((content_hash, blob))
-        };
-        rows.bind(hashes).bind(version.dataset).fetch_all(self.pool()).await?.iter().map(blob).collect()
+        rows.bind(hashes)
+            .bind(version.dataset)
+            .fetch_all(self.pool())
+            .await?
+            .iter()
+            .map(library::blob)
+            .collect()
     }
 }

@@ -1,11 +1,11 @@
 //! Commit: the head advances, and what was invisible is a version.
 
+use n2s_catalog::rows::pushes::{OpenRow, contents};
+use n2s_catalog::rows::{Columns as _, int};
 use n2s_catalog::{CatalogError, CommitPush, Committed, PushLease, StagedObject};
 use n2s_domain::Version;
 
-use super::OpenRow;
 use crate::connect::{PostgresCatalog, Tx};
-use crate::decode::{col, content, count, int};
 use crate::error::Fail;
 use crate::placing::{delta, unpin};
 
@@ -58,7 +58,7 @@ async fn committed_before(tx: &mut Tx<'_>, lease: &PushLease) -> Result<Option<V
     .bind(lease.token.0)
     .fetch_optional(&mut **tx)
     .await?;
-    row.map(|row| Ok(Version(count(&row, "version")?))).transpose()
+    row.map(|row| row.version("version")).transpose()
 }
 
 async fn check(tx: &mut Tx<'_>, push: &OpenRow, announced: u64) -> Result<(), Fail> {
@@ -67,11 +67,11 @@ async fn check(tx: &mut Tx<'_>, push: &OpenRow, announced: u64) -> Result<(), Fa
             (SELECT head_id FROM datasets WHERE id = $2) AS head",
     );
     let row = row.bind(push.id).bind(push.dataset).fetch_one(&mut **tx).await?;
-    let arrived = count(&row, "arrived")?;
+    let arrived = row.count("arrived")?;
     if arrived != announced {
         return Err(CatalogError::BatchesMissing { arrived, announced }.into());
     }
-    if col::<Option<i64>>(&row, "head")? != push.parent {
+    if row.int_opt("head")? != push.parent {
         return Err(CatalogError::HeadMoved.into());
     }
     // Driven from `unsourced`, which is normally empty.
@@ -87,10 +87,7 @@ async fn check(tx: &mut Tx<'_>, push: &OpenRow, announced: u64) -> Result<(), Fa
     if lost.is_empty() {
         return Ok(());
     }
-    Err(CatalogError::Unsourced(
-        lost.iter().map(|row| content(row, "content_hash")).collect::<Result<_, _>>()?,
-    )
-    .into())
+    Err(CatalogError::Unsourced(contents(&lost)?).into())
 }
 
 async fn put_object(

@@ -1,24 +1,16 @@
 //! Recording a batch of changes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use n2s_catalog::decisions::entering::{Tally, contents, puts, search_text};
+use n2s_catalog::rows::pushes::{self, Before, OpenRow};
+use n2s_catalog::rows::{files, int};
 use n2s_catalog::{EntriesRecorded, PushLease};
-use n2s_domain::{Content, ContentHash, EntryChange, FileEntry};
-use unicode_normalization::UnicodeNormalization as _;
+use n2s_domain::{ContentHash, EntryChange, FileEntry};
 
-use super::OpenRow;
 use crate::connect::{PostgresCatalog, Tx};
-use crate::decode::{col, int};
 use crate::error::Fail;
 use crate::placing::{place, sourced};
-
-/// The row a change finds open at its path.
-#[derive(Clone, Copy)]
-struct Before {
-    id: i64,
-    own: bool,
-    size: i64,
-}
 
 impl PostgresCatalog {
     pub(super) async fn enter(
@@ -36,8 +28,7 @@ impl PostgresCatalog {
         if !first {
             return Ok(EntriesRecorded { jobs: 0, repeated: true });
         }
-        let contents: BTreeSet<ContentHash> = changes.iter().flat_map(chunks).collect();
-        let blobs = sourced(&mut tx, push.project, &contents.into_iter().collect::<Vec<_>>()).await?;
+        let blobs = sourced(&mut tx, push.project, &contents(changes)).await?;
         let before = before(&mut tx, &push, changes).await?;
         end_rows(&mut tx, &push, &before).await?;
         insert_rows(&mut tx, &push, changes, &blobs).await?;
@@ -47,14 +38,6 @@ impl PostgresCatalog {
         tx.commit().await?;
         Ok(EntriesRecorded { jobs, repeated: false })
     }
-}
-
-fn chunks(change: &EntryChange) -> impl Iterator<Item = ContentHash> {
-    let chunks = match change {
-        EntryChange::Put(entry) => entry.chunks(),
-        EntryChange::Remove(_) => &[],
-    };
-    chunks.iter().map(|chunk| chunk.hash)
 }
 
 async fn before(
@@ -69,11 +52,7 @@ async fn before(
             AND f.filepath = j.path AND f.to_version IS NULL",
     );
     let rows = rows.bind(paths).bind(push.dataset).bind(push.version).fetch_all(&mut **tx).await?;
-    let before = |row| {
-        let before = Before { id: col(row, "id")?, own: col(row, "own")?, size: col(row, "size")? };
-        Ok((col::<Vec<u8>>(row, "filepath")?, before))
-    };
-    rows.iter().map(before).collect()
+    rows.iter().map(pushes::before).collect()
 }
 
 /// A row of this push is replaced; one of an earlier version ends here.
@@ -94,15 +73,12 @@ async fn insert_rows(
     changes: &[EntryChange],
     blobs: &BTreeMap<ContentHash, i64>,
 ) -> Result<(), Fail> {
-    let puts = changes.iter().filter_map(|change| match change {
-        EntryChange::Put(entry) => Some(entry),
-        EntryChange::Remove(_) => None,
-    });
-    let puts: Vec<&FileEntry> = puts.collect();
+    let puts: Vec<&FileEntry> = puts(changes).collect();
     if puts.is_empty() {
         return Ok(());
     }
     let many = |of: fn(&FileEntry) -> i64| puts.iter().map(|entry| of(entry)).collect::<Vec<i64>>();
+    let own: Vec<_> = puts.iter().map(|entry| files::own_columns(entry, blobs)).collect();
     sqlx::query(
         "INSERT INTO files (dataset_id, from_version, changeset_id, filepath, search, kind, mode, uid, gid, mtime_secs,
             mtime_nanos, size, content_hash, blob_id, link_target, link_group)
@@ -114,16 +90,16 @@ async fn insert_rows(
     .bind(push.id)
     .bind(puts.iter().map(|entry| entry.path.as_bytes().to_vec()).collect::<Vec<_>>())
     .bind(puts.iter().map(|entry| search_text(entry.path.as_bytes())).collect::<Vec<_>>())
-    .bind(puts.iter().map(|entry| kind(entry)).collect::<Vec<_>>())
+    .bind(own.iter().map(|own| own.kind).collect::<Vec<_>>())
     .bind(many(|entry| i64::from(entry.meta.mode)))
     .bind(many(|entry| i64::from(entry.meta.uid)))
     .bind(many(|entry| i64::from(entry.meta.gid)))
     .bind(many(|entry| entry.meta.mtime.secs))
     .bind(many(|entry| i64::from(entry.meta.mtime.nanos)))
     .bind(many(|entry| int(entry.size())))
-    .bind(puts.iter().map(|entry| file_hash(entry)).collect::<Vec<_>>())
-    .bind(puts.iter().map(|entry| only_blob(entry, blobs)).collect::<Vec<_>>())
-    .bind(puts.iter().map(|entry| target(entry)).collect::<Vec<_>>())
+    .bind(own.iter().map(|own| own.hash.map(|hash| hash.0.to_vec())).collect::<Vec<_>>())
+    .bind(own.iter().map(|own| own.blob).collect::<Vec<_>>())
+    .bind(own.iter().map(|own| own.target.map(<[u8]>::to_vec)).collect::<Vec<_>>())
     .bind(puts.iter().map(|entry| entry.link_group.map(int)).collect::<Vec<_>>())
     .execute(&mut **tx)
     .await?;
@@ -169,83 +145,25 @@ async fn insert_pieces(
     Ok(())
 }
 
-fn kind(entry: &FileEntry) -> &'static str {
-    match entry.content {
-        Content::Directory => "d",
-        Content::Symlink { .. } => "l",
-        Content::File { .. } => "f",
-    }
-}
-
-fn file_hash(entry: &FileEntry) -> Option<Vec<u8>> {
-    match &entry.content {
-        Content::File { hash, .. } => Some(hash.0.to_vec()),
-        _ => None,
-    }
-}
-
-fn only_blob(entry: &FileEntry, blobs: &BTreeMap<ContentHash, i64>) -> Option<i64> {
-    match entry.chunks() {
-        [chunk] => blobs.get(&chunk.hash).copied(),
-        _ => None,
-    }
-}
-
-fn target(entry: &FileEntry) -> Option<Vec<u8>> {
-    match &entry.content {
-        Content::Symlink { target } => Some(target.clone()),
-        _ => None,
-    }
-}
-
-/// The text that searches look in, where it differs from the path: one Unicode form, one case.
-fn search_text(path: &[u8]) -> Option<String> {
-    let text = fold(&String::from_utf8_lossy(path));
-    (text.as_bytes() != path).then_some(text)
-}
-
-/// One Unicode form, one case.
-pub(crate) fn fold(text: &str) -> String {
-    text.nfkc().collect::<String>().to_lowercase().nfkc().collect()
-}
-
 async fn count(
     tx: &mut Tx<'_>,
     push: &OpenRow,
     changes: &[EntryChange],
     before: &BTreeMap<Vec<u8>, Before>,
 ) -> Result<(), Fail> {
-    let (mut files, mut bytes, mut blobs, mut added, mut modified, mut removed) =
-        (0i64, 0i64, 0i64, 0i64, 0i64, 0i64);
-    for change in changes {
-        let old = before.get(change.path().as_bytes());
-        bytes -= old.map_or(0, |old| old.size);
-        match (change, old) {
-            (EntryChange::Put(entry), old) => {
-                bytes += int(entry.size());
-                blobs += i64::try_from(entry.chunks().len()).unwrap_or(i64::MAX);
-                *(if old.is_some() { &mut modified } else { &mut added }) += 1;
-                files += i64::from(old.is_none());
-            }
-            (EntryChange::Remove(_), Some(_)) => {
-                removed += 1;
-                files -= 1;
-            }
-            (EntryChange::Remove(_), None) => {}
-        }
-    }
+    let tally = Tally::of(changes, before);
     sqlx::query(
         "UPDATE changesets SET file_count = file_count + $2, total_size = total_size + $3, blob_count = blob_count + $4,
             added = added + $5, modified = modified + $6, removed = removed + $7, started_at = coalesce(started_at, n2s_now())
          WHERE id = $1",
     )
     .bind(push.id)
-    .bind(files)
-    .bind(bytes)
-    .bind(blobs)
-    .bind(added)
-    .bind(modified)
-    .bind(removed)
+    .bind(tally.files)
+    .bind(tally.bytes)
+    .bind(tally.blobs)
+    .bind(tally.added)
+    .bind(tally.modified)
+    .bind(tally.removed)
     .execute(&mut **tx)
     .await?;
     Ok(())

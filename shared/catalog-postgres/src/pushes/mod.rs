@@ -1,7 +1,7 @@
 //! See `n2s_catalog::pushes`.
 
 mod commit;
-pub(crate) mod entries;
+mod entries;
 mod offer;
 mod open;
 mod undo;
@@ -9,6 +9,8 @@ mod undo;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use n2s_catalog::rows::Columns as _;
+use n2s_catalog::rows::pushes::{OpenRow, open_row};
 use n2s_catalog::{
     Accepted, CatalogError, CommitPush, Committed, EntriesRecorded, Offered, OpenPush, OpenedPush, PushLease,
     Pushes, StagedBlob,
@@ -17,19 +19,8 @@ use n2s_domain::limits::PUSH_LEASE;
 use n2s_domain::{ChangesetId, ContentHash, EntryChange, Timestamp};
 
 use crate::connect::{PostgresCatalog, Tx};
-use crate::decode::{col, micros, time};
+use crate::decode::micros;
 use crate::error::{Fail, transact};
-
-/// An open push, as its calls find it.
-pub(crate) struct OpenRow {
-    pub(crate) id: i64,
-    pub(crate) dataset: i64,
-    pub(crate) project: i64,
-    pub(crate) version: i64,
-    pub(crate) parent: Option<i64>,
-    pub(crate) min_copies: i64,
-    pub(crate) backends: Vec<i64>,
-}
 
 #[async_trait]
 impl Pushes for PostgresCatalog {
@@ -93,7 +84,7 @@ impl PostgresCatalog {
         );
         let row = row.bind(micros(for_)).bind(push.id).fetch_one(&mut *tx).await?;
         tx.commit().await?;
-        time(&row, "lease_until")
+        row.time("lease_until")
     }
 
     /// Checks the lease and extends it; holds the changeset's row until the transaction ends, so that the calls of one push take turns. A
@@ -113,14 +104,6 @@ impl PostgresCatalog {
         .fetch_optional(&mut **tx)
         .await?;
         let row = row.ok_or(CatalogError::LeaseLost(lease.changeset))?;
-        Ok(OpenRow {
-            id: col(&row, "id")?,
-            dataset: col(&row, "dataset_id")?,
-            project: col(&row, "project_id")?,
-            version: col(&row, "version")?,
-            parent: col(&row, "parent_id")?,
-            min_copies: col(&row, "min_copies")?,
-            backends: col(&row, "backends")?,
-        })
+        open_row(&row, row.int_list("backends")?)
     }
 }

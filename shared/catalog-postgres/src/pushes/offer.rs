@@ -2,22 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use n2s_catalog::decisions::entering::answers;
+use n2s_catalog::rows::pushes::{self, Known, OpenRow};
+use n2s_catalog::rows::{int, pairs};
 use n2s_catalog::{Accepted, Offered, PushLease, StagedBlob};
-use n2s_domain::{ContentHash, SealedHash};
+use n2s_domain::ContentHash;
 
-use super::OpenRow;
 use crate::connect::{PostgresCatalog, Tx};
-use crate::decode::{col, content, hashes, int, sealed};
+use crate::decode::hashes;
 use crate::error::Fail;
 use crate::placing::{lock_contents, rearm, uploads_again};
-
-/// A content the catalog knows.
-#[derive(Clone, Copy)]
-struct Known {
-    id: i64,
-    sealed: SealedHash,
-    sourced: bool,
-}
 
 impl PostgresCatalog {
     pub(super) async fn offer_contents(
@@ -30,11 +24,7 @@ impl PostgresCatalog {
         let known = known(&mut tx, &push, contents.iter()).await?;
         pin(&mut tx, &push, known.values().filter(|known| known.sourced).map(|known| known.id)).await?;
         tx.commit().await?;
-        let answer = |hash: &ContentHash| match known.get(hash) {
-            Some(known) if known.sourced => Offered::Held(known.sealed),
-            _ => Offered::Missing,
-        };
-        Ok(contents.iter().map(answer).collect())
+        Ok(answers(contents, &known))
     }
 
     /// New contents are inserted first: of two pushes that send one at once, the second waits, and then finds the first's.
@@ -85,12 +75,7 @@ async fn known(
          FROM blobs l WHERE l.project_id = $2 AND l.content_hash = ANY ($1)",
     );
     let rows = rows.bind(contents).bind(push.project).fetch_all(&mut **tx).await?;
-    let known = |row| {
-        let known =
-            Known { id: col(row, "id")?, sealed: sealed(row, "sealed_hash")?, sourced: col(row, "sourced")? };
-        Ok((content(row, "content_hash")?, known))
-    };
-    rows.iter().map(known).collect()
+    rows.iter().map(pushes::known).collect()
 }
 
 async fn pin(tx: &mut Tx<'_>, push: &OpenRow, blobs: impl Iterator<Item = i64>) -> Result<(), Fail> {
@@ -136,7 +121,7 @@ async fn insert(
     .bind(numbers(|blob| blob.staged.id))
     .fetch_all(&mut **tx)
     .await?;
-    rows.iter().map(|row| content(row, "content_hash")).collect()
+    pushes::contents(&rows)
 }
 
 /// Whoever still uploads the old bytes of a locked blob has no say any more: the blob is the new ones. The jobs are locked before they are looked at,
@@ -183,8 +168,7 @@ async fn again_everywhere(tx: &mut Tx<'_>, blob: i64) -> Result<(), Fail> {
         "SELECT blob_id, backend_id FROM blob_backends WHERE blob_id = $1 AND status = 'failed' ORDER BY backend_id FOR NO KEY UPDATE",
     );
     let failed = failed.bind(blob).fetch_all(&mut **tx).await?;
-    let failed = failed.iter().map(|row| Ok((col(row, "blob_id")?, col(row, "backend_id")?)));
-    let failed = failed.collect::<Result<Vec<_>, Fail>>()?;
+    let failed: Vec<_> = pairs(&failed, ["blob_id", "backend_id"])?;
     if failed.is_empty() {
         return Ok(());
     }

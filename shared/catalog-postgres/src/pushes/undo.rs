@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use n2s_catalog::rows::{Columns as _, column};
 use n2s_catalog::{CatalogError, PushLease};
 use n2s_domain::ChangesetId;
 
 use crate::connect::{PostgresCatalog, Tx};
-use crate::decode::{col, micros};
+use crate::decode::micros;
 use crate::error::Fail;
 
 impl PostgresCatalog {
@@ -25,8 +26,8 @@ impl PostgresCatalog {
         );
         let done = done.bind(changeset.0).execute(&mut *tx).await?;
         if done.rows_affected() == 0 {
-            let (name, hint) = (changeset.to_string(), "; only an open push can be abandoned".to_owned());
-            return Err(CatalogError::Unknown { what: "changeset", name, hint }.into());
+            let hint = "; only an open push can be abandoned";
+            return Err(CatalogError::unknown("changeset", &changeset, hint).into());
         }
         Ok(tx.commit().await?)
     }
@@ -51,11 +52,11 @@ impl PostgresCatalog {
         let row = sqlx::query(
             "SELECT id, dataset_id, version FROM changesets WHERE id = $1 AND undone_at IS NULL FOR NO KEY UPDATE",
         );
-        let row = row.bind(col::<i64>(&next, "id")?).fetch_optional(&mut *tx).await?;
+        let row = row.bind(next.int("id")?).fetch_optional(&mut *tx).await?;
         // Another sweeper ended it; there may be more.
         let Some(row) = row else { return Ok(true) };
         let (id, dataset, version): (i64, i64, i64) =
-            (col(&row, "id")?, col(&row, "dataset_id")?, col(&row, "version")?);
+            (row.int("id")?, row.int("dataset_id")?, row.int("version")?);
         let touched = delete_rows(&mut tx, id, dataset, version, limit).await?
             + reopen_rows(&mut tx, dataset, version, limit).await?;
         if touched == 0 {
@@ -69,7 +70,7 @@ impl PostgresCatalog {
 async fn delete_rows(tx: &mut Tx<'_>, id: i64, dataset: i64, version: i64, limit: u32) -> Result<u64, Fail> {
     let rows = sqlx::query("SELECT id FROM files WHERE dataset_id = $1 AND from_version = $2 LIMIT $3");
     let rows = rows.bind(dataset).bind(version).bind(i64::from(limit)).fetch_all(&mut **tx).await?;
-    let ids = rows.iter().map(|row| col(row, "id")).collect::<Result<Vec<i64>, _>>()?;
+    let ids = column(&rows, "id")?;
     sqlx::query(
         "DELETE FROM placement_waiters WHERE changeset_id = $2 AND blob_id IN (
             SELECT f.blob_id FROM files f WHERE f.id = ANY ($1) AND f.blob_id IS NOT NULL

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use n2s_catalog::rows::{Columns as _, int, validation};
 use n2s_catalog::{Damage, DamageRecord, DamageScope, ValidationRun, Vouched};
 use n2s_domain::{BlobId, ChangesetId};
-use sqlx::postgres::PgRow;
 
-use super::changeset;
 use super::runs::touch;
 use crate::connect::{PostgresCatalog, Tx};
-use crate::decode::{col, int, text, time, word};
+use crate::decode::text;
 use crate::error::Fail;
 use crate::placing::delta;
 use crate::staging::lock_blobs;
@@ -81,23 +80,8 @@ impl PostgresCatalog {
             .bind(scope.dataset.as_ref().map(ToString::to_string))
             .bind(scope.backend.as_ref().map(ToString::to_string))
             .bind(i64::from(limit));
-        rows.fetch_all(self.pool()).await?.iter().map(record).collect()
+        rows.fetch_all(self.pool()).await?.iter().map(validation::damage).collect()
     }
-}
-
-fn record(row: &PgRow) -> Result<DamageRecord, Fail> {
-    let object = match col::<Option<i64>>(row, "blob_id")? {
-        Some(blob) => Vouched::Blob(BlobId(blob)),
-        None => Vouched::Manifest(changeset(row)?),
-    };
-    Ok(DamageRecord {
-        object,
-        backend: word(row, "backend")?,
-        since: time(row, "damaged_at")?,
-        pending: col(row, "pending")?,
-        lost: col(row, "lost")?,
-        message: col::<Option<String>>(row, "error_message")?.unwrap_or_default(),
-    })
 }
 
 /// The blob is locked.
@@ -153,7 +137,7 @@ async fn reopen_owners(tx: &mut Tx<'_>, blob: i64, backend: i64) -> Result<Optio
     let owners = sqlx::query(OWNERS);
     let mut latest = None;
     for row in owners.bind(blob).bind(backend).fetch_all(&mut **tx).await? {
-        let owner: i64 = col(&row, "id")?;
+        let owner: i64 = row.int("id")?;
         let waits = sqlx::query(
             "INSERT INTO placement_waiters (blob_id, backend_id, changeset_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
         );
@@ -198,7 +182,7 @@ async fn manifest_damaged(tx: &mut Tx<'_>, changeset: ChangesetId, damage: &Dama
     let found = found.bind(changeset.0).bind(damage.backend.0).bind(damage.kind.as_str());
     let found = found.bind(text(&damage.message)).fetch_optional(&mut **tx).await?;
     let Some(found) = found else { return Ok(false) };
-    let id: i64 = col(&found, "changeset_id")?;
+    let id: i64 = found.int("changeset_id")?;
     sqlx::query(
         "INSERT INTO jobs (kind, backend_id, project_id, changeset_id)
          SELECT 'manifest', $2, d.project_id, c.id FROM changesets c JOIN datasets d ON d.id = c.dataset_id WHERE c.id = $1

@@ -11,13 +11,10 @@ use n2s_catalog::{
     Affected, CatalogError, Damage, DamageRecord, DamageScope, DatasetScope, NewValidation, Proof,
     ProofOverview, ProofPage, ProofTarget, Validation, ValidationEnd, ValidationRun, Vouched,
 };
-use n2s_domain::{BackendId, BlobId, ProofLevel, Timestamp};
-use sqlx::postgres::PgRow;
-use uuid::Uuid;
+use n2s_domain::{BackendId, ProofLevel, Timestamp};
 
 use crate::connect::PostgresCatalog;
-use crate::decode::{col, count, time};
-use crate::error::{At as _, Fail, transact};
+use crate::error::{At as _, transact};
 
 #[async_trait]
 impl Validation for PostgresCatalog {
@@ -88,57 +85,4 @@ impl Validation for PostgresCatalog {
     async fn proof_overview(&self, backend: BackendId) -> Result<ProofOverview, CatalogError> {
         self.overview(backend).await.at("look how well a store is proven")
     }
-}
-
-/// Copies as bulk parameters: blobs and their stores, manifests' changesets and theirs.
-#[derive(Default)]
-struct Copies {
-    blobs: (Vec<i64>, Vec<i64>),
-    manifests: (Vec<Uuid>, Vec<i64>),
-}
-
-impl Copies {
-    /// In order, for the locks that follow.
-    fn new(copies: impl Iterator<Item = (Vouched, BackendId)>) -> Self {
-        let mut sorted: Vec<_> = copies.collect();
-        sorted.sort_unstable();
-        let mut found = Self::default();
-        for (object, backend) in sorted {
-            match object {
-                Vouched::Blob(blob) => {
-                    found.blobs.0.push(blob.0);
-                    found.blobs.1.push(backend.0);
-                }
-                Vouched::Manifest(changeset) => {
-                    found.manifests.0.push(changeset.0);
-                    found.manifests.1.push(backend.0);
-                }
-            }
-        }
-        found
-    }
-}
-
-/// A row of `blob_id, backend_id, encrypted_size, proven_at`.
-fn blob_proof(row: &PgRow) -> Result<Proof, Fail> {
-    Ok(Proof {
-        proven_at: time(row, "proven_at")?,
-        object: Vouched::Blob(BlobId(col(row, "blob_id")?)),
-        backend: BackendId(col(row, "backend_id")?),
-        bytes: count(row, "encrypted_size")?,
-    })
-}
-
-/// A row of `uuid, backend_id, bytes, proven_at`.
-fn manifest_proof(row: &PgRow) -> Result<Proof, Fail> {
-    Ok(Proof {
-        proven_at: time(row, "proven_at")?,
-        object: Vouched::Manifest(changeset(row)?),
-        backend: BackendId(col(row, "backend_id")?),
-        bytes: count(row, "bytes")?,
-    })
-}
-
-fn changeset(row: &PgRow) -> Result<n2s_domain::ChangesetId, Fail> {
-    Ok(n2s_domain::ChangesetId(col(row, "uuid")?))
 }

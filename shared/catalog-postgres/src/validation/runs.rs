@@ -1,18 +1,14 @@
 //! Runs, and what they proved.
 
-use n2s_catalog::{
-    NewValidation, Proof, ProofOverview, ValidationEnd, ValidationRecord, ValidationRun, Vouched,
-};
+use n2s_catalog::decisions::proving::Copies;
+use n2s_catalog::rows::{Columns as _, int, validation};
+use n2s_catalog::{NewValidation, Proof, ProofOverview, ValidationEnd, ValidationRun, Vouched};
 use n2s_domain::{BackendId, ProofLevel, Timestamp};
 use sqlx::postgres::PgRow;
 
-use super::Copies;
 use crate::connect::{PostgresCatalog, Tx};
-use crate::decode::{col, count, int, micros, text, time, time_opt, word};
+use crate::decode::{arrays, micros, text};
 use crate::error::Fail;
-
-/// The proof of what is doubted: older than any. In SQL, `timestamptz 'epoch'`.
-const DOUBT: Timestamp = Timestamp::from_micros(0);
 
 /// The oldest proofs and the number of damages of a store.
 const OVERVIEW: &str = "SELECT
@@ -76,7 +72,8 @@ impl PostgresCatalog {
             made.bind(run.backend.0).bind(dataset).bind(run.level.as_str()).bind(int(run.one_in.max(1)));
         let made = made.bind(micros(run.lease)).fetch_optional(&mut *tx).await?;
         tx.commit().await?;
-        let begun = |row| Ok(ValidationRun { id: col(&row, "id")?, started_at: time(&row, "started_at")? });
+        let begun =
+            |row: PgRow| Ok(ValidationRun { id: row.int("id")?, started_at: row.time("started_at")? });
         made.map(begun).transpose()
     }
 
@@ -96,23 +93,21 @@ impl PostgresCatalog {
 
     pub(super) async fn overview(&self, backend: BackendId) -> Result<ProofOverview, Fail> {
         let row = sqlx::query(OVERVIEW).bind(backend.0).fetch_one(self.pool()).await?;
-        let oldest = [time_opt(&row, "blob")?, time_opt(&row, "manifest")?].into_iter().flatten().min();
-        let oldest = oldest.filter(|oldest| *oldest != DOUBT);
         let last = sqlx::query("SELECT * FROM validations WHERE backend_id = $1 ORDER BY id DESC LIMIT 1");
         let last = last.bind(backend.0).fetch_optional(self.pool()).await?;
-        let last = last.map(|row| record(&row)).transpose()?;
-        Ok(ProofOverview { oldest, damaged: count(&row, "damaged")?, last })
+        validation::overview(&row, last.as_ref())
     }
 
     pub(super) async fn take_back(&self, copies: &[(Vouched, BackendId)]) -> Result<(), Fail> {
         let copies = Copies::new(copies.iter().copied());
+        let (blobs, manifests) = (arrays(copies.blobs), arrays(copies.manifests));
         let mut tx = self.begin().await?;
         let doubted = sqlx::query(blobs!("seen_at = timestamptz 'epoch', verified_at = timestamptz 'epoch'"));
-        doubted.bind(copies.blobs.0).bind(copies.blobs.1).execute(&mut *tx).await?;
-        if !copies.manifests.0.is_empty() {
+        doubted.bind(blobs.0).bind(blobs.1).execute(&mut *tx).await?;
+        if !manifests.0.is_empty() {
             let doubted =
                 sqlx::query(manifests!("seen_at = timestamptz 'epoch', verified_at = timestamptz 'epoch'"));
-            doubted.bind(copies.manifests.0).bind(copies.manifests.1).execute(&mut *tx).await?;
+            doubted.bind(manifests.0).bind(manifests.1).execute(&mut *tx).await?;
         }
         Ok(tx.commit().await?)
     }
@@ -124,35 +119,24 @@ impl PostgresCatalog {
         proofs: &[Proof],
     ) -> Result<bool, Fail> {
         let copies = Copies::new(proofs.iter().map(|proof| (proof.object, proof.backend)));
+        let (blobs, manifests) = (arrays(copies.blobs), arrays(copies.manifests));
         let bytes = proofs.iter().map(|proof| proof.bytes).sum();
         let mut tx = self.begin().await?;
         // A look at existence does not put off a reading; a reading is also a look.
         let proven = sqlx::query(blobs!(
             "seen_at = n2s_now(), verified_at = CASE WHEN $3 THEN n2s_now() ELSE verified_at END"
         ));
-        let proven = proven.bind(copies.blobs.0).bind(copies.blobs.1).bind(level.reads_bytes());
+        let proven = proven.bind(blobs.0).bind(blobs.1).bind(level.reads_bytes());
         proven.execute(&mut *tx).await?;
         let proven = sqlx::query(manifests!(
             "seen_at = n2s_now(), verified_at = CASE WHEN $3 THEN n2s_now() ELSE verified_at END"
         ));
-        let proven = proven.bind(copies.manifests.0).bind(copies.manifests.1).bind(level.reads_bytes());
+        let proven = proven.bind(manifests.0).bind(manifests.1).bind(level.reads_bytes());
         proven.execute(&mut *tx).await?;
         let alive = touch(&mut tx, run, (proofs.len() as u64, bytes, 0)).await?;
         tx.commit().await?;
         Ok(alive.is_some())
     }
-}
-
-fn record(row: &PgRow) -> Result<ValidationRecord, Fail> {
-    Ok(ValidationRecord {
-        level: word(row, "level")?,
-        started_at: time(row, "started_at")?,
-        ended_at: time_opt(row, "ended_at")?,
-        checked: count(row, "checked")?,
-        bytes: count(row, "bytes")?,
-        damaged: count(row, "damaged")?,
-        end: ValidationEnd { unchecked: count(row, "unchecked")?, stopped: col(row, "stopped")? },
-    })
 }
 
 /// Adds to a run's totals, extends its lease by as much as it had and tells the time. `None` when it has ended.
@@ -168,5 +152,5 @@ pub(super) async fn touch(
     );
     let touched = touched.bind(run.id).bind(int(checked)).bind(int(bytes)).bind(int(damaged));
     let touched = touched.fetch_optional(&mut **tx).await?;
-    touched.map(|row| time(&row, "touched_at")).transpose()
+    touched.map(|row| row.time("touched_at")).transpose()
 }

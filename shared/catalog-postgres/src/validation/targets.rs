@@ -2,28 +2,26 @@
 
 use std::collections::BTreeMap;
 
+use n2s_catalog::decisions::proving::Copies;
+use n2s_catalog::rows::validation;
 use n2s_catalog::{Affected, Proof, ProofTarget, Vouched};
-use n2s_domain::{StoreKey, Version};
-use sqlx::postgres::PgRow;
 
-use super::{Copies, changeset};
 use crate::connect::PostgresCatalog;
-use crate::decode::{array, col, content, count, path, sealed, word};
+use crate::decode::arrays;
 use crate::error::Fail;
 
 impl PostgresCatalog {
     pub(super) async fn targets(&self, proofs: &[Proof]) -> Result<Vec<Option<ProofTarget>>, Fail> {
         let copies = Copies::new(proofs.iter().map(|proof| (proof.object, proof.backend)));
-        let mut found = BTreeMap::new();
+        let (blobs, manifests) = (arrays(copies.blobs), arrays(copies.manifests));
         let rows = sqlx::query(
             "SELECT l.id, s.backend_id, l.content_hash, l.sealed_hash, l.encrypted_size FROM unnest($1::bigint[], $2::bigint[]) j (blob, backend)
              JOIN blob_backends s ON s.blob_id = j.blob AND s.backend_id = j.backend AND s.status = 'completed'
              JOIN blobs l ON l.id = s.blob_id",
         );
-        for row in rows.bind(&copies.blobs.0).bind(&copies.blobs.1).fetch_all(self.pool()).await? {
-            let object = Vouched::Blob(n2s_domain::BlobId(col(&row, "id")?));
-            found.insert((object, col::<i64>(&row, "backend_id")?), blob(&row)?);
-        }
+        let found = rows.bind(blobs.0).bind(blobs.1).fetch_all(self.pool()).await?;
+        let mut found =
+            found.iter().map(validation::blob_target).collect::<Result<BTreeMap<_, _>, Fail>>()?;
         let rows = sqlx::query(
             "SELECT c.uuid, s.backend_id, p.name AS project, d.name AS dataset, c.version, d.store_key,
                 h.sealed_hash AS header_hash, h.size AS header_size, b.sealed_hash AS body_hash, b.size AS body_size
@@ -33,9 +31,8 @@ impl PostgresCatalog {
              JOIN manifest_objects h ON h.changeset_id = c.id AND h.part = 'header'
              JOIN manifest_objects b ON b.changeset_id = c.id AND b.part = 'body'",
         );
-        for row in rows.bind(&copies.manifests.0).bind(&copies.manifests.1).fetch_all(self.pool()).await? {
-            let object = Vouched::Manifest(changeset(&row)?);
-            found.insert((object, col::<i64>(&row, "backend_id")?), manifest(&row)?);
+        for row in &rows.bind(manifests.0).bind(manifests.1).fetch_all(self.pool()).await? {
+            found.extend([validation::manifest_target(row)?]);
         }
         Ok(proofs.iter().map(|proof| found.get(&(proof.object, proof.backend.0)).cloned()).collect())
     }
@@ -64,33 +61,6 @@ impl PostgresCatalog {
                 rows.bind(blob.0).bind(i64::from(limit))
             }
         };
-        let affected = |row| {
-            Ok(Affected {
-                project: word(row, "project")?,
-                dataset: word(row, "dataset")?,
-                version: Version(count(row, "version")?),
-                path: col::<Option<&[u8]>>(row, "filepath")?.map(|_| path(row, "filepath")).transpose()?,
-            })
-        };
-        rows.fetch_all(self.pool()).await?.iter().map(affected).collect()
+        rows.fetch_all(self.pool()).await?.iter().map(validation::affected).collect()
     }
-}
-
-fn blob(row: &PgRow) -> Result<ProofTarget, Fail> {
-    Ok(ProofTarget::Blob {
-        content_hash: content(row, "content_hash")?,
-        sealed_hash: sealed(row, "sealed_hash")?,
-        bytes: count(row, "encrypted_size")?,
-    })
-}
-
-fn manifest(row: &PgRow) -> Result<ProofTarget, Fail> {
-    Ok(ProofTarget::Manifest {
-        project: word(row, "project")?,
-        dataset: word(row, "dataset")?,
-        version: Version(count(row, "version")?),
-        store_key: StoreKey(array(row, "store_key")?),
-        header: (sealed(row, "header_hash")?, count(row, "header_size")?),
-        body: (sealed(row, "body_hash")?, count(row, "body_size")?),
-    })
 }

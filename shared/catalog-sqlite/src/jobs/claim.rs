@@ -2,21 +2,15 @@
 
 use std::time::Duration;
 
-use n2s_catalog::{
-    Claim, ClaimRef, ClaimTarget, Copy, LeaseTerms, ManifestObject, ManifestTarget, StagedKey, Ticket,
-    UploadTarget,
-};
+use n2s_catalog::rows::{Columns, int, jobs};
+use n2s_catalog::{Claim, ClaimRef, ClaimTarget, Copy, LeaseTerms, StagedKey, Ticket, UploadTarget};
 use n2s_domain::limits::LOSSES_BEFORE_ALONE;
-use n2s_domain::{
-    BackendId, BlobId, ChangesetId, Epoch, JobId, SealedHash, StoreKey, Timestamp, VaultId, Version,
-};
+use n2s_domain::{BackendId, BlobId, ChangesetId, Epoch, JobId, SealedHash, Timestamp, VaultId};
 use n2s_failpoints::Point;
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
-use uuid::Uuid;
 
 use crate::connect::{SqliteCatalog, Tx, begin, commit};
-use crate::decode::{array, col, count, int, json, rows, sealed, small, unhex};
+use crate::decode::{json, rows, unhex};
 use crate::error::Fail;
 
 impl SqliteCatalog {
@@ -62,7 +56,7 @@ impl SqliteCatalog {
         );
         let rows = rows.bind(json(&list)).bind(until.as_micros()).fetch_all(&mut *tx).await?;
         tx.commit().await?;
-        rows.iter().map(claim_ref).collect()
+        rows.iter().map(jobs::claim_ref).collect()
     }
 
     pub(super) async fn copies_of(&self, blob: BlobId) -> Result<Vec<Copy>, Fail> {
@@ -70,11 +64,7 @@ impl SqliteCatalog {
             "SELECT backend_id, location FROM blob_backends WHERE blob_id = ? AND status = 'completed'",
         );
         let rows = rows.bind(blob.0).fetch_all(self.readers()).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(Copy { backend: BackendId(col(row, "backend_id")?), location: col(row, "location")? })
-            })
-            .collect()
+        rows.iter().map(jobs::copy).collect()
     }
 
     pub(super) async fn manifests_of(&self, changeset: ChangesetId) -> Result<Vec<BackendId>, Fail> {
@@ -83,22 +73,8 @@ impl SqliteCatalog {
              WHERE c.uuid = ? AND s.manifest = 'completed'",
         );
         let rows = rows.bind(changeset.0.as_bytes().to_vec()).fetch_all(self.readers()).await?;
-        rows.iter().map(|row| Ok(BackendId(col(row, "backend_id")?))).collect()
+        rows.iter().map(Columns::backend).collect()
     }
-}
-
-fn claim_ref(row: &SqliteRow) -> Result<ClaimRef, Fail> {
-    Ok(ClaimRef { job: JobId(col(row, "id")?), epoch: count(row, "epoch")? })
-}
-
-fn claim(row: &SqliteRow, target: ClaimTarget) -> Result<Claim, Fail> {
-    Ok(Claim {
-        claim: claim_ref(row)?,
-        backend: BackendId(col(row, "backend_id")?),
-        retry_count: small(row, "retry_count")?,
-        alone: small(row, "lost_count")? >= LOSSES_BEFORE_ALONE,
-        target,
-    })
 }
 
 /// An upload as it comes from the database.
@@ -148,23 +124,5 @@ async fn manifests(tx: &mut Tx<'_>, claimed: &str) -> Result<Vec<Claim>, Fail> {
          JOIN manifest_objects h ON h.changeset_id = c.id AND h.part = 'header'
          WHERE j.kind = 'manifest'",
     );
-    let target = |row| {
-        let target = ManifestTarget {
-            changeset: ChangesetId(Uuid::from_bytes(array(row, "uuid")?)),
-            store_key: StoreKey(array(row, "store_key")?),
-            version: Version(count(row, "version")?),
-            vault: VaultId(array(row, "vault_id")?),
-            body: object(row, ["body_hash", "body_size", "body_staged"])?,
-            header: object(row, ["header_hash", "header_size", "header_staged"])?,
-            repair: col(row, "repair")?,
-        };
-        claim(row, ClaimTarget::Manifest(Box::new(target)))
-    };
-    rows.bind(claimed).fetch_all(&mut **tx).await?.iter().map(target).collect()
-}
-
-fn object(row: &SqliteRow, [hash, size, staged]: [&'static str; 3]) -> Result<ManifestObject, Fail> {
-    let sealed_hash = sealed(row, hash)?;
-    let staged = col::<Option<i64>>(row, staged)?.map(|id| StagedKey { sealed_hash, id });
-    Ok(ManifestObject { sealed_hash, size: count(row, size)?, staged })
+    rows.bind(claimed).fetch_all(&mut **tx).await?.iter().map(jobs::manifest).collect()
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use n2s_catalog::rows::{Columns as _, int};
 use n2s_catalog::{Pick, Ticket};
 use n2s_domain::fairness::DueGroup;
 use n2s_domain::{BackendId, JobId, Timestamp};
@@ -9,7 +10,7 @@ use n2s_failpoints::Point;
 use sqlx::Row as _;
 
 use crate::connect::{SqliteCatalog, begin, commit};
-use crate::decode::{col, count, int, json, rows, small};
+use crate::decode::{json, rows};
 use crate::error::Fail;
 
 impl SqliteCatalog {
@@ -33,13 +34,13 @@ impl SqliteCatalog {
             let next =
                 next.bind(backend.0).bind(project).bind(changeset).fetch_optional(self.readers()).await?;
             let Some(next) = next else { return Ok(groups) };
-            (project, changeset) = (col(&next, "project_id")?, col(&next, "changeset_id")?);
+            (project, changeset) = (next.int("project_id")?, next.int("changeset_id")?);
             let due = sqlx::query(
                 "SELECT count(*) AS due FROM (SELECT 1 FROM jobs WHERE backend_id = ? AND state = 0 AND project_id = ?
                  AND changeset_id = ? AND due_at <= ? LIMIT ?)",
             );
             let due = due.bind(backend.0).bind(project).bind(changeset).bind(now).bind(i64::from(count_max));
-            let due = small(&due.fetch_one(self.readers()).await?, "due")?;
+            let due = due.fetch_one(self.readers()).await?.small("due")?;
             if due > 0 {
                 groups.push(DueGroup { project, changeset, due });
             }
@@ -48,7 +49,7 @@ impl SqliteCatalog {
 
     pub(super) async fn window(&self, backend: BackendId) -> Result<u64, Fail> {
         let held = sqlx::query("SELECT count(*) AS held FROM jobs WHERE backend_id = ? AND state <> 0");
-        count(&held.bind(backend.0).fetch_one(self.readers()).await?, "held")
+        held.bind(backend.0).fetch_one(self.readers()).await?.count("held")
     }
 
     pub(super) async fn queue(

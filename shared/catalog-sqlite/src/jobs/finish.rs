@@ -2,80 +2,57 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use n2s_catalog::{Finish, FinishReport, Outcome, StagedKey};
+use n2s_catalog::decisions::finishing::{Again, Sorted};
+use n2s_catalog::rows::jobs::HeldJob;
+use n2s_catalog::rows::{Columns as _, column, int, staging};
+use n2s_catalog::{Finish, FinishReport, StagedKey};
 use n2s_domain::{FailureKind, SealedHash, Timestamp};
 use n2s_failpoints::Point;
 use serde_json::{Value, json};
 use sqlx::Row as _;
 
 use crate::connect::{SqliteCatalog, Tx, begin, commit};
-use crate::decode::{self, col, int, sealed};
+use crate::decode;
 use crate::error::Fail;
 use crate::placing::delta;
-
-/// The job of an accepted outcome.
-#[derive(Clone, Copy)]
-struct JobOf {
-    id: i64,
-    backend: i64,
-    changeset: i64,
-    /// `None` for a manifest.
-    blob: Option<i64>,
-}
 
 impl SqliteCatalog {
     pub(super) async fn settle_claims(&self, outcomes: &[Finish]) -> Result<FinishReport, Fail> {
         let now = self.now();
         let mut writer = self.writer().await;
         let mut tx = begin(&mut writer).await?;
-        let mut jobs = held(&mut tx, outcomes).await?;
-        let (mut stored, mut failed, mut retried) = (Vec::new(), Vec::new(), Vec::new());
-        let mut accepted = Vec::with_capacity(outcomes.len());
-        for finish in outcomes {
-            // Taken out: a batch may hold an outcome twice, or a fenced one beside the one that counts.
-            let held = jobs.remove(&(finish.claim.job.0, int(finish.claim.epoch)));
-            accepted.push(held.is_some());
-            let Some(job) = held else { continue };
-            match &finish.outcome {
-                Outcome::Stored { location } => stored.push((job, location.clone())),
-                Outcome::Failed { kind, message } => failed.push((job, *kind, message.clone())),
-                Outcome::Retry { after, charged, error } => {
-                    retried.push((job, (*after, *charged, error.clone())));
-                }
-            }
+        let sorted = Sorted::new(outcomes, held(&mut tx, outcomes).await?);
+        store(&mut tx, &sorted.stored, now).await?;
+        fail(&mut tx, &sorted.failed, now).await?;
+        for retry in &sorted.retried {
+            again(&mut tx, retry, now).await?;
         }
-        let done: Vec<i64> =
-            stored.iter().map(|(job, _)| job.id).chain(failed.iter().map(|(job, ..)| job.id)).collect();
-        store(&mut tx, &stored, now).await?;
-        fail(&mut tx, &failed, now).await?;
-        for (job, retry) in retried {
-            again(&mut tx, job, retry, now).await?;
-        }
+        let done: Vec<i64> = sorted.ended().map(|job| job.id).collect();
         sqlx::query("DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(?))")
             .bind(decode::json(&done))
             .execute(&mut *tx)
             .await?;
-        let freed = free(&mut tx, &stored).await?;
+        let freed = free(&mut tx, &sorted.stored).await?;
         commit(tx, Point::Finished).await?;
-        Ok(FinishReport { accepted, freed })
+        Ok(FinishReport { accepted: sorted.accepted, freed })
     }
 }
 
 /// The jobs whose claims still hold, by job and epoch.
-async fn held(tx: &mut Tx<'_>, outcomes: &[Finish]) -> Result<BTreeMap<(i64, i64), JobOf>, Fail> {
+async fn held(tx: &mut Tx<'_>, outcomes: &[Finish]) -> Result<BTreeMap<(i64, i64), HeldJob>, Fail> {
     let list: Vec<_> = outcomes.iter().map(|finish| (finish.claim.job.0, int(finish.claim.epoch))).collect();
     let found = sqlx::query(
         "SELECT json_group_array(json_array(j.id, j.epoch, j.backend_id, j.changeset_id, j.blob_id)) FROM json_each(?) o
          CROSS JOIN jobs j ON j.id = o.value ->> 0 AND j.epoch = o.value ->> 1 AND j.state = 2",
     );
     let found = found.bind(decode::json(&list)).fetch_one(&mut **tx).await?;
-    let job = |(id, epoch, backend, changeset, blob)| ((id, epoch), JobOf { id, backend, changeset, blob });
+    let job = |(id, epoch, backend, changeset, blob)| ((id, epoch), HeldJob { id, backend, changeset, blob });
     Ok(decode::rows(&found)?.into_iter().map(job).collect())
 }
 
-async fn store(tx: &mut Tx<'_>, stored: &[(JobOf, Option<String>)], now: i64) -> Result<(), Fail> {
+async fn store(tx: &mut Tx<'_>, stored: &[(HeldJob, Option<&str>)], now: i64) -> Result<(), Fail> {
     let upload =
-        |(job, location): &(JobOf, Option<String>)| job.blob.map(|blob| json!([blob, job.backend, location]));
+        |(job, location): &(HeldJob, Option<&str>)| job.blob.map(|blob| json!([blob, job.backend, location]));
     let uploads: Vec<Value> = stored.iter().filter_map(upload).collect();
     wake_held_up(tx, &uploads).await?;
     sqlx::query(
@@ -135,14 +112,14 @@ async fn wake_held_up(tx: &mut Tx<'_>, uploads: &[Value]) -> Result<(), Fail> {
     Ok(())
 }
 
-async fn fail(tx: &mut Tx<'_>, failed: &[(JobOf, FailureKind, String)], now: i64) -> Result<(), Fail> {
-    let upload = |(job, kind, text): &(JobOf, FailureKind, String)| {
+async fn fail(tx: &mut Tx<'_>, failed: &[(HeldJob, FailureKind, &str)], now: i64) -> Result<(), Fail> {
+    let upload = |(job, kind, text): &(HeldJob, FailureKind, &str)| {
         job.blob.map(|blob| json!([blob, job.backend, kind.as_str(), text, 1]))
     };
     let uploads: Vec<Value> = failed.iter().filter_map(upload).collect();
     fail_uploads(tx, &uploads, now).await?;
     for (job, kind, text) in failed.iter().filter(|(job, ..)| job.blob.is_none()) {
-        manifest(tx, *job, "failed", Some((*kind, text.as_str())), now).await?;
+        manifest(tx, *job, "failed", Some((*kind, text)), now).await?;
     }
     Ok(())
 }
@@ -159,8 +136,7 @@ async fn tally(tx: &mut Tx<'_>, uploads: &[Value], status: &'static str) -> Resu
         } else {
             "UPDATE backends SET pending = pending - ?2, failed = failed + ?2 WHERE id = ?1 AND ?3 >= 0"
         };
-        let (backend, n, bytes): (i64, i64, i64) =
-            (col(&row, "backend_id")?, col(&row, "n")?, col(&row, "bytes")?);
+        let (backend, n, bytes): (i64, i64, i64) = (row.int("backend_id")?, row.int("n")?, row.int("bytes")?);
         sqlx::query(sql).bind(backend).bind(n).bind(bytes).execute(&mut **tx).await?;
     }
     Ok(())
@@ -178,9 +154,8 @@ async fn wake_waiters(tx: &mut Tx<'_>, uploads: &[Value], failed: bool) -> Resul
          GROUP BY w.changeset_id, w.backend_id",
     );
     for row in rows.bind(&list).fetch_all(&mut **tx).await? {
-        let n: i64 = col(&row, "n")?;
-        delta(tx, col(&row, "changeset_id")?, col(&row, "backend_id")?, -n, if failed { n } else { 0 })
-            .await?;
+        let n: i64 = row.int("n")?;
+        delta(tx, row.int("changeset_id")?, row.int("backend_id")?, -n, if failed { n } else { 0 }).await?;
     }
     if !failed {
         // Store by store: a pair of columns in (SELECT …) would look at every waiter there is.
@@ -236,7 +211,7 @@ pub(super) async fn manifest_ended(
 
 async fn manifest(
     tx: &mut Tx<'_>,
-    job: JobOf,
+    job: HeldJob,
     state: &'static str,
     error: Option<(FailureKind, &str)>,
     now: i64,
@@ -244,9 +219,8 @@ async fn manifest(
     manifest_ended(tx, (job.changeset, job.backend), state, error, now).await
 }
 
-type Retry = (std::time::Duration, bool, Option<(FailureKind, String)>);
-
-async fn again(tx: &mut Tx<'_>, job: JobOf, (after, charged, error): Retry, now: i64) -> Result<(), Fail> {
+async fn again(tx: &mut Tx<'_>, again: &Again<'_>, now: i64) -> Result<(), Fail> {
+    let Again { job, after, charged, error } = *again;
     let due = Timestamp::from_micros(now).after(after).as_micros();
     sqlx::query("UPDATE jobs SET state = 0, due_at = ?2, retry_count = retry_count + ?3 WHERE id = ?1")
         .bind(job.id)
@@ -267,7 +241,7 @@ async fn again(tx: &mut Tx<'_>, job: JobOf, (after, charged, error): Retry, now:
         .bind(job.backend)
         .bind(now)
         .bind(kind.as_str())
-        .bind(text)
+        .bind(text.as_str())
         .bind(i64::from(charged))
         .execute(&mut **tx)
         .await?;
@@ -275,12 +249,10 @@ async fn again(tx: &mut Tx<'_>, job: JobOf, (after, charged, error): Retry, now:
 }
 
 /// Blobs safe on enough stores, with nothing under way and nobody's pin, leave staging.
-async fn free(tx: &mut Tx<'_>, stored: &[(JobOf, Option<String>)]) -> Result<Vec<StagedKey>, Fail> {
+async fn free(tx: &mut Tx<'_>, stored: &[(HeldJob, Option<&str>)]) -> Result<Vec<StagedKey>, Fail> {
     let mut blobs: Vec<i64> = stored.iter().filter_map(|(job, _)| job.blob).collect();
     let unpinned = sqlx::query("DELETE FROM unpinned RETURNING blob_id").fetch_all(&mut **tx).await?;
-    for row in &unpinned {
-        blobs.push(col(row, "blob_id")?);
-    }
+    blobs.extend(column(&unpinned, "blob_id")?);
     let found = sqlx::query(
         "SELECT json_group_array(json_array(l.id, hex(l.sealed_hash), l.staging_id)) FROM blobs l
          WHERE l.id IN (SELECT value FROM json_each(?)) AND l.staging_id IS NOT NULL
@@ -318,7 +290,5 @@ async fn free_manifest(tx: &mut Tx<'_>, changeset: i64) -> Result<Vec<StagedKey>
             .execute(&mut **tx)
             .await?;
     }
-    rows.iter()
-        .map(|row| Ok(StagedKey { sealed_hash: sealed(row, "sealed_hash")?, id: col(row, "staging_id")? }))
-        .collect()
+    rows.iter().map(staging::key).collect()
 }

@@ -1,5 +1,6 @@
 //! Deadlines and leases that passed, a clock that was set back, a home that changed hands.
 
+use n2s_catalog::rows::{Columns as _, jobs};
 use n2s_catalog::{Depth, SweepReport};
 use n2s_domain::limits::{JOB_HELD_MAX, JOB_LEASE, LOSSES_ALONE_MAX, LOSSES_BEFORE_ALONE, RETRY_DELAY_MAX};
 use n2s_domain::{BackendId, FailureKind, Timestamp};
@@ -7,7 +8,6 @@ use serde_json::{Value, json};
 
 use super::finish::{fail_uploads, manifest_ended};
 use crate::connect::{SqliteCatalog, Tx, begin};
-use crate::decode::{col, count, time_opt};
 use crate::error::Fail;
 
 impl SqliteCatalog {
@@ -53,18 +53,7 @@ impl SqliteCatalog {
                 min(CASE WHEN state = 0 AND due_at > ?1 THEN due_at END) AS next_due
              FROM jobs GROUP BY backend_id",
         );
-        let depth = |row| {
-            let depth = Depth {
-                pending: count(row, "pending")?,
-                due: count(row, "due")?,
-                queued: count(row, "queued")?,
-                leased: count(row, "leased")?,
-                oldest_due: time_opt(row, "oldest_due")?,
-                next_due: time_opt(row, "next_due")?,
-            };
-            Ok((BackendId(col(row, "backend_id")?), depth))
-        };
-        rows.bind(self.now()).fetch_all(self.readers()).await?.iter().map(depth).collect()
+        rows.bind(self.now()).fetch_all(self.readers()).await?.iter().map(jobs::depth).collect()
     }
 }
 
@@ -96,11 +85,11 @@ async fn fail_lost(tx: &mut Tx<'_>, now: i64) -> Result<u64, Fail> {
         rows.bind(now).bind(i64::from(LOSSES_BEFORE_ALONE + LOSSES_ALONE_MAX)).fetch_all(&mut **tx).await?;
     let mut uploads: Vec<Value> = Vec::new();
     for row in &rows {
-        let (blob, backend): (Option<i64>, i64) = (col(row, "blob_id")?, col(row, "backend_id")?);
+        let (blob, backend) = (row.int_opt("blob_id")?, row.int("backend_id")?);
         if let Some(blob) = blob {
             uploads.push(json!([blob, backend, FailureKind::Lost.as_str(), TEXT, 0]));
         } else {
-            let which = (col(row, "changeset_id")?, backend);
+            let which = (row.int("changeset_id")?, backend);
             manifest_ended(tx, which, "failed", Some((FailureKind::Lost, TEXT)), now).await?;
         }
     }

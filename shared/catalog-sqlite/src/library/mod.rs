@@ -1,21 +1,17 @@
 //! See `n2s_catalog::library`.
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
+use n2s_catalog::rows::{files, library};
 use n2s_catalog::{
     CatalogError, ChangesetFilter, ChangesetRecord, DatasetRecord, FileRow, Library, Page, Placement,
     SearchHit, Selector, VersionRef,
 };
-use n2s_domain::{
-    BackendId, BlobId, ChangesetId, ChunkRef, Content, DatasetName, FileEntry, FileMeta, FileTime, PathSpan,
-    ProjectName, RelPath, SealedHash,
-};
+use n2s_domain::{BlobId, ChangesetId, DatasetName, FileEntry, PathSpan, ProjectName, RelPath, SealedHash};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
 use crate::connect::SqliteCatalog;
-use crate::decode::{col, content, count, failure, json, path, sealed, small, time_opt, word};
+use crate::decode::json;
 use crate::error::{At as _, Fail};
 
 mod changesets;
@@ -103,11 +99,7 @@ impl SqliteCatalog {
             "SELECT p.name, l.sealed_hash FROM json_each(?) j LEFT JOIN blobs l ON l.id = j.value
              LEFT JOIN projects p ON p.id = l.project_id ORDER BY j.key",
         );
-        let owner = |row| match col::<Option<&str>>(row, "name")? {
-            None => Ok(None),
-            Some(_) => Ok(Some((word(row, "name")?, sealed(row, "sealed_hash")?))),
-        };
-        rows.bind(json(&ids)).fetch_all(self.readers()).await?.iter().map(owner).collect()
+        rows.bind(json(&ids)).fetch_all(self.readers()).await?.iter().map(library::owner).collect()
     }
 
     async fn placements_of(&self, blobs: &[BlobId]) -> Result<Vec<Placement>, Fail> {
@@ -115,19 +107,7 @@ impl SqliteCatalog {
         let rows = sqlx::query(
             "SELECT s.* FROM json_each(?) j CROSS JOIN blob_backends s ON s.blob_id = j.value ORDER BY s.blob_id, s.backend_id",
         );
-        let placement = |row| {
-            Ok(Placement {
-                blob: BlobId(col(row, "blob_id")?),
-                backend: BackendId(col(row, "backend_id")?),
-                status: word(row, "status")?,
-                attempted_at: time_opt(row, "attempted_at")?,
-                completed_at: time_opt(row, "completed_at")?,
-                verified_at: time_opt(row, "verified_at")?,
-                retry_count: small(row, "retry_count")?,
-                error: failure(row)?,
-            })
-        };
-        rows.bind(json(&ids)).fetch_all(self.readers()).await?.iter().map(placement).collect()
+        rows.bind(json(&ids)).fetch_all(self.readers()).await?.iter().map(library::placement).collect()
     }
 }
 
@@ -137,46 +117,14 @@ pub(crate) async fn entries_of<'r>(
     rows: impl Iterator<Item = &'r SqliteRow>,
 ) -> Result<Vec<FileEntry>, Fail> {
     let rows: Vec<&SqliteRow> = rows.collect();
-    let several = rows.iter().filter(|row| {
-        let blob = col::<Option<i64>>(row, "blob_id").ok().flatten();
-        let size = col::<i64>(row, "size").unwrap_or(0);
-        blob.is_none() && size > 0
-    });
-    let ids = several.map(|row| col(row, "id")).collect::<Result<Vec<i64>, _>>()?;
-    let mut chunks = BTreeMap::new();
+    let ids = files::several(&rows)?;
+    let mut pieces = files::Pieces::new();
     if !ids.is_empty() {
-        let pieces = sqlx::query(
+        let found = sqlx::query(
             "SELECT p.file_id, p.byte_offset, p.size, l.content_hash FROM json_each(?) j
              CROSS JOIN file_blobs p ON p.file_id = j.value JOIN blobs l ON l.id = p.blob_id ORDER BY p.file_id, p.seq",
         );
-        for piece in pieces.bind(json(&ids)).fetch_all(&mut *connection).await? {
-            let hash = content(&piece, "content_hash")?;
-            let chunk =
-                ChunkRef { hash, offset: count(&piece, "byte_offset")?, size: small(&piece, "size")? };
-            chunks.entry(col::<i64>(&piece, "file_id")?).or_insert_with(Vec::new).push(chunk);
-        }
+        pieces = files::pieces(&found.bind(json(&ids)).fetch_all(&mut *connection).await?)?;
     }
-    rows.into_iter().map(|row| entry(row, &mut chunks)).collect()
-}
-
-fn entry(row: &SqliteRow, chunks: &mut BTreeMap<i64, Vec<ChunkRef>>) -> Result<FileEntry, Fail> {
-    let mtime = FileTime { secs: col(row, "mtime_secs")?, nanos: small(row, "mtime_nanos")? };
-    let meta =
-        FileMeta { mode: small(row, "mode")?, uid: small(row, "uid")?, gid: small(row, "gid")?, mtime };
-    let what = match col::<&str>(row, "kind")? {
-        "d" => Content::Directory,
-        "l" => Content::Symlink { target: col(row, "link_target")? },
-        _ => {
-            let (size, hash) = (count(row, "size")?, content(row, "content_hash")?);
-            let one = col::<Option<i64>>(row, "blob_id")?.is_some();
-            let chunks = if one {
-                vec![ChunkRef { hash, offset: 0, size: u32::try_from(size).unwrap_or(u32::MAX) }]
-            } else {
-                chunks.remove(&col(row, "id")?).unwrap_or_default()
-            };
-            Content::File { size, hash, chunks }
-        }
-    };
-    let link_group = col::<Option<i64>>(row, "link_group")?.and_then(|group| u64::try_from(group).ok());
-    Ok(FileEntry { path: path(row, "filepath")?, meta, content: what, link_group })
+    rows.into_iter().map(|row| files::entry(row, &mut pieces)).collect()
 }

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use n2s_catalog::library::FileBlob;
-use n2s_catalog::{FileRow, Page, StagedKey, VersionRef};
-use n2s_domain::{BackendId, BlobId, ChangesetId, FileEntry, PathSpan, RelPath};
+use n2s_catalog::rows::{files, int, library};
+use n2s_catalog::{FileRow, Page, VersionRef};
+use n2s_domain::{ContentHash, FileEntry, PathSpan, RelPath};
 use sqlx::sqlite::SqliteRow;
-use uuid::Uuid;
 
 use super::entries_of;
 use crate::connect::SqliteCatalog;
-use crate::decode::{array, col, content, count, int, json, sealed};
+use crate::decode::{hex, json};
 use crate::error::Fail;
 
 /// Rows of a version from a byte string on, or between two. The end is in a statement of its own: an `OR` would keep the index
@@ -84,47 +84,28 @@ impl SqliteCatalog {
     ) -> Result<Vec<FileRow>, Fail> {
         let rows = self.forward(version, within, page).await?;
         let entries = entries_of(&mut *self.readers().acquire().await?, rows.iter()).await?;
-        let hashes =
-            entries.iter().flat_map(FileEntry::chunks).map(|chunk| crate::decode::hex(&chunk.hash.0));
+        let hashes = entries.iter().flat_map(FileEntry::chunks).map(|chunk| hex(&chunk.hash.0));
         let blobs = self.blobs_of(version, &hashes.collect::<Vec<_>>()).await?;
-        let row = |(entry, row): (FileEntry, &SqliteRow)| {
-            let blobs = entry.chunks().iter().filter_map(|chunk| blobs.get(&chunk.hash).cloned()).collect();
-            Ok(FileRow { entry, changeset: ChangesetId(Uuid::from_bytes(array(row, "uuid")?)), blobs })
-        };
-        entries.into_iter().zip(&rows).map(row).collect()
+        files::tree(entries, &rows, &blobs)
     }
 
     async fn blobs_of(
         &self,
         version: &VersionRef,
         hashes: &[String],
-    ) -> Result<BTreeMap<n2s_domain::ContentHash, FileBlob>, Fail> {
+    ) -> Result<BTreeMap<ContentHash, FileBlob>, Fail> {
         let rows = sqlx::query(
             "SELECT l.*, (SELECT json_group_array(s.backend_id) FROM blob_backends s
                           WHERE s.blob_id = l.id AND s.status = 'completed') AS stored_on
              FROM json_each(?1) j CROSS JOIN blobs l ON l.content_hash = unhex(j.value)
                 AND l.project_id = (SELECT project_id FROM datasets WHERE id = ?2)",
         );
-        let blob = |row| {
-            let content_hash = content(row, "content_hash")?;
-            let sealed_hash = sealed(row, "sealed_hash")?;
-            let stored_on: Vec<i64> = serde_json::from_str(col(row, "stored_on")?).unwrap_or_default();
-            let blob = FileBlob {
-                id: BlobId(col(row, "id")?),
-                content_hash,
-                sealed_hash,
-                encrypted_size: count(row, "encrypted_size")?,
-                staged: col::<Option<i64>>(row, "staging_id")?.map(|id| StagedKey { sealed_hash, id }),
-                stored_on: stored_on.into_iter().map(BackendId).collect(),
-            };
-            Ok((content_hash, blob))
-        };
         rows.bind(json(&hashes))
             .bind(version.dataset)
             .fetch_all(self.readers())
             .await?
             .iter()
-            .map(blob)
+            .map(library::blob)
             .collect()
     }
 }

@@ -1,26 +1,19 @@
 //! Recording a batch of changes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use n2s_catalog::decisions::entering::{Tally, contents, puts, search_text};
+use n2s_catalog::rows::pushes::{self, Before, OpenRow};
+use n2s_catalog::rows::{files, int};
 use n2s_catalog::{EntriesRecorded, PushLease};
-use n2s_domain::{Content, ContentHash, EntryChange, FileEntry};
+use n2s_domain::{ContentHash, EntryChange, FileEntry};
 use n2s_failpoints::Point;
 use serde_json::{Value, json};
-use unicode_normalization::UnicodeNormalization as _;
 
-use super::OpenRow;
 use crate::connect::{SqliteCatalog, Tx, begin, commit};
-use crate::decode::{self, col, hex, int};
+use crate::decode::{self, hex};
 use crate::error::Fail;
 use crate::placing::{place, sourced};
-
-/// The row a change finds open at its path.
-#[derive(Clone, Copy)]
-struct Before {
-    id: i64,
-    own: bool,
-    size: i64,
-}
 
 impl SqliteCatalog {
     pub(super) async fn enter(
@@ -40,8 +33,7 @@ impl SqliteCatalog {
         if !first {
             return Ok(EntriesRecorded { jobs: 0, repeated: true });
         }
-        let contents: BTreeSet<ContentHash> = changes.iter().flat_map(chunks).collect();
-        let blobs = sourced(&mut tx, push.project, &contents.into_iter().collect::<Vec<_>>()).await?;
+        let blobs = sourced(&mut tx, push.project, &contents(changes)).await?;
         let before = before(&mut tx, &push, changes).await?;
         end_rows(&mut tx, &push, &before).await?;
         insert_rows(&mut tx, &push, changes, &blobs, now).await?;
@@ -51,14 +43,6 @@ impl SqliteCatalog {
         commit(tx, Point::EntriesRecorded).await?;
         Ok(EntriesRecorded { jobs, repeated: false })
     }
-}
-
-fn chunks(change: &EntryChange) -> impl Iterator<Item = ContentHash> {
-    let chunks = match change {
-        EntryChange::Put(entry) => entry.chunks(),
-        EntryChange::Remove(_) => &[],
-    };
-    chunks.iter().map(|chunk| chunk.hash)
 }
 
 async fn before(
@@ -73,11 +57,7 @@ async fn before(
     );
     let rows =
         rows.bind(decode::json(&paths)).bind(push.dataset).bind(push.version).fetch_all(&mut **tx).await?;
-    let before = |row| {
-        let before = Before { id: col(row, "id")?, own: col(row, "own")?, size: col(row, "size")? };
-        Ok((col::<Vec<u8>>(row, "filepath")?, before))
-    };
-    rows.iter().map(before).collect()
+    rows.iter().map(pushes::before).collect()
 }
 
 /// A row of this push is replaced; one of an earlier version ends here.
@@ -102,11 +82,7 @@ async fn insert_rows(
     blobs: &BTreeMap<ContentHash, i64>,
     now: i64,
 ) -> Result<(), Fail> {
-    let puts = changes.iter().filter_map(|change| match change {
-        EntryChange::Put(entry) => Some(entry),
-        EntryChange::Remove(_) => None,
-    });
-    let puts: Vec<&FileEntry> = puts.collect();
+    let puts: Vec<&FileEntry> = puts(changes).collect();
     if puts.is_empty() {
         return Ok(());
     }
@@ -144,30 +120,20 @@ async fn insert_rows(
 fn row(entry: &FileEntry, blobs: &BTreeMap<ContentHash, i64>) -> Value {
     let path = entry.path.as_bytes();
     let meta = entry.meta;
-    let (kind, content, blob, target) = match &entry.content {
-        Content::Directory => ("d", None, None, None),
-        Content::Symlink { target } => ("l", None, None, Some(hex(target))),
-        Content::File { hash, chunks, .. } => {
-            let blob = match chunks.as_slice() {
-                [chunk] => blobs.get(&chunk.hash),
-                _ => None,
-            };
-            ("f", Some(hex(&hash.0)), blob, None)
-        }
-    };
+    let own = files::own_columns(entry, blobs);
     json!([
         hex(path),
         search_text(path),
-        kind,
+        own.kind,
         meta.mode,
         meta.uid,
         meta.gid,
         meta.mtime.secs,
         meta.mtime.nanos,
         int(entry.size()),
-        content,
-        blob,
-        target,
+        own.hash.map(|hash| hex(&hash.0)),
+        own.blob,
+        own.target.map(hex),
         entry.link_group.map(int),
     ])
 }
@@ -180,17 +146,6 @@ fn pieces(entry: &FileEntry, blobs: &BTreeMap<ContentHash, i64>) -> Vec<Value> {
     entry.chunks().iter().enumerate().map(piece).collect()
 }
 
-/// The text that searches look in, where it differs from the path: one Unicode form, one case.
-fn search_text(path: &[u8]) -> Option<String> {
-    let text = fold(&String::from_utf8_lossy(path));
-    (text.as_bytes() != path).then_some(text)
-}
-
-/// One Unicode form, one case.
-pub(crate) fn fold(text: &str) -> String {
-    text.nfkc().collect::<String>().to_lowercase().nfkc().collect()
-}
-
 async fn count(
     tx: &mut Tx<'_>,
     push: &OpenRow,
@@ -198,37 +153,19 @@ async fn count(
     before: &BTreeMap<Vec<u8>, Before>,
     now: i64,
 ) -> Result<(), Fail> {
-    let (mut files, mut bytes, mut blobs, mut added, mut modified, mut removed) =
-        (0i64, 0i64, 0i64, 0i64, 0i64, 0i64);
-    for change in changes {
-        let old = before.get(change.path().as_bytes());
-        bytes -= old.map_or(0, |old| old.size);
-        match (change, old) {
-            (EntryChange::Put(entry), old) => {
-                bytes += int(entry.size());
-                blobs += i64::try_from(entry.chunks().len()).unwrap_or(i64::MAX);
-                *(if old.is_some() { &mut modified } else { &mut added }) += 1;
-                files += i64::from(old.is_none());
-            }
-            (EntryChange::Remove(_), Some(_)) => {
-                removed += 1;
-                files -= 1;
-            }
-            (EntryChange::Remove(_), None) => {}
-        }
-    }
+    let tally = Tally::of(changes, before);
     sqlx::query(
         "UPDATE changesets SET file_count = file_count + ?2, total_size = total_size + ?3, blob_count = blob_count + ?4,
             added = added + ?5, modified = modified + ?6, removed = removed + ?7, started_at = coalesce(started_at, ?8)
          WHERE id = ?1",
     )
     .bind(push.id)
-    .bind(files)
-    .bind(bytes)
-    .bind(blobs)
-    .bind(added)
-    .bind(modified)
-    .bind(removed)
+    .bind(tally.files)
+    .bind(tally.bytes)
+    .bind(tally.blobs)
+    .bind(tally.added)
+    .bind(tally.modified)
+    .bind(tally.removed)
     .bind(now)
     .execute(&mut **tx)
     .await?;

@@ -1,7 +1,7 @@
 //! See `n2s_catalog::pushes`.
 
 mod commit;
-pub(crate) mod entries;
+mod entries;
 mod offer;
 mod open;
 mod undo;
@@ -9,6 +9,8 @@ mod undo;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use n2s_catalog::rows::pushes::{OpenRow, open_row};
+use n2s_catalog::rows::{Columns as _, column};
 use n2s_catalog::{
     Accepted, CatalogError, CommitPush, Committed, EntriesRecorded, Offered, OpenPush, OpenedPush, PushLease,
     Pushes, StagedBlob,
@@ -17,19 +19,7 @@ use n2s_domain::limits::PUSH_LEASE;
 use n2s_domain::{ChangesetId, ContentHash, EntryChange, Timestamp};
 
 use crate::connect::{SqliteCatalog, Tx, begin};
-use crate::decode::col;
 use crate::error::{At as _, Fail};
-
-/// An open push, as its calls find it.
-pub(crate) struct OpenRow {
-    pub(crate) id: i64,
-    pub(crate) dataset: i64,
-    pub(crate) project: i64,
-    pub(crate) version: i64,
-    pub(crate) parent: Option<i64>,
-    pub(crate) min_copies: i64,
-    pub(crate) backends: Vec<i64>,
-}
 
 #[async_trait]
 impl Pushes for SqliteCatalog {
@@ -114,21 +104,12 @@ impl SqliteCatalog {
         .fetch_optional(&mut **tx)
         .await?;
         let row = row.ok_or(CatalogError::LeaseLost(lease.changeset))?;
-        let id: i64 = col(&row, "id")?;
         let backends = sqlx::query(
             "SELECT backend_id FROM changeset_backends WHERE changeset_id = ? ORDER BY backend_id",
         )
-        .bind(id)
+        .bind(row.int("id")?)
         .fetch_all(&mut **tx)
         .await?;
-        Ok(OpenRow {
-            id,
-            dataset: col(&row, "dataset_id")?,
-            project: col(&row, "project_id")?,
-            version: col(&row, "version")?,
-            parent: col(&row, "parent_id")?,
-            min_copies: col(&row, "min_copies")?,
-            backends: backends.iter().map(|row| col(row, "backend_id")).collect::<Result<_, _>>()?,
-        })
+        open_row(&row, column(&backends, "backend_id")?)
     }
 }

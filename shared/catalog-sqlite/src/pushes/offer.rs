@@ -3,26 +3,20 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use n2s_catalog::decisions::entering::answers;
+use n2s_catalog::rows::pushes::{Known, OpenRow};
+use n2s_catalog::rows::{Columns as _, int};
 use n2s_catalog::{Accepted, Offered, PushLease, StagedBlob};
 use n2s_domain::{ContentHash, SealedHash};
 use n2s_failpoints::Point;
 
-use super::OpenRow;
 use crate::connect::{SqliteCatalog, Tx, begin, commit};
-use crate::decode::{col, hex, int, json, rows, unhex};
+use crate::decode::{hex, json, rows, unhex};
 use crate::error::Fail;
 use crate::placing::{rearm, upload_again};
 
 /// How long ago the push may have extended its lease for an offer not to: far less than the lease lasts.
 const TOUCH_EVERY: Duration = Duration::from_secs(10);
-
-/// A content the catalog knows.
-#[derive(Clone, Copy)]
-struct Known {
-    id: i64,
-    sealed: SealedHash,
-    sourced: bool,
-}
 
 impl SqliteCatalog {
     pub(super) async fn offer_contents(
@@ -41,11 +35,7 @@ impl SqliteCatalog {
         let known = known(&mut tx, &push, contents.iter()).await?;
         pin(&mut tx, &push, known.values().filter(|known| known.sourced).map(|known| known.id)).await?;
         commit(tx, Point::Offered).await?;
-        let answer = |hash: &ContentHash| match known.get(hash) {
-            Some(known) if known.sourced => Offered::Held(known.sealed),
-            _ => Offered::Missing,
-        };
-        Ok(contents.iter().map(answer).collect())
+        Ok(answers(contents, &known))
     }
 
     /// Whether none of the contents has a row, and the push holds its lease and has extended it a moment ago: this call does not.
@@ -206,7 +196,7 @@ async fn replace(
 async fn again_everywhere(tx: &mut Tx<'_>, blob: i64, now: i64) -> Result<(), Fail> {
     let failed = sqlx::query("SELECT backend_id FROM blob_backends WHERE blob_id = ? AND status = 'failed'");
     for row in failed.bind(blob).fetch_all(&mut **tx).await? {
-        let backend = col(&row, "backend_id")?;
+        let backend = row.int("backend_id")?;
         rearm(tx, &json(&[blob]), backend, now).await?;
         upload_again(tx, blob, backend, now).await?;
     }

@@ -1,13 +1,15 @@
 //! Opening and resuming.
 
-use n2s_catalog::{CatalogError, Held, OpenPush, OpenedPush, Parent, PushLease, TakeOver};
-use n2s_domain::{BackendName, ChangesetId, Timestamp, VaultId, Version};
+use n2s_catalog::decisions::opening::{Fate, check_fixed, check_vault, fate, first_stores, min_copies};
+use n2s_catalog::rows::pushes::Recorded;
+use n2s_catalog::rows::{Columns as _, backends, pushes};
+use n2s_catalog::{CatalogError, OpenPush, OpenedPush};
+use n2s_domain::{BackendName, Timestamp};
 use n2s_failpoints::Point;
 use sqlx::sqlite::SqliteRow;
-use uuid::Uuid;
 
 use crate::connect::{SqliteCatalog, Tx, begin, commit};
-use crate::decode::{array, col, content, count, json, time, word};
+use crate::decode::json;
 use crate::error::Fail;
 
 impl SqliteCatalog {
@@ -33,7 +35,7 @@ impl SqliteCatalog {
                 tx.commit().await?;
                 return Err(CatalogError::Undoing(open.changeset).into());
             }
-            Some(Some((id, batches))) => (id, Some(batches)),
+            Some(Some((id, recorded))) => (id, Some(recorded)),
             None => (create(&mut tx, dataset, open, now).await?, None),
         };
         let opened = opened(&mut tx, id, project, open, resumed).await?;
@@ -53,11 +55,8 @@ async fn project(tx: &mut Tx<'_>, open: &OpenPush, now: i64) -> Result<i64, Fail
         .bind(open.project.to_string())
         .fetch_one(&mut **tx)
         .await?;
-    let registered = VaultId(array(&row, "vault_id")?);
-    if registered == open.vault {
-        return col(&row, "id");
-    }
-    Err(CatalogError::WrongVault { project: open.project.to_string(), registered, given: open.vault }.into())
+    check_vault(open, row.vault()?)?;
+    row.int("id")
 }
 
 async fn dataset(tx: &mut Tx<'_>, project: i64, open: &OpenPush, now: i64) -> Result<i64, Fail> {
@@ -75,7 +74,7 @@ async fn dataset(tx: &mut Tx<'_>, project: i64, open: &OpenPush, now: i64) -> Re
         .bind(open.dataset.to_string())
         .fetch_one(&mut **tx)
         .await?;
-    let id = col(&row, "id")?;
+    let id = row.int("id")?;
     fix_backends(tx, id, &open.backends).await?;
     Ok(id)
 }
@@ -84,26 +83,11 @@ async fn dataset(tx: &mut Tx<'_>, project: i64, open: &OpenPush, now: i64) -> Re
 async fn fix_backends(tx: &mut Tx<'_>, dataset: i64, given: &[BackendName]) -> Result<(), Fail> {
     let fixed = backend_names(tx, dataset).await?;
     if !fixed.is_empty() {
-        let same =
-            given.iter().all(|name| fixed.contains(name)) && fixed.iter().all(|name| given.contains(name));
-        if given.is_empty() || same {
-            return Ok(());
-        }
-        let text = |names: &[BackendName]| names.iter().map(ToString::to_string).collect();
-        return Err(CatalogError::BackendsFixed { fixed: text(&fixed), given: text(given) }.into());
+        return Ok(check_fixed(&fixed, given)?);
     }
     let rows = sqlx::query("SELECT id, name FROM backends ORDER BY name").fetch_all(&mut **tx).await?;
-    let known = rows.iter().map(|row| Ok((col::<i64>(row, "id")?, word::<BackendName>(row, "name")?)));
-    let known = known.collect::<Result<Vec<_>, Fail>>()?;
-    if known.is_empty() {
-        return Err(CatalogError::NoBackends.into());
-    }
-    if let Some(unknown) = given.iter().find(|name| !known.iter().any(|(_, known)| known == *name)) {
-        let names: Vec<_> = known.iter().map(|(_, name)| name.to_string()).collect();
-        let hint = format!("; there are: {}", names.join(", "));
-        return Err(CatalogError::Unknown { what: "backend", name: unknown.to_string(), hint }.into());
-    }
-    for (id, _) in known.iter().filter(|(_, name)| given.is_empty() || given.contains(name)) {
+    let known = rows.iter().map(backends::named).collect::<Result<Vec<_>, Fail>>()?;
+    for id in first_stores(&known, given)? {
         sqlx::query("INSERT INTO dataset_backends (dataset_id, backend_id) VALUES (?, ?)")
             .bind(dataset)
             .bind(id)
@@ -117,7 +101,7 @@ async fn backend_names(tx: &mut Tx<'_>, dataset: i64) -> Result<Vec<BackendName>
     let rows = sqlx::query(
         "SELECT b.name FROM dataset_backends d JOIN backends b ON b.id = d.backend_id WHERE d.dataset_id = ? ORDER BY b.name",
     );
-    rows.bind(dataset).fetch_all(&mut **tx).await?.iter().map(|row| word(row, "name")).collect()
+    rows.bind(dataset).fetch_all(&mut **tx).await?.iter().map(|row| row.word("name")).collect()
 }
 
 /// What becomes of the open push: resumed (its row, highest batch and number of batches), or, `None`, given up.
@@ -126,43 +110,33 @@ async fn resume(
     row: &SqliteRow,
     open: &OpenPush,
     now: i64,
-) -> Result<Option<(i64, (u64, u64))>, Fail> {
-    let id: i64 = col(row, "id")?;
-    let changeset = ChangesetId(Uuid::from_bytes(array(row, "uuid")?));
-    if col::<Option<i64>>(row, "abandoned_at")?.is_some() {
-        return Err(CatalogError::Undoing(changeset).into());
-    }
-    if open.take_over == TakeOver::Abandon {
+) -> Result<Option<(i64, Recorded)>, Fail> {
+    let found = pushes::pending(row)?;
+    let lapsed = found.until.is_some_and(|until| until.as_micros() <= now);
+    if fate(open, &found, lapsed)? == Fate::Abandoned {
         sqlx::query("UPDATE changesets SET abandoned_at = ?, lease_token = NULL WHERE id = ?")
             .bind(now)
-            .bind(id)
+            .bind(found.id)
             .execute(&mut **tx)
             .await?;
         return Ok(None);
-    }
-    let (until, client_id): (Timestamp, String) = (time(row, "lease_until")?, col(row, "client_id")?);
-    let lapsed = until.as_micros() <= now;
-    let own = client_id == open.client_id;
-    if !own || (open.take_over == TakeOver::IfLapsed && !lapsed) {
-        return Err(CatalogError::Held(Held { changeset, client_id, until, lapsed }).into());
     }
     sqlx::query("UPDATE changesets SET lease_token = ?, lease_until = ?, touched_at = ? WHERE id = ?")
         .bind(open.token.0.as_bytes().to_vec())
         .bind(Timestamp::from_micros(now).after(open.lease).as_micros())
         .bind(now)
-        .bind(id)
+        .bind(found.id)
         .execute(&mut **tx)
         .await?;
     let last = sqlx::query(
         "SELECT coalesce(max(batch), 0) AS batch, count(*) AS batches FROM push_batches WHERE changeset_id = ?",
     );
-    let last = last.bind(id).fetch_one(&mut **tx).await?;
-    Ok(Some((id, (count(&last, "batch")?, count(&last, "batches")?))))
+    let last = last.bind(found.id).fetch_one(&mut **tx).await?;
+    Ok(Some((found.id, pushes::recorded(&last)?)))
 }
 
 async fn create(tx: &mut Tx<'_>, dataset: i64, open: &OpenPush, now: i64) -> Result<i64, Fail> {
     let stores = backend_names(tx, dataset).await?.len();
-    let min_copies = open.min_copies.map_or(stores, |copies| (copies as usize).clamp(1, stores));
     let row = sqlx::query(
         "INSERT INTO changesets (uuid, dataset_id, version, parent_id, source_snapshot, description, client_id, metadata, status,
             min_copies, created_at, touched_at, lease_token, lease_until, file_count, total_size)
@@ -177,13 +151,13 @@ async fn create(tx: &mut Tx<'_>, dataset: i64, open: &OpenPush, now: i64) -> Res
     .bind(open.description.clone())
     .bind(open.client_id.clone())
     .bind(json(&open.metadata))
-    .bind(i64::try_from(min_copies).unwrap_or(1))
+    .bind(min_copies(open, stores))
     .bind(now)
     .bind(open.token.0.as_bytes().to_vec())
     .bind(Timestamp::from_micros(now).after(open.lease).as_micros())
     .fetch_one(&mut **tx)
     .await?;
-    let id = col(&row, "id")?;
+    let id = row.int("id")?;
     sqlx::query("UPDATE datasets SET next_version = next_version + 1 WHERE id = ?")
         .bind(dataset)
         .execute(&mut **tx)
@@ -203,7 +177,7 @@ async fn opened(
     id: i64,
     project: i64,
     open: &OpenPush,
-    resumed: Option<(u64, u64)>,
+    resumed: Option<Recorded>,
 ) -> Result<OpenedPush, Fail> {
     let row = sqlx::query(
         "SELECT c.uuid, c.dataset_id, c.version, c.lease_until, p.version AS parent_version, p.uuid AS parent_uuid,
@@ -211,30 +185,11 @@ async fn opened(
          FROM changesets c LEFT JOIN changesets p ON p.id = c.parent_id WHERE c.id = ?",
     );
     let row = row.bind(id).fetch_one(&mut **tx).await?;
-    let parent = match col::<Option<i64>>(&row, "parent_version")? {
-        None => None,
-        Some(_) => Some(Parent {
-            version: Version(count(&row, "parent_version")?),
-            changeset: ChangesetId(Uuid::from_bytes(array(&row, "parent_uuid")?)),
-            file_count: count(&row, "parent_files")?,
-        }),
-    };
     // Normally empty. What does not fit is asked for by the next push.
     let resend = sqlx::query(
         "SELECT l.content_hash FROM unsourced u JOIN blobs l ON l.id = u.blob_id WHERE l.project_id = ? LIMIT 10000",
     );
     let resend = resend.bind(project).fetch_all(&mut **tx).await?;
-    Ok(OpenedPush {
-        lease: PushLease {
-            changeset: ChangesetId(Uuid::from_bytes(array(&row, "uuid")?)),
-            token: open.token,
-        },
-        version: Version(count(&row, "version")?),
-        parent,
-        resumed: resumed.map(|(highest, _)| highest),
-        recorded: resumed.map_or(0, |(_, recorded)| recorded),
-        backends: backend_names(tx, col(&row, "dataset_id")?).await?,
-        resend: resend.iter().map(|row| content(row, "content_hash")).collect::<Result<_, _>>()?,
-        lease_until: time(&row, "lease_until")?,
-    })
+    let backends = backend_names(tx, row.int("dataset_id")?).await?;
+    pushes::opened(&row, open, resumed, (backends, pushes::contents(&resend)?))
 }

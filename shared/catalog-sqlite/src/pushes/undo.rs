@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use n2s_catalog::rows::{Columns as _, column};
 use n2s_catalog::{CatalogError, PushLease};
 use n2s_domain::ChangesetId;
 use n2s_failpoints::Point;
 
 use crate::connect::{SqliteCatalog, Tx, begin, commit};
-use crate::decode::{col, int};
 use crate::error::Fail;
 
 impl SqliteCatalog {
@@ -27,8 +27,8 @@ impl SqliteCatalog {
         );
         let done = done.bind(changeset.0.as_bytes().to_vec()).bind(self.now()).execute(&mut *tx).await?;
         if done.rows_affected() == 0 {
-            let (name, hint) = (changeset.to_string(), "; only an open push can be abandoned".to_owned());
-            return Err(CatalogError::Unknown { what: "changeset", name, hint }.into());
+            let hint = "; only an open push can be abandoned";
+            return Err(CatalogError::unknown("changeset", &changeset, hint).into());
         }
         Ok(tx.commit().await?)
     }
@@ -53,7 +53,7 @@ impl SqliteCatalog {
         );
         let Some(row) = row.fetch_optional(&mut *tx).await? else { return Ok(false) };
         let (id, dataset, version): (i64, i64, i64) =
-            (col(&row, "id")?, col(&row, "dataset_id")?, col(&row, "version")?);
+            (row.int("id")?, row.int("dataset_id")?, row.int("version")?);
         let touched = delete_rows(&mut tx, id, dataset, version, limit).await?
             + reopen_rows(&mut tx, dataset, version, limit).await?;
         if touched == 0 {
@@ -67,7 +67,7 @@ impl SqliteCatalog {
 async fn delete_rows(tx: &mut Tx<'_>, id: i64, dataset: i64, version: i64, limit: u32) -> Result<u64, Fail> {
     let rows = sqlx::query("SELECT id FROM files WHERE dataset_id = ? AND from_version = ? LIMIT ?");
     let rows = rows.bind(dataset).bind(version).bind(i64::from(limit)).fetch_all(&mut **tx).await?;
-    let ids = rows.iter().map(|row| col(row, "id")).collect::<Result<Vec<i64>, _>>()?;
+    let ids = column(&rows, "id")?;
     let list = crate::decode::json(&ids);
     sqlx::query(
         "DELETE FROM placement_waiters WHERE changeset_id = ?2 AND blob_id IN (
@@ -87,7 +87,7 @@ async fn reopen_rows(tx: &mut Tx<'_>, dataset: i64, version: i64, limit: u32) ->
         "UPDATE files SET to_version = NULL
          WHERE id IN (SELECT id FROM files WHERE dataset_id = ? AND to_version = ? LIMIT ?)",
     );
-    Ok(done.bind(dataset).bind(version).bind(int(u64::from(limit))).execute(&mut **tx).await?.rows_affected())
+    Ok(done.bind(dataset).bind(version).bind(i64::from(limit)).execute(&mut **tx).await?.rows_affected())
 }
 
 /// Nothing of the push is left but its row.

@@ -1,13 +1,11 @@
 //! Completed → pending, because the copy is missing or wrong.
 
+use n2s_catalog::rows::{Columns as _, int, validation};
 use n2s_catalog::{Damage, DamageRecord, DamageScope, ValidationRun, Vouched};
 use n2s_domain::{BlobId, ChangesetId};
-use sqlx::sqlite::SqliteRow;
 
-use super::changeset;
 use super::runs::touch;
 use crate::connect::{SqliteCatalog, Tx, begin};
-use crate::decode::{col, int, time, word};
 use crate::error::Fail;
 use crate::placing::delta;
 
@@ -71,23 +69,8 @@ impl SqliteCatalog {
             .bind(scope.dataset.as_ref().map(ToString::to_string))
             .bind(scope.backend.as_ref().map(ToString::to_string))
             .bind(i64::from(limit));
-        rows.fetch_all(self.readers()).await?.iter().map(record).collect()
+        rows.fetch_all(self.readers()).await?.iter().map(validation::damage).collect()
     }
-}
-
-fn record(row: &SqliteRow) -> Result<DamageRecord, Fail> {
-    let object = match col::<Option<i64>>(row, "blob_id")? {
-        Some(blob) => Vouched::Blob(BlobId(blob)),
-        None => Vouched::Manifest(changeset(row)?),
-    };
-    Ok(DamageRecord {
-        object,
-        backend: word(row, "backend")?,
-        since: time(row, "damaged_at")?,
-        pending: col(row, "pending")?,
-        lost: col(row, "lost")?,
-        message: col::<Option<String>>(row, "error_message")?.unwrap_or_default(),
-    })
 }
 
 async fn blob_damaged(tx: &mut Tx<'_>, blob: BlobId, damage: &Damage, now: i64) -> Result<bool, Fail> {
@@ -112,7 +95,7 @@ async fn blob_damaged(tx: &mut Tx<'_>, blob: BlobId, damage: &Damage, now: i64) 
     .await?;
     sqlx::query("UPDATE backends SET completed = completed - 1, pending = pending + 1, bytes = bytes - ?2 WHERE id = ?1")
         .bind(backend)
-        .bind(col::<i64>(&found, "encrypted_size")?)
+        .bind(found.int("encrypted_size")?)
         .execute(&mut **tx)
         .await?;
     call_back(tx, blob.0, backend).await?;
@@ -154,7 +137,7 @@ async fn reopen_owners(tx: &mut Tx<'_>, blob: i64, backend: i64) -> Result<Optio
     let owners = sqlx::query(OWNERS);
     let mut latest = None;
     for row in owners.bind(blob).bind(backend).fetch_all(&mut **tx).await? {
-        let owner: i64 = col(&row, "id")?;
+        let owner: i64 = row.int("id")?;
         let waits = sqlx::query(
             "INSERT INTO placement_waiters (blob_id, backend_id, changeset_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
         );
@@ -177,7 +160,7 @@ async fn call_back(tx: &mut Tx<'_>, blob: i64, backend: i64) -> Result<(), Fail>
          RETURNING changeset_id",
     );
     for row in headers.bind(blob).bind(backend).fetch_all(&mut **tx).await? {
-        let changeset: i64 = col(&row, "changeset_id")?;
+        let changeset: i64 = row.int("changeset_id")?;
         sqlx::query("DELETE FROM jobs WHERE kind = 'manifest' AND changeset_id = ? AND backend_id = ?")
             .bind(changeset)
             .bind(backend)
@@ -204,7 +187,7 @@ async fn manifest_damaged(
     let found =
         found.bind(damage.kind.as_str()).bind(damage.message.clone()).fetch_optional(&mut **tx).await?;
     let Some(found) = found else { return Ok(false) };
-    let id: i64 = col(&found, "changeset_id")?;
+    let id: i64 = found.int("changeset_id")?;
     sqlx::query(
         "INSERT INTO jobs (kind, backend_id, project_id, changeset_id, due_at)
          SELECT 'manifest', ?2, d.project_id, c.id, ?3 FROM changesets c JOIN datasets d ON d.id = c.dataset_id WHERE c.id = ?1

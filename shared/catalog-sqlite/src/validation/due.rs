@@ -1,12 +1,10 @@
 //! A store's oldest proofs, straight from their index.
 
 use n2s_catalog::ProofPage;
+use n2s_catalog::decisions::proving::AfterOnStore;
 use n2s_domain::{BackendId, Timestamp};
-use sqlx::sqlite::SqliteRow;
 
-use super::{blob_proof, manifest_proof};
 use crate::connect::SqliteCatalog;
-use crate::decode::col;
 use crate::error::Fail;
 
 // A pair of columns compared with a pair of values does not lead SQLite into an index on an expression.
@@ -26,34 +24,6 @@ pub(super) const BLOBS: &str = "
       AND (coalesce(s.verified_at, s.completed_at) > ?3 OR s.blob_id > ?4)
     ORDER BY coalesce(s.verified_at, s.completed_at), s.blob_id LIMIT ?5";
 
-/// Where a page begins: after this time and row, among manifests or blobs.
-struct After {
-    blobs: bool,
-    proven_at: i64,
-    row: i64,
-}
-
-impl After {
-    /// What cannot be read begins anew, which costs time and nothing else.
-    fn parse(text: Option<&str>) -> Self {
-        let start = Self { blobs: false, proven_at: i64::MIN, row: i64::MIN };
-        let parse = |text: &str| {
-            let (blobs, place) = match text.split_at_checked(1)? {
-                ("m", place) => (false, place),
-                ("b", place) => (true, place),
-                _ => return None,
-            };
-            let (proven_at, row) = place.split_once('.')?;
-            Some(Self { blobs, proven_at: proven_at.parse().ok()?, row: row.parse().ok()? })
-        };
-        text.and_then(parse).unwrap_or(start)
-    }
-
-    fn text(&self) -> String {
-        format!("{}{}.{}", if self.blobs { 'b' } else { 'm' }, self.proven_at, self.row)
-    }
-}
-
 impl SqliteCatalog {
     pub(super) async fn due_page(
         &self,
@@ -62,19 +32,10 @@ impl SqliteCatalog {
         after: Option<&str>,
         limit: u32,
     ) -> Result<ProofPage, Fail> {
-        let after = After::parse(after);
+        let after = AfterOnStore::parse(after);
         let sql = if after.blobs { BLOBS } else { MANIFESTS };
         let rows = sqlx::query(sql).bind(backend.0).bind(before.as_micros()).bind(after.proven_at);
         let rows = rows.bind(after.row).bind(i64::from(limit)).fetch_all(self.readers()).await?;
-        let read: fn(&SqliteRow) -> _ = if after.blobs { blob_proof } else { manifest_proof };
-        let proofs = rows.iter().map(read).collect::<Result<Vec<_>, Fail>>()?;
-        let next = match rows.last().filter(|_| rows.len() == limit as usize) {
-            Some(row) => {
-                let (proven_at, row) = (col(row, "proven_at")?, col(row, "row")?);
-                Some(After { proven_at, row, ..after })
-            }
-            None => (!after.blobs).then_some(After { blobs: true, proven_at: i64::MIN, row: i64::MIN }),
-        };
-        Ok(ProofPage { proofs, next: next.map(|after| after.text()) })
+        after.page(&rows, limit)
     }
 }

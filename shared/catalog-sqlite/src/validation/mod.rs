@@ -13,12 +13,10 @@ use n2s_catalog::{
     Affected, CatalogError, Damage, DamageRecord, DamageScope, DatasetScope, NewValidation, Proof,
     ProofOverview, ProofPage, ProofTarget, Validation, ValidationEnd, ValidationRun, Vouched,
 };
-use n2s_domain::{BackendId, BlobId, ProofLevel, Timestamp};
-use sqlx::sqlite::SqliteRow;
+use n2s_domain::{BackendId, ProofLevel, Timestamp};
 
 use crate::connect::SqliteCatalog;
-use crate::decode::{col, count, time};
-use crate::error::{At as _, Fail};
+use crate::error::At as _;
 
 #[async_trait]
 impl Validation for SqliteCatalog {
@@ -89,29 +87,4 @@ impl Validation for SqliteCatalog {
     async fn proof_overview(&self, backend: BackendId) -> Result<ProofOverview, CatalogError> {
         self.overview(backend).await.at("look how well a store is proven")
     }
-}
-
-/// A row of `blob_id, backend_id, encrypted_size, proven_at`.
-fn blob_proof(row: &SqliteRow) -> Result<Proof, Fail> {
-    Ok(Proof {
-        proven_at: time(row, "proven_at")?,
-        object: Vouched::Blob(BlobId(col(row, "blob_id")?)),
-        backend: BackendId(col(row, "backend_id")?),
-        bytes: count(row, "encrypted_size")?,
-    })
-}
-
-/// A row of `uuid, backend_id, bytes, proven_at`.
-fn manifest_proof(row: &SqliteRow) -> Result<Proof, Fail> {
-    Ok(Proof {
-        proven_at: time(row, "proven_at")?,
-        object: Vouched::Manifest(changeset(row)?),
-        backend: BackendId(col(row, "backend_id")?),
-        bytes: count(row, "bytes")?,
-    })
-}
-
-fn changeset(row: &SqliteRow) -> Result<n2s_domain::ChangesetId, Fail> {
-    let bytes = crate::decode::array(row, "uuid")?;
-    Ok(n2s_domain::ChangesetId(uuid::Uuid::from_bytes(bytes)))
 }

@@ -2,16 +2,14 @@
 //!
 //! The pages follow the dataset's own rows in the order they were written. A blob that several of them need counts with the first.
 
-use std::collections::BTreeMap;
-
+use n2s_catalog::decisions::proving::{self, AfterInDataset, Firsts, ScopeRows};
+use n2s_catalog::rows::{Columns as _, pairs, validation};
 use n2s_catalog::{DatasetScope, Proof, ProofPage};
-use n2s_domain::ProofLevel;
 use serde_json::json;
 use sqlx::sqlite::SqliteRow;
 
-use super::{blob_proof, manifest_proof};
 use crate::connect::SqliteCatalog;
-use crate::decode::{self, col};
+use crate::decode;
 use crate::error::Fail;
 
 /// Groups of segments in one page: each may have hundreds.
@@ -61,50 +59,6 @@ const SEGMENTS: &str = placements!(
      AND NOT EXISTS (SELECT 1 FROM file_blobs q JOIN files g ON g.id = q.file_id WHERE q.blob_id = l.id AND g.dataset_id = ?2)"
 );
 
-/// Where a page begins.
-#[derive(Clone, Copy)]
-enum After {
-    /// This file row of this version.
-    File(i64, i64),
-    /// This group.
-    Group(i64),
-    /// This version.
-    Version(i64),
-}
-
-impl After {
-    fn parse(text: Option<&str>) -> Self {
-        let parse = |text: &str| {
-            let (kind, place) = text.split_at_checked(1)?;
-            match kind {
-                "f" => {
-                    let (version, id) = place.split_once('.')?;
-                    Some(Self::File(version.parse().ok()?, id.parse().ok()?))
-                }
-                "g" => Some(Self::Group(place.parse().ok()?)),
-                "v" => Some(Self::Version(place.parse().ok()?)),
-                _ => None,
-            }
-        };
-        text.and_then(parse).unwrap_or(Self::File(0, 0))
-    }
-
-    fn text(self) -> String {
-        match self {
-            Self::File(version, id) => format!("f{version}.{id}"),
-            Self::Group(id) => format!("g{id}"),
-            Self::Version(version) => format!("v{version}"),
-        }
-    }
-}
-
-/// The scope in rows.
-struct Rows {
-    dataset: i64,
-    backend: Option<i64>,
-    reads_bytes: bool,
-}
-
 impl SqliteCatalog {
     pub(super) async fn dataset_page(
         &self,
@@ -113,45 +67,30 @@ impl SqliteCatalog {
         limit: u32,
     ) -> Result<ProofPage, Fail> {
         let (dataset, _) = self.dataset(&scope.project, &scope.dataset).await?;
-        let rows = Rows {
-            dataset,
-            backend: scope.backend.map(|backend| backend.0),
-            reads_bytes: scope.level != ProofLevel::Exists,
+        let rows = ScopeRows::new(dataset, scope);
+        let (proofs, next) = match AfterInDataset::parse(after) {
+            AfterInDataset::File(version, id) => self.file_proofs(&rows, (version, id), limit).await?,
+            AfterInDataset::Group(id) => self.segment_proofs(&rows, id).await?,
+            AfterInDataset::Version(version) => self.manifest_proofs(&rows, version, limit).await?,
         };
-        let (proofs, next) = match After::parse(after) {
-            After::File(version, id) => self.file_proofs(&rows, (version, id), limit).await?,
-            After::Group(id) => self.segment_proofs(&rows, id).await?,
-            After::Version(version) => self.manifest_proofs(&rows, version, limit).await?,
-        };
-        Ok(ProofPage { proofs, next: next.map(After::text) })
+        Ok(ProofPage { proofs, next: next.map(AfterInDataset::text) })
     }
 
     async fn file_proofs(
         &self,
-        rows: &Rows,
+        rows: &ScopeRows,
         (version, id): (i64, i64),
         limit: u32,
-    ) -> Result<(Vec<Proof>, Option<After>), Fail> {
+    ) -> Result<(Vec<Proof>, Option<AfterInDataset>), Fail> {
         let (files, next) = self.files_after(rows.dataset, (version, id), limit).await?;
-        let (mut singles, mut several) = (BTreeMap::new(), Vec::new());
-        for file in &files {
-            let id: i64 = col(file, "id")?;
-            match col::<Option<i64>>(file, "blob_id")? {
-                Some(blob) => {
-                    singles.entry(blob).or_insert(id);
-                }
-                None if col::<i64>(file, "size")? > 0 => several.push(id),
-                None => {}
-            }
-        }
+        let (singles, several) = proving::blobs_of_files(&files)?;
         let mut proofs = self.placed(SINGLES, &singles, rows).await?;
         let pieces = sqlx::query(
             "SELECT p.blob_id, min(p.file_id) AS file_id FROM json_each(?) j CROSS JOIN file_blobs p ON p.file_id = j.value
              GROUP BY p.blob_id",
         );
         let pieces = pieces.bind(decode::json(&several)).fetch_all(self.readers()).await?;
-        let pieces = pieces.iter().map(|row| Ok((col(row, "blob_id")?, col(row, "file_id")?)));
-        proofs.extend(self.placed(PIECES, &pieces.collect::<Result<_, Fail>>()?, rows).await?);
+        proofs.extend(self.placed(PIECES, &pairs(&pieces, ["blob_id", "file_id"])?, rows).await?);
         Ok((proofs, Some(next)))
     }
 
@@ -161,7 +100,7 @@ impl SqliteCatalog {
         dataset: i64,
         (mut version, mut id): (i64, i64),
         limit: u32,
-    ) -> Result<(Vec<SqliteRow>, After), Fail> {
+    ) -> Result<(Vec<SqliteRow>, AfterInDataset), Fail> {
         let mut files = Vec::new();
         loop {
             let page = sqlx::query(FILES).bind(dataset).bind(version).bind(id).bind(i64::from(limit));
@@ -170,60 +109,56 @@ impl SqliteCatalog {
             files.extend(page);
             if files.len() >= limit as usize {
                 // A version that is at its end has no row after any other.
-                let last = files.last().filter(|_| whole).map_or(Ok(i64::MAX), |row| col(row, "id"))?;
-                return Ok((files, After::File(version, last)));
+                let last = files.last().filter(|_| whole).map_or(Ok(i64::MAX), |row| row.int("id"))?;
+                return Ok((files, AfterInDataset::File(version, last)));
             }
             let next = sqlx::query(NEXT).bind(dataset).bind(version).fetch_one(self.readers()).await?;
-            let Some(next) = col::<Option<i64>>(&next, "version")? else {
-                return Ok((files, After::Group(0)));
+            let Some(next) = next.int_opt("version")? else {
+                return Ok((files, AfterInDataset::Group(0)));
             };
             (version, id) = (next, 0);
         }
     }
 
-    async fn segment_proofs(&self, rows: &Rows, after: i64) -> Result<(Vec<Proof>, Option<After>), Fail> {
+    async fn segment_proofs(
+        &self,
+        rows: &ScopeRows,
+        after: i64,
+    ) -> Result<(Vec<Proof>, Option<AfterInDataset>), Fail> {
         let segments = sqlx::query(GROUPS);
         let segments =
             segments.bind(rows.dataset).bind(after).bind(GROUPS_MAX).fetch_all(self.readers()).await?;
-        let (mut blobs, mut last) = (BTreeMap::new(), None);
-        for row in &segments {
-            let group: i64 = col(row, "id")?;
-            last = last.max(Some(group));
-            if let Some(blob) = col::<Option<i64>>(row, "blob_id")? {
-                let first = blobs.entry(blob).or_insert(group);
-                *first = group.min(*first);
-            }
-        }
-        let next = last.map_or(After::Version(0), After::Group);
+        let (blobs, next) = proving::blobs_of_groups(&segments)?;
         Ok((self.placed(SEGMENTS, &blobs, rows).await?, Some(next)))
     }
 
-    async fn placed(
-        &self,
-        sql: &'static str,
-        blobs: &BTreeMap<i64, i64>,
-        rows: &Rows,
-    ) -> Result<Vec<Proof>, Fail> {
+    async fn placed(&self, sql: &'static str, blobs: &Firsts, rows: &ScopeRows) -> Result<Vec<Proof>, Fail> {
         if blobs.is_empty() {
             return Ok(Vec::new());
         }
         let list: Vec<_> = blobs.iter().map(|(blob, first)| json!([blob, first])).collect();
         let found = sqlx::query(sql).bind(decode::json(&list)).bind(rows.dataset).bind(rows.backend);
-        found.bind(rows.reads_bytes).fetch_all(self.readers()).await?.iter().map(blob_proof).collect()
+        found
+            .bind(rows.reads_bytes)
+            .fetch_all(self.readers())
+            .await?
+            .iter()
+            .map(validation::blob_proof)
+            .collect()
     }
 
     async fn manifest_proofs(
         &self,
-        rows: &Rows,
+        rows: &ScopeRows,
         after: i64,
         limit: u32,
-    ) -> Result<(Vec<Proof>, Option<After>), Fail> {
+    ) -> Result<(Vec<Proof>, Option<AfterInDataset>), Fail> {
         let versions = sqlx::query(
             "SELECT max(version) AS last FROM (SELECT version FROM changesets WHERE dataset_id = ?1 AND version > ?2
              ORDER BY version LIMIT ?3)",
         );
         let versions = versions.bind(rows.dataset).bind(after).bind(i64::from(limit));
-        let Some(last) = col::<Option<i64>>(&versions.fetch_one(self.readers()).await?, "last")? else {
+        let Some(last) = versions.fetch_one(self.readers()).await?.int_opt("last")? else {
             return Ok((Vec::new(), None));
         };
         let found = sqlx::query(
@@ -235,7 +170,7 @@ impl SqliteCatalog {
         );
         let found = found.bind(rows.dataset).bind(after).bind(last).bind(rows.backend).bind(rows.reads_bytes);
         let proofs: Result<_, Fail> =
-            found.fetch_all(self.readers()).await?.iter().map(manifest_proof).collect();
-        Ok((proofs?, Some(After::Version(last))))
+            found.fetch_all(self.readers()).await?.iter().map(validation::manifest_proof).collect();
+        Ok((proofs?, Some(AfterInDataset::Version(last))))
     }
 }

@@ -1,18 +1,15 @@
 //! Runs, and what they proved.
 
-use n2s_catalog::{
-    NewValidation, Proof, ProofOverview, ValidationEnd, ValidationRecord, ValidationRun, Vouched,
-};
+use n2s_catalog::decisions::proving::Copies;
+use n2s_catalog::rows::validation::{self, DOUBT};
+use n2s_catalog::rows::{Columns as _, int};
+use n2s_catalog::{NewValidation, Proof, ProofOverview, ValidationEnd, ValidationRun, Vouched};
 use n2s_domain::{BackendId, ProofLevel, Timestamp};
-use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
 
 use crate::connect::{SqliteCatalog, Tx, begin};
-use crate::decode::{self, col, count, hex, int, time, time_opt, word};
+use crate::decode::{hex, json};
 use crate::error::Fail;
-
-/// The proof of what is doubted: older than any.
-const DOUBT: i64 = 0;
 
 /// The oldest proofs and the number of damages of a store.
 pub(super) const OVERVIEW: &str = "SELECT
@@ -56,8 +53,8 @@ impl SqliteCatalog {
         .fetch_optional(&mut *tx)
         .await?;
         tx.commit().await?;
-        let run = |row| {
-            Ok::<_, Fail>(ValidationRun { id: col(&row, "id")?, started_at: Timestamp::from_micros(now) })
+        let run = |row: SqliteRow| {
+            Ok::<_, Fail>(ValidationRun { id: row.int("id")?, started_at: Timestamp::from_micros(now) })
         };
         made.map(run).transpose()
     }
@@ -80,24 +77,21 @@ impl SqliteCatalog {
 
     pub(super) async fn overview(&self, backend: BackendId) -> Result<ProofOverview, Fail> {
         let row = sqlx::query(OVERVIEW).bind(backend.0).fetch_one(self.readers()).await?;
-        let oldest = [time_opt(&row, "blob")?, time_opt(&row, "manifest")?].into_iter().flatten().min();
-        let oldest = oldest.filter(|oldest| oldest.as_micros() != DOUBT);
         let last = sqlx::query("SELECT * FROM validations WHERE backend_id = ? ORDER BY id DESC LIMIT 1");
         let last = last.bind(backend.0).fetch_optional(self.readers()).await?;
-        let last = last.map(|row| record(&row)).transpose()?;
-        Ok(ProofOverview { oldest, damaged: count(&row, "damaged")?, last })
+        validation::overview(&row, last.as_ref())
     }
 
     pub(super) async fn take_back(&self, copies: &[(Vouched, BackendId)]) -> Result<(), Fail> {
-        let (blobs, manifests) = split(copies.iter().copied());
+        let (blobs, manifests) = parameters(copies.iter().copied());
         let mut writer = self.writer().await;
         let mut tx = begin(&mut writer).await?;
         sqlx::query(
             "UPDATE blob_backends SET seen_at = ?2, verified_at = ?2 FROM json_each(?1) j
              WHERE blob_id = j.value ->> 0 AND backend_id = j.value ->> 1 AND status = 'completed'",
         )
-        .bind(decode::json(&blobs))
-        .bind(DOUBT)
+        .bind(blobs)
+        .bind(DOUBT.as_micros())
         .execute(&mut *tx)
         .await?;
         sqlx::query(
@@ -105,8 +99,8 @@ impl SqliteCatalog {
              WHERE changeset_id = (SELECT id FROM changesets WHERE uuid = unhex(j.value ->> 0))
                AND backend_id = j.value ->> 1 AND manifest = 'completed'",
         )
-        .bind(decode::json(&manifests))
-        .bind(DOUBT)
+        .bind(manifests)
+        .bind(DOUBT.as_micros())
         .execute(&mut *tx)
         .await?;
         Ok(tx.commit().await?)
@@ -123,14 +117,14 @@ impl SqliteCatalog {
         let mut tx = begin(&mut writer).await?;
         let bytes = proofs.iter().map(|proof| proof.bytes).sum();
         let alive = touch(&mut tx, run, (proofs.len() as u64, bytes, 0), now).await?;
-        let (blobs, manifests) = split(proofs.iter().map(|proof| (proof.object, proof.backend)));
+        let (blobs, manifests) = parameters(proofs.iter().map(|proof| (proof.object, proof.backend)));
         // A look at existence does not put off a reading; a reading is also a look.
         sqlx::query(
             "UPDATE blob_backends SET seen_at = ?2, verified_at = CASE WHEN ?3 THEN ?2 ELSE verified_at END
              FROM json_each(?1) j
              WHERE blob_id = j.value ->> 0 AND backend_id = j.value ->> 1 AND status = 'completed'",
         )
-        .bind(decode::json(&blobs))
+        .bind(blobs)
         .bind(now)
         .bind(level.reads_bytes())
         .execute(&mut *tx)
@@ -141,7 +135,7 @@ impl SqliteCatalog {
              WHERE changeset_id = (SELECT id FROM changesets WHERE uuid = unhex(j.value ->> 0))
                AND backend_id = j.value ->> 1 AND manifest = 'completed'",
         )
-        .bind(decode::json(&manifests))
+        .bind(manifests)
         .bind(now)
         .bind(level.reads_bytes())
         .execute(&mut *tx)
@@ -151,28 +145,11 @@ impl SqliteCatalog {
     }
 }
 
-fn record(row: &SqliteRow) -> Result<ValidationRecord, Fail> {
-    Ok(ValidationRecord {
-        level: word(row, "level")?,
-        started_at: time(row, "started_at")?,
-        ended_at: time_opt(row, "ended_at")?,
-        checked: count(row, "checked")?,
-        bytes: count(row, "bytes")?,
-        damaged: count(row, "damaged")?,
-        end: ValidationEnd { unchecked: count(row, "unchecked")?, stopped: col(row, "stopped")? },
-    })
-}
-
 /// Bulk parameters: blobs by id, manifests by the changeset's UUID in hex; each with its store.
-pub(super) fn split(copies: impl Iterator<Item = (Vouched, BackendId)>) -> (Vec<Value>, Vec<Value>) {
-    let (mut blobs, mut manifests) = (Vec::new(), Vec::new());
-    for (object, backend) in copies {
-        match object {
-            Vouched::Blob(blob) => blobs.push(json!([blob.0, backend.0])),
-            Vouched::Manifest(changeset) => manifests.push(json!([hex(changeset.0.as_bytes()), backend.0])),
-        }
-    }
-    (blobs, manifests)
+pub(super) fn parameters(copies: impl Iterator<Item = (Vouched, BackendId)>) -> (String, String) {
+    let copies = Copies::new(copies);
+    let manifests = copies.manifests.iter().map(|(uuid, backend)| (hex(uuid.as_bytes()), backend));
+    (json(&copies.blobs), json(&manifests.collect::<Vec<_>>()))
 }
 
 /// Adds to a run's totals and extends its lease by as much as it had. False when it has ended.

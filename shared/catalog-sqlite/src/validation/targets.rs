@@ -2,29 +2,24 @@
 
 use std::collections::BTreeMap;
 
+use n2s_catalog::rows::validation;
 use n2s_catalog::{Affected, Proof, ProofTarget, Vouched};
-use n2s_domain::{StoreKey, Version};
-use sqlx::sqlite::SqliteRow;
 
-use super::changeset;
-use super::runs::split;
+use super::runs::parameters;
 use crate::connect::SqliteCatalog;
-use crate::decode::{array, col, content, count, json, path, sealed, word};
 use crate::error::Fail;
 
 impl SqliteCatalog {
     pub(super) async fn targets(&self, proofs: &[Proof]) -> Result<Vec<Option<ProofTarget>>, Fail> {
-        let (blobs, manifests) = split(proofs.iter().map(|proof| (proof.object, proof.backend)));
-        let mut found = BTreeMap::new();
+        let (blobs, manifests) = parameters(proofs.iter().map(|proof| (proof.object, proof.backend)));
         let rows = sqlx::query(
             "SELECT l.id, s.backend_id, l.content_hash, l.sealed_hash, l.encrypted_size FROM json_each(?1) j
              CROSS JOIN blob_backends s ON s.blob_id = j.value ->> 0 AND s.backend_id = j.value ->> 1 AND s.status = 'completed'
              JOIN blobs l ON l.id = s.blob_id",
         );
-        for row in rows.bind(json(&blobs)).fetch_all(self.readers()).await? {
-            let object = Vouched::Blob(n2s_domain::BlobId(col(&row, "id")?));
-            found.insert((object, col::<i64>(&row, "backend_id")?), blob(&row)?);
-        }
+        let found = rows.bind(blobs).fetch_all(self.readers()).await?;
+        let mut found =
+            found.iter().map(validation::blob_target).collect::<Result<BTreeMap<_, _>, Fail>>()?;
         let rows = sqlx::query(
             "SELECT c.uuid, s.backend_id, p.name AS project, d.name AS dataset, c.version, d.store_key,
                 h.sealed_hash AS header_hash, h.size AS header_size, b.sealed_hash AS body_hash, b.size AS body_size
@@ -34,9 +29,8 @@ impl SqliteCatalog {
              JOIN manifest_objects h ON h.changeset_id = c.id AND h.part = 'header'
              JOIN manifest_objects b ON b.changeset_id = c.id AND b.part = 'body'",
         );
-        for row in rows.bind(json(&manifests)).fetch_all(self.readers()).await? {
-            let object = Vouched::Manifest(changeset(&row)?);
-            found.insert((object, col::<i64>(&row, "backend_id")?), manifest(&row)?);
+        for row in &rows.bind(manifests).fetch_all(self.readers()).await? {
+            found.extend([validation::manifest_target(row)?]);
         }
         Ok(proofs.iter().map(|proof| found.get(&(proof.object, proof.backend.0)).cloned()).collect())
     }
@@ -65,33 +59,6 @@ impl SqliteCatalog {
                 rows.bind(blob.0).bind(i64::from(limit))
             }
         };
-        let affected = |row| {
-            Ok(Affected {
-                project: word(row, "project")?,
-                dataset: word(row, "dataset")?,
-                version: Version(count(row, "version")?),
-                path: col::<Option<&[u8]>>(row, "filepath")?.map(|_| path(row, "filepath")).transpose()?,
-            })
-        };
-        rows.fetch_all(self.readers()).await?.iter().map(affected).collect()
+        rows.fetch_all(self.readers()).await?.iter().map(validation::affected).collect()
     }
-}
-
-fn blob(row: &SqliteRow) -> Result<ProofTarget, Fail> {
-    Ok(ProofTarget::Blob {
-        content_hash: content(row, "content_hash")?,
-        sealed_hash: sealed(row, "sealed_hash")?,
-        bytes: count(row, "encrypted_size")?,
-    })
-}
-
-fn manifest(row: &SqliteRow) -> Result<ProofTarget, Fail> {
-    Ok(ProofTarget::Manifest {
-        project: word(row, "project")?,
-        dataset: word(row, "dataset")?,
-        version: Version(count(row, "version")?),
-        store_key: StoreKey(array(row, "store_key")?),
-        header: (sealed(row, "header_hash")?, count(row, "header_size")?),
-        body: (sealed(row, "body_hash")?, count(row, "body_size")?),
-    })
 }
