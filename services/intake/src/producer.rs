@@ -101,10 +101,20 @@ impl Intake {
         Ok(())
     }
 
-    pub(crate) fn staging_key(&self, sealed_hash: SealedHash) -> StagingKey {
+    fn staging_id(&self) -> i64 {
         // Positive, because databases count with signed numbers.
-        let id = i64::try_from(self.entropy.next_u64() >> 2).expect("62 bits fit");
-        StagingKey { sealed_hash, id }
+        i64::try_from(self.entropy.next_u64() >> 2).expect("62 bits fit")
+    }
+
+    pub(crate) fn staging_key(&self, sealed_hash: SealedHash) -> StagingKey {
+        StagingKey { sealed_hash, id: self.staging_id() }
+    }
+
+    /// Keys that follow each other from a random number on: the catalog finds neighbours in the same place, and a call asks for
+    /// randomness once. That another call's stretch meets this one is as unlikely as that two random numbers are equal.
+    fn staging_keys(&self, objects: &[SealedObject]) -> Vec<StagingKey> {
+        let ids = self.staging_id()..;
+        ids.zip(objects).map(|(id, object)| StagingKey { sealed_hash: object.sealed_hash, id }).collect()
     }
 
     /// Writes objects to staging after checking that their bytes are what they are called.
@@ -112,9 +122,8 @@ impl Intake {
         for object in &objects {
             check(object)?;
         }
-        let keyed: Vec<_> =
-            objects.into_iter().map(|object| (self.staging_key(object.sealed_hash), object.bytes)).collect();
-        let keys: Vec<_> = keyed.iter().map(|(key, _)| *key).collect();
+        let keys = self.staging_keys(&objects);
+        let keyed = keys.iter().copied().zip(objects.into_iter().map(|object| object.bytes)).collect();
         failpoint(Point::Staging);
         let answers = self.staging.put(keyed).await;
         let mut failed = None;

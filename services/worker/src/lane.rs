@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use n2s_catalog::{Claim, ClaimRef, ClaimTarget, Finish, LeaseTerms, Outcome, Ticket};
-use n2s_domain::limits::{CLAIM_BATCH_MAX, CLAIM_GATHER};
+use n2s_domain::limits::{CLAIM_BATCH_MAX, CLAIM_GATHER, CLAIM_GATHER_BUSY};
 use n2s_failpoints::{Point, failpoint};
 use n2s_queue::{Consumer, Delivery};
 use tokio::sync::mpsc;
@@ -90,7 +90,8 @@ impl Lane {
                 }
             }
             if let Some(open) = consumer.as_mut() {
-                let next = open.consumer.next(free.min(CLAIM_BATCH_MAX), CLAIM_GATHER);
+                let gather = if self.store.health.is_idle() { CLAIM_GATHER } else { CLAIM_GATHER_BUSY };
+                let next = open.consumer.next(free.min(CLAIM_BATCH_MAX), gather);
                 match shutdown.run_until_cancelled(next).await? {
                     Some(Ok(deliveries)) => return Some(deliveries),
                     Some(Err(error)) => self.deaf(&report(&error)),
@@ -244,6 +245,6 @@ mod tests {
             assert!((1..=permits.min(CLAIM_BATCH_MAX)).contains(&prefetch(permits)), "{permits}");
         }
         let steps: HashSet<_> = (1..1_000).map(prefetch).collect();
-        assert_eq!(steps.len(), 9, "{steps:?}");
+        assert_eq!(steps.len(), 10, "{steps:?}");
     }
 }

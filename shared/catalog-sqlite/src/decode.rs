@@ -1,9 +1,10 @@
 //! Columns to words, and words to bulk parameters. A column that this program cannot have written is `Inconsistent`.
 
-use data_encoding::HEXLOWER;
+use data_encoding::{HEXLOWER, HEXUPPER};
 use n2s_catalog::CatalogError;
 use n2s_domain::{ContentHash, FailureKind, RelPath, SealedHash, Timestamp};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{ColumnIndex, Decode, Row as _, Sqlite, Type};
 
@@ -16,6 +17,18 @@ where
     &'static str: ColumnIndex<SqliteRow>,
 {
     Ok(row.try_get(name)?)
+}
+
+/// The rows in the first column of a query's one row, a JSON array of arrays. Each row of an answer passes from the connection's
+/// thread to whoever asked, with a wake-up and a copy of every column: rows by the hundred come as one instead.
+pub(crate) fn rows<T: DeserializeOwned>(row: &SqliteRow) -> Result<Vec<T>, Fail> {
+    serde_json::from_str(row.try_get(0)?).map_err(|_| bad("rows"))
+}
+
+/// What `hex()` gave for 32, or as many, bytes.
+pub(crate) fn unhex<const N: usize>(text: &str) -> Result<[u8; N], Fail> {
+    let bytes = HEXUPPER.decode(text.as_bytes()).ok();
+    bytes.and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| bad("a hash"))
 }
 
 fn bad(column: &'static str) -> Fail {

@@ -6,7 +6,7 @@ use n2s_catalog::CatalogError;
 use n2s_domain::ContentHash;
 
 use crate::connect::Tx;
-use crate::decode::{col, content, hex, json};
+use crate::decode::{col, hex, json, rows, unhex};
 use crate::error::Fail;
 use crate::pushes::OpenRow;
 
@@ -17,17 +17,18 @@ pub(crate) async fn sourced(
     contents: &[ContentHash],
 ) -> Result<BTreeMap<ContentHash, i64>, Fail> {
     let hashes: Vec<_> = contents.iter().map(|hash| hex(&hash.0)).collect();
-    let rows = sqlx::query(
-        "SELECT l.id, l.content_hash FROM json_each(?1) j
+    let found = sqlx::query(
+        "SELECT json_group_array(json_array(hex(l.content_hash), l.id)) FROM json_each(?1) j
          CROSS JOIN blobs l ON l.project_id = ?2 AND l.content_hash = unhex(j.value)
          WHERE l.staging_id IS NOT NULL
             OR EXISTS (SELECT 1 FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'completed')",
     )
     .bind(json(&hashes))
     .bind(project)
-    .fetch_all(&mut **tx)
+    .fetch_one(&mut **tx)
     .await?;
-    let found = rows.iter().map(|row| Ok((content(row, "content_hash")?, col(row, "id")?)));
+    let found = rows(&found)?.into_iter();
+    let found = found.map(|(hash, id): (String, i64)| Ok((ContentHash(unhex(&hash)?), id)));
     let found = found.collect::<Result<BTreeMap<_, _>, Fail>>()?;
     let missing: Vec<_> = contents.iter().filter(|hash| !found.contains_key(hash)).copied().collect();
     if missing.is_empty() { Ok(found) } else { Err(CatalogError::Unsourced(missing).into()) }

@@ -7,13 +7,16 @@ use n2s_catalog::{
     UploadTarget,
 };
 use n2s_domain::limits::LOSSES_BEFORE_ALONE;
-use n2s_domain::{BackendId, BlobId, ChangesetId, Epoch, JobId, StoreKey, Timestamp, VaultId, Version};
+use n2s_domain::{
+    BackendId, BlobId, ChangesetId, Epoch, JobId, SealedHash, StoreKey, Timestamp, VaultId, Version,
+};
 use n2s_failpoints::Point;
+use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use crate::connect::{SqliteCatalog, Tx, begin, commit};
-use crate::decode::{array, col, count, int, json, sealed, small};
+use crate::decode::{array, col, count, int, json, rows, sealed, small, unhex};
 use crate::error::Fail;
 
 impl SqliteCatalog {
@@ -28,17 +31,22 @@ impl SqliteCatalog {
         let list: Vec<_> = tickets.iter().map(|ticket| (ticket.job.0, int(ticket.dispatch_seq))).collect();
         let mut writer = self.writer().await;
         let mut tx = begin(&mut writer).await?;
-        let rows = sqlx::query(
-            "UPDATE jobs SET state = 2, epoch = epoch + 1, deadline = min(?3, ?4), held_until = ?4 FROM json_each(?1) j
-             WHERE jobs.id = j.value ->> 0 AND jobs.dispatch_seq = j.value ->> 1 AND jobs.state = 1 AND jobs.backend_id = ?2
-             RETURNING jobs.id",
+        let claimed = sqlx::query(
+            "SELECT json_group_array(DISTINCT j.id) FROM json_each(?1) t CROSS JOIN jobs j ON j.id = t.value ->> 0
+             WHERE j.dispatch_seq = t.value ->> 1 AND j.state = 1 AND j.backend_id = ?2",
         );
-        let rows = rows.bind(json(&list)).bind(backend.0).bind(now.after(terms.lease).as_micros());
-        let rows = rows.bind(now.after(terms.held_max).as_micros()).fetch_all(&mut *tx).await?;
-        let claimed = rows.iter().map(|row| col(row, "id")).collect::<Result<Vec<i64>, _>>()?;
-        let claimed = json(&claimed);
-        let mut claims = uploads(&mut tx, &claimed).await?;
-        claims.extend(manifests(&mut tx, &claimed).await?);
+        let claimed = claimed.bind(json(&list)).bind(backend.0).fetch_one(&mut *tx).await?;
+        let claimed: &str = claimed.try_get(0)?;
+        let leased = sqlx::query(
+            "UPDATE jobs SET state = 2, epoch = epoch + 1, deadline = min(?2, ?3), held_until = ?3
+             WHERE id IN (SELECT value FROM json_each(?1))",
+        );
+        let leased = leased.bind(claimed).bind(now.after(terms.lease).as_micros());
+        leased.bind(now.after(terms.held_max).as_micros()).execute(&mut *tx).await?;
+        let mut claims = uploads(&mut tx, backend, claimed).await?;
+        if claims.len() < tickets.len() {
+            claims.extend(manifests(&mut tx, claimed).await?);
+        }
         commit(tx, Point::Claimed).await?;
         Ok(claims)
     }
@@ -93,29 +101,40 @@ fn claim(row: &SqliteRow, target: ClaimTarget) -> Result<Claim, Fail> {
     })
 }
 
-async fn uploads(tx: &mut Tx<'_>, claimed: &str) -> Result<Vec<Claim>, Fail> {
-    let rows = sqlx::query(
-        "SELECT j.id, j.epoch, j.backend_id, j.retry_count, j.lost_count, j.blob_id, l.sealed_hash, l.encrypted_size,
-            l.epoch AS key_epoch, l.staging_id, p.vault_id, s.damaged_at IS NOT NULL AS repair
+/// An upload as it comes from the database.
+type Upload = ((i64, u64, u32, u32), (i64, String, u64), (u32, Option<i64>, String, i64));
+
+async fn uploads(tx: &mut Tx<'_>, backend: BackendId, claimed: &str) -> Result<Vec<Claim>, Fail> {
+    let found = sqlx::query(
+        "SELECT json_group_array(json_array(json_array(j.id, j.epoch, j.retry_count, j.lost_count),
+            json_array(j.blob_id, hex(l.sealed_hash), l.encrypted_size),
+            json_array(l.epoch, l.staging_id, hex(p.vault_id), s.damaged_at IS NOT NULL)))
          FROM json_each(?) c CROSS JOIN jobs j ON j.id = c.value JOIN blobs l ON l.id = j.blob_id
          JOIN blob_backends s ON s.blob_id = l.id AND s.backend_id = j.backend_id
          JOIN projects p ON p.id = l.project_id WHERE j.kind = 'upload'",
     );
-    let target = |row| {
-        let sealed_hash = sealed(row, "sealed_hash")?;
-        let staged = col::<Option<i64>>(row, "staging_id")?.map(|id| StagedKey { sealed_hash, id });
+    let claim = |(job, blob, sealing): Upload| {
+        let ((id, epoch, retry_count, lost_count), (blob, hash, encrypted_size)) = (job, blob);
+        let (key_epoch, staging_id, vault, repair) = sealing;
+        let sealed_hash = SealedHash(unhex(&hash)?);
         let target = UploadTarget {
-            blob: BlobId(col(row, "blob_id")?),
+            blob: BlobId(blob),
             sealed_hash,
-            encrypted_size: count(row, "encrypted_size")?,
-            vault: VaultId(array(row, "vault_id")?),
-            epoch: Epoch(small(row, "key_epoch")?),
-            staged,
-            repair: col(row, "repair")?,
+            encrypted_size,
+            vault: VaultId(unhex(&vault)?),
+            epoch: Epoch(key_epoch),
+            staged: staging_id.map(|id| StagedKey { sealed_hash, id }),
+            repair: repair != 0,
         };
-        claim(row, ClaimTarget::Upload(target))
+        Ok(Claim {
+            claim: ClaimRef { job: JobId(id), epoch },
+            backend,
+            retry_count,
+            alone: lost_count >= LOSSES_BEFORE_ALONE,
+            target: ClaimTarget::Upload(target),
+        })
     };
-    rows.bind(claimed).fetch_all(&mut **tx).await?.iter().map(target).collect()
+    rows(&found.bind(claimed).fetch_one(&mut **tx).await?)?.into_iter().map(claim).collect()
 }
 
 async fn manifests(tx: &mut Tx<'_>, claimed: &str) -> Result<Vec<Claim>, Fail> {

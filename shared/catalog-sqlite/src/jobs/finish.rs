@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use n2s_catalog::{Finish, FinishReport, Outcome, StagedKey};
-use n2s_domain::{FailureKind, Timestamp};
+use n2s_domain::{FailureKind, SealedHash, Timestamp};
 use n2s_failpoints::Point;
 use serde_json::{Value, json};
+use sqlx::Row as _;
 
 use crate::connect::{SqliteCatalog, Tx, begin, commit};
 use crate::decode::{self, col, int, sealed};
@@ -63,17 +64,13 @@ impl SqliteCatalog {
 /// The jobs whose claims still hold, by job and epoch.
 async fn held(tx: &mut Tx<'_>, outcomes: &[Finish]) -> Result<BTreeMap<(i64, i64), JobOf>, Fail> {
     let list: Vec<_> = outcomes.iter().map(|finish| (finish.claim.job.0, int(finish.claim.epoch))).collect();
-    let rows = sqlx::query(
-        "SELECT j.id, j.epoch, j.backend_id, j.changeset_id, j.blob_id FROM json_each(?) o
+    let found = sqlx::query(
+        "SELECT json_group_array(json_array(j.id, j.epoch, j.backend_id, j.changeset_id, j.blob_id)) FROM json_each(?) o
          CROSS JOIN jobs j ON j.id = o.value ->> 0 AND j.epoch = o.value ->> 1 AND j.state = 2",
     );
-    let job = |row| {
-        let id = col(row, "id")?;
-        let (backend, changeset, blob) =
-            (col(row, "backend_id")?, col(row, "changeset_id")?, col(row, "blob_id")?);
-        Ok(((id, col(row, "epoch")?), JobOf { id, backend, changeset, blob }))
-    };
-    rows.bind(decode::json(&list)).fetch_all(&mut **tx).await?.iter().map(job).collect()
+    let found = found.bind(decode::json(&list)).fetch_one(&mut **tx).await?;
+    let job = |(id, epoch, backend, changeset, blob)| ((id, epoch), JobOf { id, backend, changeset, blob });
+    Ok(decode::rows(&found)?.into_iter().map(job).collect())
 }
 
 async fn store(tx: &mut Tx<'_>, stored: &[(JobOf, Option<String>)], now: i64) -> Result<(), Fail> {
@@ -284,23 +281,24 @@ async fn free(tx: &mut Tx<'_>, stored: &[(JobOf, Option<String>)]) -> Result<Vec
     for row in &unpinned {
         blobs.push(col(row, "blob_id")?);
     }
-    let rows = sqlx::query(
-        "SELECT l.id, l.sealed_hash, l.staging_id FROM blobs l
+    let found = sqlx::query(
+        "SELECT json_group_array(json_array(l.id, hex(l.sealed_hash), l.staging_id)) FROM blobs l
          WHERE l.id IN (SELECT value FROM json_each(?)) AND l.staging_id IS NOT NULL
            AND NOT EXISTS (SELECT 1 FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'pending')
            AND NOT EXISTS (SELECT 1 FROM pins p WHERE p.blob_id = l.id)
            AND (SELECT count(*) FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'completed') >= l.min_copies",
     );
-    let rows = rows.bind(decode::json(&blobs)).fetch_all(&mut **tx).await?;
-    let ids = rows.iter().map(|row| col(row, "id")).collect::<Result<Vec<i64>, _>>()?;
+    let found = found.bind(decode::json(&blobs)).fetch_one(&mut **tx).await?;
     sqlx::query(
-        "UPDATE blobs SET staging_id = NULL, staged_at = NULL WHERE id IN (SELECT value FROM json_each(?))",
+        "UPDATE blobs SET staging_id = NULL, staged_at = NULL WHERE id IN (SELECT value ->> 0 FROM json_each(?))",
     )
-    .bind(decode::json(&ids))
+    .bind(found.try_get::<&str, _>(0)?)
     .execute(&mut **tx)
     .await?;
-    let key = |row| Ok(StagedKey { sealed_hash: sealed(row, "sealed_hash")?, id: col(row, "staging_id")? });
-    let mut freed = rows.iter().map(key).collect::<Result<Vec<_>, Fail>>()?;
+    let key = |(_, hash, id): (i64, String, i64)| {
+        Ok(StagedKey { sealed_hash: SealedHash(decode::unhex(&hash)?), id })
+    };
+    let mut freed = decode::rows(&found)?.into_iter().map(key).collect::<Result<Vec<_>, Fail>>()?;
     for (job, _) in stored.iter().filter(|(job, _)| job.blob.is_none()) {
         freed.extend(free_manifest(tx, job.changeset).await?);
     }

@@ -19,7 +19,7 @@ pub use producer::{
     Commit, Committed, GroupKind, Lease, ManifestGroup, NewGroup, Offered, OpenRequest, Opened, Parent,
     Producer, SealedObject, SegmentRef, SendBlob, StoredBlob, TakeOver, VersionCounts,
 };
-pub use reader::{Fetched, FileBlob, FileRow, Page, Reader, Selector, VersionRef};
+pub use reader::{BadCopy, Fetched, FileBlob, FileRow, Page, Reader, Selector, VersionRef};
 pub use records::{
     BackendStatus, Cancelled, ChangesetFilter, ChangesetRecord, Damage, DamageFilter, DatasetStatus, Drift,
     FailedFilter, FailedUpload, FoundDamage, ListedFile, Listing, MadeToken, ManifestState, NeededBy,
