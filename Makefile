@@ -3,7 +3,7 @@
 CARGO ?= cargo
 PREFIX ?= $(HOME)/.local
 
-.PHONY: help deps build install demo test test-binaries test-cluster test-stores kills lint fmt bench deny doc fuzz
+.PHONY: help deps build install demo fleet-demo test test-binaries test-fleet test-cluster test-stores kills lint fmt bench deny doc fuzz
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,11 +24,18 @@ install: build ## Install the binary, completions and manual pages below PREFIX
 demo: build ## Push, look, pull back and compare, in a home of its own
 	@tests/demo.sh target/release/n2s
 
+fleet-demo: deps ## Kill a worker, wipe the broker, damage an object: a fleet on servers of its own, and nothing is lost
+	$(CARGO) build --locked -p n2s
+	$(CARGO) run --quiet --locked -p n2s-tests --example fleet-demo
+
 test: deps test-binaries ## Run every test
 	tests/run.sh
 
 test-stores: ## The stores' suites against servers that have to be fetched first (Ceph RGW, Garage)
 	@tests/stores.sh
+
+test-fleet: deps test-binaries ## The journeys by a fleet: PostgreSQL, RabbitMQ, a bucket, every role a process of its own (minutes)
+	tests/in_fleet/run.sh
 
 test-cluster: deps ## The queue at a cluster of three brokers, killed one after the other (minutes)
 	$(CARGO) test --locked -p n2s-queue-rabbitmq --features cluster-tests --test cluster

@@ -101,6 +101,10 @@ fn a_token_teaches_nothing_about_other_projects() {
         &format!("/v1/changesets/{changeset}/tree"),
         &format!("/v1/changesets/{absent}/tree"),
         &format!("/v1/changesets/{changeset}/events"),
+        &format!("/v1/changesets/{changeset}/archive"),
+        &format!("/v1/changesets/{absent}/archive"),
+        "/v1/damages",
+        "/v1/damages?project=p",
         "/v1/changesets",
         "/v1/changesets?project=p",
         "/v1/search?text=a",
@@ -111,6 +115,18 @@ fn a_token_teaches_nothing_about_other_projects() {
         "/v1/audit",
     ] {
         assert_eq!(get(path).problem(), "forbidden", "{path}");
+    }
+    for (call, body) in [
+        ("validate", json!({ "project": "p", "dataset": "d", "level": "exists", "one_in": 1 })),
+        ("backends/local/sync", json!({ "project": "p", "dataset": "d" })),
+        // A changeset of another project under the name of its own.
+        (
+            "backends/local/sync",
+            json!({ "project": "q", "dataset": "d", "next": { "changeset": changeset, "from": 0 } }),
+        ),
+    ] {
+        let answer = request(&url, &format!("POST /v1/{call}"), &other, &[], body.to_string().as_bytes());
+        assert_eq!(answer.problem(), "forbidden", "{call} {body}");
     }
     // Its own project, which does not exist yet, is not told what others are called.
     let own = get("/v1/version?project=q&dataset=d");

@@ -47,11 +47,34 @@ fn what_no_store_has_intact_is_lost_and_the_rest_is_restored() {
 }
 
 #[test]
+fn a_large_file_that_lost_a_piece_is_lost_and_leaves_nothing_behind() {
+    let world = two_stores();
+    let mut state = 1_u64;
+    let noise = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state.to_be_bytes()[0]
+    });
+    world.write("src/large", noise.take(40 << 20).collect::<Vec<u8>>());
+    world.push(&[]).code(0);
+    let mut pieces = blobs(&world, "one");
+    pieces.retain(|blob| fs::metadata(blob).unwrap().len() > 1 << 20);
+    assert!(pieces.len() > 3, "it was not cut: {pieces:?}");
+    let name = pieces[0].strip_prefix(world.path("one")).unwrap();
+    for store in ["one", "two"] {
+        fs::write(world.path(store).join(name), b"gone").unwrap();
+    }
+    let report = world.pull("out", &["--output", "json"]).code(4).json();
+    assert_eq!(report["lost"].as_array().unwrap().len(), 1, "{report}");
+    assert_eq!((&report["lost"][0]["path"], &report["files"]), (&"large".into(), &2.into()));
+    let mut left: Vec<_> = files(&world.path("out"));
+    left.retain(|path| !path.ends_with(".n2s-pull"));
+    assert_eq!(left, [world.path("out/a"), world.path("out/b")]);
+}
+
+#[test]
 fn above_its_mark_staging_keeps_nothing_that_a_store_has() {
     let world = two_stores();
-    let mut config = fs::read_to_string(world.path("home/config.toml")).unwrap();
-    config.push_str("\n[staging]\nhigh_water_mib = 0\n");
-    fs::write(world.path("home/config.toml"), config).unwrap();
+    world.set_staging("high_water_mib = 0");
     world.push(&[]).code(0);
     fs::rename(world.path("two"), world.path("away")).unwrap();
     world.write("src/later", "only on one for now");

@@ -186,3 +186,42 @@ fn what_is_said_to_be_another_push_is_not_sealed() {
     assert!(refused.json()["detail"].as_str().unwrap().contains("another push"), "{refused:?}");
     assert_eq!(post(&format!("DELETE {push}"), &lease, b"").status, 204);
 }
+
+#[test]
+fn a_validation_ends_with_the_answer_that_nobody_reads_and_few_run_at_once() {
+    let (world, url, token) = served();
+    (0..20).for_each(|n| world.write(&format!("src/{n}"), format!("content {n} ").repeat(1_000)));
+    world.push(&[]).code(0);
+    // A copy a second, or fewer: it would take a while.
+    let slow =
+        json!({ "project": "p", "dataset": "d", "level": "sealed", "one_in": 1, "bytes_per_sec": 100 })
+            .to_string();
+    let begin = || {
+        let mut stream = connect(&url);
+        let length = [("Content-Length", slow.len().to_string())];
+        stream.write_all(head("POST /v1/validate", &token, &length).as_bytes()).unwrap();
+        stream.write_all(slow.as_bytes()).unwrap();
+        assert_eq!(stream.peek(&mut [0]).unwrap(), 1);
+        stream
+    };
+    let running: Vec<_> = (0..4).map(|_| begin()).collect();
+    let once = |body: &str| request(&url, "POST /v1/validate", &token, &[], body.as_bytes());
+    let turned_away = once(&slow);
+    assert_eq!((turned_away.problem(), turned_away.header("retry-after")), ("busy".to_owned(), Some("1")));
+    drop(running);
+    let quick = slow.replace(",\"bytes_per_sec\":100", "").replace("\"bytes_per_sec\":100,", "");
+    until("an end of those that nobody reads", || once(&quick).status == 200);
+    let (lines, ended) = once(&quick).chunks();
+    let last: Value =
+        serde_json::from_slice(lines.trim_ascii_end().split(|b| *b == b'\n').next_back().unwrap()).unwrap();
+    assert!(ended && last["report"]["stores"][0]["damaged"] == 0, "{last}");
+    let refused = |more: Value| {
+        let mut request: Value = serde_json::from_str(&quick).unwrap();
+        request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        once(&request.to_string()).problem()
+    };
+    assert_eq!(refused(json!({ "one_in": 0 })), "invalid");
+    assert_eq!(refused(json!({ "level": "deep" })), "invalid");
+    assert_eq!(refused(json!({ "dataset": "absent" })), "unknown");
+    assert_eq!(refused(json!({ "backend": "absent" })), "unknown");
+}

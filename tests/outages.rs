@@ -49,6 +49,33 @@ fn a_store_whose_directory_is_gone_is_refused_and_catches_up_when_it_is_back() {
 }
 
 #[test]
+fn a_pull_says_once_that_a_store_is_gone_and_names_each_damaged_copy() {
+    let world = World::two_stores();
+    let names = ["a", "b", "c"];
+    for name in names {
+        world.write(&format!("src/{name}"), name);
+    }
+    world.push(&[]).code(0);
+    fs::rename(world.path("one"), world.path("elsewhere")).unwrap();
+    let told = world.pull("out", &["--from", "one"]).code(0).err;
+    assert_eq!(told.matches("is not there").count(), 1, "{told}");
+    assert!(told.contains("one could not be read") && told.contains("3 copies"), "{told}");
+    assert!(!told.contains("n2s validate"), "an outage is not damage: {told}");
+    assert_same(&world.path("src"), &world.path("out"));
+    let report = world.pull("again", &["--from", "one", "--output", "json"]).code(0).json();
+    let outage = &report["bad_copies"][0];
+    assert_eq!((&outage["kind"], &outage["objects"]), (&"misconfigured".into(), &3.into()), "{report}");
+
+    fs::rename(world.path("elsewhere"), world.path("one")).unwrap();
+    for blob in files(&world.path("one").join("blobs")) {
+        fs::write(blob, "rot").unwrap();
+    }
+    let told = world.pull("damaged", &["--from", "one"]).code(0).err;
+    assert_eq!(told.matches("a damaged or missing copy on one").count(), 3, "{told}");
+    assert_same(&world.path("src"), &world.path("damaged"));
+}
+
+#[test]
 fn a_store_that_is_not_mounted_is_never_begun_anew() {
     let world = without_two();
     fs::create_dir(world.path("two")).unwrap();

@@ -121,11 +121,23 @@ const REQUIRED: &[&str] = &[
     "C-api-retries",
     "C-api-ready",
     "C-api-events",
+    "C-api-operate",
+    "C-api-archive",
+    "C-api-many",
+    "C-api-pressure",
+    "C-fleet-journeys",
     "C-server",
     "C-server-alien",
     "C-server-power",
     "C-server-history",
     "C-server-worker",
+    "C-fleet-worker-killed",
+    "C-fleet-dispatcher-killed",
+    "C-fleet-drain",
+    "C-fleet-ready",
+    "C-fleet-restricted",
+    "C-fleet-none",
+    "C-fleet-refused",
 ];
 
 #[test]
@@ -146,7 +158,7 @@ fn every_promise_has_a_test_that_exists() {
         if tests.starts_with("open: ") {
             continue;
         }
-        assert!(["test", "test-cluster"].contains(&target), "{id} names {target}");
+        assert!(["test", "test-fleet", "test-cluster"].contains(&target), "{id} names {target}");
         for test in tests.split(", ") {
             let (file, function) =
                 test.trim_matches('`').split_once("::").unwrap_or_else(|| panic!("{test} in {id}"));

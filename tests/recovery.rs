@@ -89,7 +89,7 @@ fn every_version_is_whole_on_the_store_alone() {
     vault.verify_marker(&std::fs::read(store.join("n2s.json")).unwrap()).unwrap();
     vault.add_wrapped_epoch(&std::fs::read(store.join("keys/1")).unwrap()).unwrap();
     std::fs::remove_dir_all(world.path("home/cache")).unwrap();
-    std::fs::remove_file(world.path("home/catalog.db")).unwrap();
+    world.lose_catalog();
 
     let expected = |version, path: &str| match (version, path) {
         (2.., "5") => Some(b"second".to_vec()),

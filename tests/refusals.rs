@@ -164,7 +164,9 @@ fn more_copies_than_stores_and_none_are_refused() {
 
 #[test]
 fn a_wrong_key_in_the_configuration_is_named_with_the_right_one() {
-    let world = World::two_stores();
+    let world = World::at_home();
+    let one = world.path("one");
+    world.n2s(&["backends", "add", "one", "--path", one.to_str().unwrap()]).code(0);
     let config = world.path("home/config.toml");
     let text = fs::read_to_string(&config).unwrap();
     fs::write(&config, text.replace("path", "pth")).unwrap();
@@ -220,7 +222,7 @@ fn a_second_store_of_one_name_is_refused() {
 
 #[test]
 fn reading_where_there_is_no_home_makes_none() {
-    let world = World::new();
+    let world = World::at_home();
     let reading = [&["status"][..], &["pull", "--project", "p", "--dataset", "d", "--target", "out"]];
     for command in reading {
         world.n2s(command).code(2).says(&["no n2s home", "n2s push"]);

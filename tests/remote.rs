@@ -226,3 +226,32 @@ fn progress_is_told_as_it_happens() {
     assert!(settled.is_some(), "the stream ended too early");
     assert!(lines.find(|line| line.starts_with("data: ")).unwrap().contains("\"status\":\"completed\""));
 }
+
+#[test]
+fn an_archive_of_7000_blobs_goes_there_and_back_at_once() {
+    let world = World::served();
+    for n in 0..7_000_u32 {
+        world.write(&format!("src/{}/{n}", n % 83), format!("blob {n}"));
+    }
+    world.write("src/empty", "");
+    let noise = |length: u64| -> Vec<u8> {
+        (0..length / 8).flat_map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect()
+    };
+    world.write("src/five", noise(5_000_000));
+    world.write("src/in pieces", noise(40_000_000));
+    let pushed = world.push(&["--output", "json"]).code(0).json();
+    assert_eq!(pushed["status"], "completed", "{pushed}");
+    let blobs = world.json(&["changesets"])["changesets"][0]["blob_count"].as_u64().unwrap();
+    assert!(blobs > 7_003, "{blobs} blobs");
+    world.pull("out", &["--verify"]).code(0);
+    assert_same(&world.path("src"), &world.path("out"));
+    let (url, token) = {
+        let server = world.server();
+        let server = server.as_ref().unwrap();
+        (server.url.clone(), server.token.clone())
+    };
+    let archive = format!("GET /v1/changesets/{}/archive", pushed["changeset"].as_str().unwrap());
+    let (bytes, ended) = request(&url, &archive, &token, &[], b"").chunks();
+    assert!(ended && bytes.len() > 45_000_000 + 7_000 * 1_024, "{} bytes", bytes.len());
+    world.settled();
+}

@@ -1,6 +1,9 @@
 //! The least a large file can take: reading, cutting, hashing, compressing, sealing, self-checking and writing, on all cores and
 //! nothing else; then reading, opening and writing back. No catalog, no staging, no jobs, one sync at the end of each.
 
+pub mod pull;
+pub mod push;
+
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};

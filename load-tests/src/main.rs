@@ -40,8 +40,7 @@ fn main() -> Result<()> {
     }
     .context("no directory to work in; name one with --dir")?;
     let processors = std::thread::available_parallelism()?.get();
-    let mut report =
-        Report { processors, data: Vec::new(), figures: Vec::new(), floor: None, targets: Vec::new() };
+    let mut report = Report { processors, ..Report::default() };
     for data in sets(&options) {
         go_through(data, &options, work.path(), &mut report)?;
     }
@@ -104,6 +103,12 @@ fn go_through(data: Data, options: &Options, work: &Path, report: &mut Report) -
     if matches!(data, Data::Large(_)) {
         rest();
         report.floor = Some(floor::measure(&source.join(Data::LARGE), &work.join("floor"))?);
+    }
+    if matches!(data, Data::Files(_)) {
+        rest();
+        report.files_pull_floor = Some(floor::pull::measure(&source, &work.join("floor"), rest)?);
+        rest();
+        report.files_push_floor = Some(floor::push::measure(&source, &work.join("floor"))?);
     }
     for (program, runs) in programs.iter().zip(runs) {
         report.figures.extend(figures(program, data, &runs));

@@ -8,7 +8,7 @@ use crate::measure::Usage;
 use crate::programs::Step;
 
 /// The whole run.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Report {
     /// Of this machine.
     pub processors: usize,
@@ -18,6 +18,10 @@ pub struct Report {
     pub figures: Vec<Figure>,
     /// What a large file takes at least.
     pub floor: Option<Floor>,
+    /// Seconds that a pull of the small files takes at least.
+    pub files_pull_floor: Option<f64>,
+    /// Seconds that a first push of the small files takes at least.
+    pub files_push_floor: Option<f64>,
     /// What n2s is to reach, and whether it did.
     pub targets: Vec<Target>,
 }
@@ -95,6 +99,8 @@ pub struct Target {
     theirs: Option<f64>,
     to_reach: String,
     verdict: &'static str,
+    /// What it takes at least on this machine, where that is measured: what is missed may be out of reach.
+    floor: Option<f64>,
 }
 
 impl Report {
@@ -104,7 +110,12 @@ impl Report {
         for (step, factor) in
             [(Step::First, 0.5), (Step::Unchanged, 0.5), (Step::Changed, 0.5), (Step::Pull, 0.7)]
         {
-            targets.push(self.beside_peers(step, factor));
+            let floor = match step {
+                Step::First => self.files_push_floor,
+                Step::Pull => self.files_pull_floor,
+                _ => None,
+            };
+            targets.push(Target { floor, ..self.beside_peers(step, factor) });
         }
         targets.push(self.beside_floor("push", Step::First, |floor| floor.push_seconds));
         targets.push(self.beside_floor("pull", Step::Pull, |floor| floor.pull_seconds));
@@ -198,7 +209,7 @@ impl Target {
             (Some(_), Some(_)) => "missed",
             _ => "not measured",
         };
-        Self { what, ours, compared_with, theirs, to_reach, verdict }
+        Self { what, ours, compared_with, theirs, to_reach, verdict, floor: None }
     }
 }
 
@@ -215,8 +226,7 @@ mod tests {
     }
 
     fn first(figures: Vec<Figure>) -> &'static str {
-        let mut report =
-            Report { processors: 1, data: Vec::new(), figures, floor: None, targets: Vec::new() };
+        let mut report = Report { figures, ..Report::default() };
         report.judge();
         report.targets[0].verdict
     }

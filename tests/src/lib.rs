@@ -1,16 +1,21 @@
 //! What the black-box tests share: a world with a home, a source and a target, and the binary run in it.
 //!
 //! The journeys of one machine run against a server as well: a test target whose name begins with `server_` includes the same file, and
-//! its worlds then put a server over the home, and run what a server can do from another home with `N2S_SERVER`.
+//! its worlds then put a server over the home, and run what a server can do from another home with `N2S_SERVER`. A target whose name
+//! begins with `in_fleet_` includes it a third time: there the catalog is on PostgreSQL, the queue on RabbitMQ, staging in a bucket, and every
+//! role is a process of its own.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::return_self_not_must_use, reason = "assertions chain, and may end a chain")]
 
 pub mod archive;
+mod fleet;
 mod held;
 pub mod raw;
 mod server;
+mod shared;
 
+pub use fleet::{Fleet, Member};
 pub use held::{HeldPush, HeldStore, Running};
 
 use std::path::{Path, PathBuf};
@@ -22,6 +27,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub use server::Server;
+use shared::Shared;
 
 /// A directory of its own for one test.
 #[derive(Debug)]
@@ -29,6 +35,8 @@ pub struct World {
     // Dropped, and so ended, before its directory.
     server: Mutex<Option<Server>>,
     served: bool,
+    /// What a fleet's home has elsewhere.
+    shared: Option<Shared>,
     dir: TempDir,
     binary: &'static str,
 }
@@ -81,9 +89,22 @@ impl Default for World {
 }
 
 impl World {
-    /// An empty world with a source directory; served when the test target's name says so.
+    /// An empty world with a source directory; served, or by a fleet, when the test target's name says so.
     pub fn new() -> Self {
-        Self::of("n2s", tempfile::tempdir(), served_target())
+        if target_begins(b"in_fleet_") {
+            return Self::in_fleet();
+        }
+        Self::of("n2s", tempfile::tempdir(), target_begins(b"server_"))
+    }
+
+    /// An empty world with a source directory, in which a fleet does what it can.
+    pub fn in_fleet() -> Self {
+        let mut world = Self::of("n2s", tempfile::tempdir(), true);
+        let shared = Shared::new();
+        world.write("home/config.toml", shared.config());
+        world.shared = Some(shared);
+        world.n2s(&["migrate"]).code(0);
+        world
     }
 
     /// An empty world with a source directory, in which a server does what it can.
@@ -104,7 +125,7 @@ impl World {
     }
 
     fn of(binary: &'static str, dir: std::io::Result<TempDir>, served: bool) -> Self {
-        let world = Self { dir: dir.unwrap(), binary, served, server: Mutex::new(None) };
+        let world = Self { dir: dir.unwrap(), binary, served, shared: None, server: Mutex::new(None) };
         std::fs::create_dir(world.path("src")).unwrap();
         world
     }
@@ -172,7 +193,7 @@ impl World {
         if !server.as_ref().is_some_and(Server::is_current) {
             // The old one lets go of the home first.
             *server = None;
-            *server = Some(Server::start(self.dir.path(), &[]));
+            *server = Some(Server::start(self.dir.path(), &[], self.shared.is_some()));
         }
         server
     }
@@ -181,7 +202,7 @@ impl World {
     pub fn serve_with(&self, settings: &[(&str, &str)]) {
         let mut server = self.server.lock().unwrap();
         *server = None;
-        *server = Some(Server::start(self.dir.path(), settings));
+        *server = Some(Server::start(self.dir.path(), settings, self.shared.is_some()));
     }
 
     /// Runs the binary, for at most five minutes.
@@ -222,6 +243,9 @@ impl World {
     /// The rows that a query of the home's catalog gives, asked without n2s.
     #[track_caller]
     pub fn rows(&self, sql: &str) -> Value {
+        if let Some(shared) = &self.shared {
+            return shared.rows(sql);
+        }
         let script = "import json, sqlite3, sys\n\
             db = sqlite3.connect('file:' + sys.argv[1] + '?mode=ro', uri=True)\n\
             print(json.dumps(db.execute(sys.argv[2]).fetchall()))";
@@ -229,6 +253,31 @@ impl World {
         let output = python.args(["-c", script]).arg(self.path("home/catalog.db")).arg(sql).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// What lies in staging.
+    fn staged(&self) -> Vec<PathBuf> {
+        match &self.shared {
+            Some(shared) => shared.staged(),
+            None => files(&self.path("home/staging")),
+        }
+    }
+
+    /// Takes the catalog away for good.
+    pub fn lose_catalog(&self) {
+        match &self.shared {
+            Some(shared) => shared.lose_catalog(),
+            None => std::fs::remove_file(self.path("home/catalog.db")).unwrap(),
+        }
+    }
+
+    /// Adds a line to `[staging]` in the home's configuration.
+    pub fn set_staging(&self, line: &str) {
+        let config = self.path("home/config.toml");
+        let text = std::fs::read_to_string(&config).unwrap();
+        let section = "[staging]\n";
+        let text = if text.contains(section) { text } else { format!("{text}\n{section}") };
+        std::fs::write(&config, text.replace(section, &format!("{section}{line}\n"))).unwrap();
     }
 
     /// Asserts that no counter of the catalog has drifted. What a killed process had finished and not freed, and what it left
@@ -253,9 +302,8 @@ impl World {
         let staged = || self.json(&["status"])["staging"]["blobs"].clone();
         self.eventually("an empty staging area", || staged() == 0);
         assert_eq!(staged(), 0);
-        let staged = || files(&self.path("home/staging"));
-        self.eventually("an empty staging directory", || staged().is_empty());
-        let staged = staged();
+        self.eventually("an empty staging directory", || self.staged().is_empty());
+        let staged = self.staged();
         assert!(staged.is_empty(), "staging holds {} files, such as {}", staged.len(), staged[0].display());
     }
 }
@@ -284,19 +332,18 @@ pub fn served() -> (World, String, String) {
 /// Whether a server can do it, or only a home.
 fn by_a_server(args: &[&str]) -> bool {
     match args {
-        ["backends", what, ..] => matches!(*what, "list" | "pause" | "resume"),
-        [what, ..] => !matches!(
-            *what,
-            "keys" | "config" | "migrate" | "up" | "serve" | "completions" | "man" | "validate" | "repair"
-        ),
+        ["backends", what, ..] => matches!(*what, "list" | "pause" | "resume" | "sync"),
+        [what, ..] => {
+            !matches!(*what, "keys" | "config" | "migrate" | "up" | "serve" | "completions" | "man")
+        }
         [] => false,
     }
 }
 
-/// Whether the test target's name says that a server is to do the work.
-fn served_target() -> bool {
+/// Who is to do the work is said by the test target's name.
+fn target_begins(words: &[u8]) -> bool {
     let target = std::env::current_exe().unwrap();
-    target.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"server_"))
+    target.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(words))
 }
 
 /// The binary beside the test's own executable.

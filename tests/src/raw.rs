@@ -32,6 +32,23 @@ impl Raw {
         self.json()["code"].as_str().unwrap().to_owned()
     }
 
+    /// A body that came in chunks, put together, and whether its end came, too.
+    pub fn chunks(&self) -> (Vec<u8>, bool) {
+        assert_eq!(self.header("transfer-encoding"), Some("chunked"), "{:?}", self.headers);
+        let (mut rest, mut body) = (&self.body[..], Vec::new());
+        while let Some(end) = rest.windows(2).position(|two| two == b"\r\n") {
+            let length = std::str::from_utf8(&rest[..end]).unwrap();
+            let length = usize::from_str_radix(length, 16).unwrap();
+            let chunk = &rest[end + 2..];
+            if length == 0 {
+                return (body, true);
+            }
+            body.extend_from_slice(&chunk[..length.min(chunk.len())]);
+            rest = chunk.get(length + 2..).unwrap_or_default();
+        }
+        (body, false)
+    }
+
     /// A header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())

@@ -12,6 +12,8 @@ use crate::binary;
 #[derive(Debug)]
 pub struct Server {
     daemon: Daemon,
+    /// The other roles of a fleet, which end with it.
+    _crew: Vec<Daemon>,
     dir: PathBuf,
     config: Vec<u8>,
     settings: Vec<(String, String)>,
@@ -56,16 +58,32 @@ fn spawn(dir: &Path, listen: &str, settings: &[(String, String)]) -> (Daemon, St
     (daemon, url)
 }
 
+/// A dispatcher, two workers and a validator, each with a home of its own that holds nothing.
+fn crew(dir: &Path, settings: &[(String, String)]) -> Vec<Daemon> {
+    let member = |name: &str| {
+        let mut command = local(dir);
+        let role = name.split('-').next().expect("it has a first part");
+        command
+            .args(["serve", role])
+            .env("N2S_HOME", dir.join(name))
+            .env("N2S_CONFIG", home(dir).join("config.toml"));
+        command.envs(settings.iter().cloned()).env("N2S_LOG", "warn");
+        Daemon::start(name, command, &dir.join(format!("{name}.log")))
+    };
+    ["dispatcher", "worker-1", "worker-2", "validator"].map(member).into()
+}
+
 impl Server {
-    /// Starts one over the world in `dir`, with `N2S_…` settings.
-    pub fn start(dir: &Path, settings: &[(&str, &str)]) -> Self {
+    /// Starts one over the world in `dir`, with `N2S_…` settings; with the other roles of a fleet beside it, if it is one.
+    pub(crate) fn start(dir: &Path, settings: &[(&str, &str)], fleet: bool) -> Self {
         let settings: Vec<_> =
             settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let (daemon, url) = spawn(dir, "127.0.0.1:0", &settings);
         let token = Self::make_token(dir, &["push", "pull", "operate", "admin"], &[]);
         std::fs::create_dir_all(dir.join("client")).unwrap();
         std::fs::copy(home(dir).join("vault"), dir.join("client/vault")).unwrap();
-        Self { daemon, dir: dir.to_owned(), config: config(dir), settings, url, token }
+        let crew = if fleet { crew(dir, &settings) } else { Vec::new() };
+        Self { daemon, _crew: crew, dir: dir.to_owned(), config: config(dir), settings, url, token }
     }
 
     /// Makes a token with these scopes in these projects; in all when none is named.

@@ -10,7 +10,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use n2s_domain::{BackendName, ChangesetId, ChangesetStatus, DatasetName, FailureKind, ProjectName};
 
 pub use proving::{Repair, Validate};
-pub use serving::{Serve, Token};
+pub use serving::{Serve, Token, Watched};
 pub use stores::{Add, AddKind, Backends, BucketArgs};
 
 /// One archive on several stores at once, encrypted, with a memory of what is where.
@@ -98,7 +98,7 @@ pub enum Command {
     Audit,
     /// Keep everything running, the API on loopback included, until interrupted
     Up,
-    /// Run one role until interrupted
+    /// Run one role of a fleet until interrupted: on a catalog in PostgreSQL and a queue in RabbitMQ, any number of each
     #[command(subcommand)]
     Serve(Serve),
     /// Make, list and revoke tokens of the API

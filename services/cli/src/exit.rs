@@ -59,6 +59,9 @@ fn code(error: &anyhow::Error) -> u8 {
                 | AssemblyError::Store { .. }
                 | AssemblyError::Secret { .. }
                 | AssemblyError::Tls(_)
+                | AssemblyError::NoFleet { .. }
+                | AssemblyError::NoStores(_)
+                | AssemblyError::ValidatorOff
                 | AssemblyError::NoHome(_) => 2,
                 AssemblyError::Catalog(error) => of_catalog(error),
                 _ => 1,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 use n2s_client::pull::PullProgress;
 use n2s_client::push::Progress;
-use n2s_validator::Progress as ValidateProgress;
+use n2s_client::seam::ProofWatch;
 
 use crate::output::Output;
 
@@ -241,7 +241,7 @@ impl ValidateWatch {
     }
 }
 
-impl ValidateProgress for ValidateWatch {
+impl ProofWatch for ValidateWatch {
     fn total(&self, copies: u64, bytes: u64) {
         self.total_copies.fetch_add(copies, Ordering::Relaxed);
         self.total_bytes.fetch_add(bytes, Ordering::Relaxed);

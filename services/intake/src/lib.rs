@@ -1,10 +1,12 @@
 #![doc = include_str!("../README.md")]
 
+mod archive;
 mod error;
 pub mod http;
 mod operator;
 mod plain;
 mod producer;
+mod proving;
 mod reader;
 mod ready;
 mod records;
@@ -20,6 +22,8 @@ use n2s_catalog::Catalog;
 use n2s_domain::{BackendId, BackendName, Clock, Entropy};
 use n2s_envelope::Vault;
 use n2s_storage::{Staging, Storage};
+
+pub use proving::{Prover, needed_by, object_name};
 
 /// Rung when there is something to dispatch or to fold.
 pub type Ring = Arc<dyn Fn() + Send + Sync>;
@@ -37,6 +41,8 @@ pub struct Intake {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     keys: Option<Arc<vaults::Keys>>,
+    prover: Option<Arc<dyn Prover>>,
+    min_copies: Option<u32>,
 }
 
 impl fmt::Debug for Intake {
@@ -61,13 +67,17 @@ pub struct IntakeDeps {
     pub entropy: Arc<dyn Entropy>,
     /// Seals and opens for clients without the vault; without it they are refused.
     pub vault: Option<Arc<Vault>>,
+    /// Proves copies for operators; without it they are refused.
+    pub prover: Option<Arc<dyn Prover>>,
+    /// Copies that make a changeset safe when its push does not say; all its stores without.
+    pub min_copies: Option<u32>,
 }
 
 impl Intake {
     /// Intake over these.
     pub fn new(deps: IntakeDeps) -> Self {
-        let IntakeDeps { catalog, staging, stores, ring, clock, entropy, vault } = deps;
+        let IntakeDeps { catalog, staging, stores, ring, clock, entropy, vault, prover, min_copies } = deps;
         let keys = vault.map(|vault| Arc::new(vaults::Keys(vault)));
-        Self { catalog, staging, stores: Arc::new(stores), ring, clock, entropy, keys }
+        Self { catalog, staging, stores: Arc::new(stores), ring, clock, entropy, keys, prover, min_copies }
     }
 }

@@ -3,12 +3,14 @@
 use async_trait::async_trait;
 use n2s_catalog as cat;
 use n2s_client::seam::{
-    BackendStatus, Cancelled, ChangesetFilter, ChangesetRecord, DatasetStatus, Drift, FailedFilter,
-    FailedUpload, ListedFile, Listing, MadeToken, Operator, Overview, Page, Paging, Retried, SeamError,
-    SearchFilter, SearchHit, StagingTotals, TokenRequest, TokenStatus, VersionRef,
+    BackendStatus, Cancelled, ChangesetFilter, ChangesetRecord, Damage, DamageFilter, DatasetStatus, Drift,
+    FailedFilter, FailedUpload, ListedFile, Listing, MadeToken, Operator, Overview, Page, Paging, ProofWatch,
+    Retried, SeamError, SearchFilter, SearchHit, StagingTotals, SyncCall, SyncStep, TokenRequest,
+    TokenStatus, ValidateReport, ValidateRequest, VersionRef,
 };
 use n2s_domain::limits::PAGE_ROWS_MAX;
 use n2s_domain::{BackendId, BackendName, ChangesetId, DatasetName, PathSpan, ProjectName, RelPath, TokenId};
+use tokio_util::sync::CancellationToken;
 
 use crate::Intake;
 use crate::error::catalog;
@@ -54,7 +56,7 @@ fn failures(filter: &FailedFilter) -> cat::FailedFilter {
 }
 
 impl Intake {
-    async fn backend_id(&self, name: &BackendName) -> Result<BackendId, SeamError> {
+    pub(crate) async fn backend_id(&self, name: &BackendName) -> Result<BackendId, SeamError> {
         let rows = self.catalog.backends().await.map_err(catalog)?;
         let names: Vec<_> = rows.iter().map(|(row, _)| row.name.to_string()).collect();
         let found = rows.into_iter().find(|(row, _)| row.name == *name).map(|(row, _)| row.id);
@@ -63,7 +65,7 @@ impl Intake {
     }
 
     /// A project and a dataset that a filter names must exist: nothing is found of a misspelt one, and that would comfort wrongly.
-    async fn known(
+    pub(crate) async fn known(
         &self,
         project: Option<&ProjectName>,
         dataset: Option<&DatasetName>,
@@ -218,6 +220,23 @@ impl Operator for Intake {
         self.catalog.resume(self.backend_id(backend).await?, true).await.map_err(catalog)?;
         (self.ring)();
         Ok(())
+    }
+
+    async fn sync(&self, backend: &BackendName, call: &SyncCall) -> Result<SyncStep, SeamError> {
+        self.sync_step(backend, call).await
+    }
+
+    async fn validate(
+        &self,
+        request: &ValidateRequest,
+        watch: &dyn ProofWatch,
+        stop: &CancellationToken,
+    ) -> Result<ValidateReport, SeamError> {
+        self.validated(request, watch, stop).await
+    }
+
+    async fn damages(&self, filter: &DamageFilter, limit: u32) -> Result<Vec<Damage>, SeamError> {
+        self.open_damages(filter, limit).await
     }
 
     async fn audit(&self) -> Result<Vec<Drift>, SeamError> {

@@ -26,7 +26,7 @@ fn sealing(error: EnvelopeError) -> SeamError {
 }
 
 impl Intake {
-    fn keys(&self) -> Result<&Keys, SeamError> {
+    pub(crate) fn keys(&self) -> Result<&Keys, SeamError> {
         self.keys.as_deref().ok_or_else(|| {
             invalid(
                 "this server does not have the vault: give the client the vault, or let the server have it",

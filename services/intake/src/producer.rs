@@ -41,6 +41,7 @@ impl Intake {
         request: &OpenRequest,
         token: LeaseToken,
     ) -> Result<Opened, SeamError> {
+        self.acceptable(request).await?;
         let open = cat::OpenPush {
             changeset: ChangesetId::new(&*self.clock, &*self.entropy),
             token,
@@ -53,7 +54,7 @@ impl Intake {
             client_id: request.client_id.clone(),
             metadata: request.metadata.clone(),
             backends: request.backends.clone(),
-            min_copies: request.min_copies,
+            min_copies: request.min_copies.or(self.min_copies),
             take_over: match request.take_over {
                 TakeOver::IfLapsed => cat::TakeOver::IfLapsed,
                 TakeOver::OwnEvenIfLive => cat::TakeOver::OwnEvenIfLive,
@@ -85,10 +86,35 @@ impl Intake {
         })
     }
 
-    pub(crate) fn staging_key(&self, sealed_hash: SealedHash) -> StagingKey {
+    /// What cannot be kept is refused before anything is begun: copies on more stores than there are, and stores that are not there.
+    async fn acceptable(&self, request: &OpenRequest) -> Result<(), SeamError> {
+        let stores = self.stores.len();
+        let most = u32::try_from(stores).unwrap_or(u32::MAX);
+        if let Some(copies) = request.min_copies.filter(|copies| *copies > most || *copies == 0) {
+            return Err(SeamError::Invalid(format!(
+                "--min-copies {copies}: there are {stores} stores; choose 1 to {stores}, or add stores"
+            )));
+        }
+        for name in &request.backends {
+            self.backend_id(name).await?;
+        }
+        Ok(())
+    }
+
+    fn staging_id(&self) -> i64 {
         // Positive, because databases count with signed numbers.
-        let id = i64::try_from(self.entropy.next_u64() >> 2).expect("62 bits fit");
-        StagingKey { sealed_hash, id }
+        i64::try_from(self.entropy.next_u64() >> 2).expect("62 bits fit")
+    }
+
+    pub(crate) fn staging_key(&self, sealed_hash: SealedHash) -> StagingKey {
+        StagingKey { sealed_hash, id: self.staging_id() }
+    }
+
+    /// Keys that follow each other from a random number on: the catalog finds neighbours in the same place, and a call asks for
+    /// randomness once. That another call's stretch meets this one is as unlikely as that two random numbers are equal.
+    fn staging_keys(&self, objects: &[SealedObject]) -> Vec<StagingKey> {
+        let ids = self.staging_id()..;
+        ids.zip(objects).map(|(id, object)| StagingKey { sealed_hash: object.sealed_hash, id }).collect()
     }
 
     /// Writes objects to staging after checking that their bytes are what they are called.
@@ -96,9 +122,8 @@ impl Intake {
         for object in &objects {
             check(object)?;
         }
-        let keyed: Vec<_> =
-            objects.into_iter().map(|object| (self.staging_key(object.sealed_hash), object.bytes)).collect();
-        let keys: Vec<_> = keyed.iter().map(|(key, _)| *key).collect();
+        let keys = self.staging_keys(&objects);
+        let keyed = keys.iter().copied().zip(objects.into_iter().map(|object| object.bytes)).collect();
         failpoint(Point::Staging);
         let answers = self.staging.put(keyed).await;
         let mut failed = None;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use n2s_catalog::Vouched;
-use n2s_client::seam::{Fetched, FileBlob, SeamError};
+use n2s_client::seam::{BadCopy, Fetched, FileBlob, SeamError};
 use n2s_domain::{BackendId, BackendName, FailureKind};
-use n2s_storage::{Get, StagingKey, layout};
+use n2s_storage::{Get, StagingKey, StorageError, layout};
 
 use crate::Intake;
 use crate::error::catalog;
@@ -17,7 +17,7 @@ struct Wanted {
     stores: Vec<BackendId>,
     /// Where it was missing or wrong, which the validator is to look at.
     doubted: Vec<BackendId>,
-    bad: Vec<(BackendName, String)>,
+    bad: Vec<BadCopy>,
     found: Option<Bytes>,
 }
 
@@ -86,7 +86,7 @@ impl Intake {
                         if matches!(error.kind, FailureKind::NotFound | FailureKind::Corrupt) {
                             wanted[index].doubted.push(store);
                         }
-                        wanted[index].bad.push((name.clone(), error.report()));
+                        wanted[index].bad.push(bad_copy(name, &error));
                     }
                 }
             }
@@ -107,7 +107,7 @@ impl Intake {
     /// Staging is the last resort: what is only there has not reached a store yet.
     async fn answer(&self, wanted: Wanted) -> Result<Fetched, SeamError> {
         let Wanted { blob, mut found, bad, .. } = wanted;
-        let mut tried: Vec<_> = bad.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+        let mut tried: Vec<_> = bad.iter().map(|bad| format!("{}: {}", bad.backend, bad.what)).collect();
         if found.is_none() {
             match self.staged(&blob).await {
                 Ok(bytes) => found = bytes,
@@ -128,4 +128,10 @@ impl Intake {
         let body = self.staging.get(&[key]).await.pop().expect("one answer per question");
         body.map(|body| Some(body.bytes().clone())).map_err(|error| error.report())
     }
+}
+
+/// Of an outage only the cause: the object that met it says nothing about it.
+fn bad_copy(backend: &BackendName, error: &StorageError) -> BadCopy {
+    let what = if error.kind.is_an_outage() { format!("{:#}", error.source) } else { error.report() };
+    BadCopy { backend: backend.clone(), kind: error.kind, what }
 }

@@ -26,6 +26,8 @@ pub struct WorkerDeps {
     pub entropy: Arc<dyn Entropy>,
     /// The stores this worker serves, and reads other copies from.
     pub stores: Vec<StoreDeps>,
+    /// Further stores, which it only reads copies from.
+    pub sources: Vec<(BackendId, Arc<dyn Storage>)>,
 }
 
 /// One store. Its operations must end by themselves: wrap it in `n2s_storage::TimedOut`.

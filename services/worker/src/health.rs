@@ -89,6 +89,11 @@ impl StoreHealth {
         }
     }
 
+    /// Whether nothing is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.lock().in_flight == 0
+    }
+
     /// Whether objects may be sent.
     pub(crate) fn admits(&self) -> bool {
         self.lock().admits()

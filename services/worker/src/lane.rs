@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use n2s_catalog::{Claim, ClaimRef, ClaimTarget, Finish, LeaseTerms, Outcome, Ticket};
-use n2s_domain::limits::{CLAIM_BATCH_MAX, CLAIM_GATHER};
+use n2s_domain::limits::{CLAIM_BATCH_MAX, CLAIM_GATHER, CLAIM_GATHER_BUSY};
 use n2s_failpoints::{Point, failpoint};
 use n2s_queue::{Consumer, Delivery};
 use tokio::sync::mpsc;
@@ -80,22 +80,36 @@ impl Lane {
             if consumer.is_none() {
                 let consume = self.shared.deps.queue.consume(name, prefetch);
                 match shutdown.run_until_cancelled(consume).await? {
-                    Ok(made) => *consumer = Some(Subscription { consumer: made, prefetch }),
-                    Err(error) => tracing::warn!(backend.name = %name, error = report(&error), "no consumer"),
+                    Ok(made) => {
+                        if self.store.hearing.gained() {
+                            tracing::info!(backend.name = %name, "consuming");
+                        }
+                        *consumer = Some(Subscription { consumer: made, prefetch });
+                    }
+                    Err(error) => self.deaf(&report(&error)),
                 }
             }
             if let Some(open) = consumer.as_mut() {
-                let next = open.consumer.next(free.min(CLAIM_BATCH_MAX), CLAIM_GATHER);
+                let gather = if self.store.health.is_idle() { CLAIM_GATHER } else { CLAIM_GATHER_BUSY };
+                let next = open.consumer.next(free.min(CLAIM_BATCH_MAX), gather);
                 match shutdown.run_until_cancelled(next).await? {
                     Some(Ok(deliveries)) => return Some(deliveries),
-                    Some(Err(error)) => {
-                        tracing::warn!(backend.name = %name, error = report(&error), "the queue failed");
-                    }
-                    None => tracing::warn!(backend.name = %name, "the queue closed"),
+                    Some(Err(error)) => self.deaf(&report(&error)),
+                    None => self.deaf("it was closed"),
                 }
                 *consumer = None;
             }
             shutdown.run_until_cancelled(tokio::time::sleep(RECOVERY)).await?;
+        }
+    }
+
+    /// Notes that nothing is heard of the queue, and why. An outage is told of once, however long it lasts.
+    fn deaf(&self, why: &str) {
+        let name = &self.store.deps.name;
+        if self.store.hearing.lost(why.to_owned()) {
+            tracing::warn!(backend.name = %name, error = why, "the queue failed");
+        } else {
+            tracing::debug!(backend.name = %name, error = why, "the queue still fails");
         }
     }
 
@@ -231,6 +245,6 @@ mod tests {
             assert!((1..=permits.min(CLAIM_BATCH_MAX)).contains(&prefetch(permits)), "{permits}");
         }
         let steps: HashSet<_> = (1..1_000).map(prefetch).collect();
-        assert_eq!(steps.len(), 9, "{steps:?}");
+        assert_eq!(steps.len(), 10, "{steps:?}");
     }
 }

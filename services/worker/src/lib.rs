@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod attendance;
 mod deps;
 mod failure;
 mod finisher;
@@ -15,5 +16,6 @@ mod uploads;
 mod verdicts;
 mod worker;
 
+pub use attendance::Attendance;
 pub use deps::{StoreDeps, WorkerDeps, WorkerSettings};
 pub use worker::Worker;

@@ -7,6 +7,7 @@ use n2s_domain::{BackendId, Timestamp};
 use n2s_storage::Storage;
 use tokio::sync::{RwLock, Semaphore, SemaphorePermit};
 
+use crate::attendance::Hearing;
 use crate::deps::{StoreDeps, WorkerDeps, WorkerSettings};
 use crate::health::StoreHealth;
 use crate::ledger::Ledger;
@@ -28,6 +29,8 @@ pub(crate) struct Store {
     pub deps: StoreDeps,
     pub health: Arc<StoreHealth>,
     pub ready: Ready,
+    /// Whether its lane hears its queue.
+    pub hearing: Hearing,
     /// One probe at a time; whoever waited looks first whether another's will do.
     pub probing: tokio::sync::Mutex<()>,
     /// Kibibytes of bodies this store may hold in memory. Each store has its own share, because one that hangs would
@@ -47,7 +50,9 @@ impl Shared {
 
     /// Another store by its row, if this worker has it.
     pub(crate) fn storage(&self, id: BackendId) -> Option<&Arc<dyn Storage>> {
-        self.deps.stores.iter().find(|store| store.id == id).map(|store| &store.storage)
+        let served = self.deps.stores.iter().map(|store| (store.id, &store.storage));
+        let sources = self.deps.sources.iter().map(|(id, storage)| (*id, storage));
+        served.chain(sources).find(|(known, _)| *known == id).map(|(_, storage)| storage)
     }
 
     /// The store's row as it is now.
@@ -68,6 +73,7 @@ impl Store {
         Self {
             health: Arc::new(StoreHealth::new(deps.concurrency, deps.batch)),
             ready: Ready::default(),
+            hearing: Hearing::default(),
             probing: tokio::sync::Mutex::default(),
             memory: Semaphore::new(memory_kib as usize),
             memory_kib,

@@ -8,6 +8,7 @@ use n2s_domain::limits::CLAIM_BATCH_MAX;
 use tokio::sync::{RwLock, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use crate::attendance::Attendance;
 use crate::deps::{WorkerDeps, WorkerSettings};
 use crate::failure::report;
 use crate::finisher::Finisher;
@@ -29,6 +30,11 @@ impl Worker {
         let stores = deps.stores.iter().map(|store| Arc::new(Store::new(store.clone(), share))).collect();
         let shared = Shared { deps, settings, ledger: Arc::default(), alone: RwLock::default() };
         Self { shared: Arc::new(shared), stores }
+    }
+
+    /// To be asked whether it hears its queues.
+    pub fn attendance(&self) -> Attendance {
+        Attendance(self.stores.clone())
     }
 
     /// Works until `shutdown`, and returns when everything it held is recorded or handed back.

@@ -44,7 +44,7 @@ pub(crate) fn open_staging(home: &Home, config: &Config) -> Result<Staging, Asse
 pub(crate) const fn batch(config: &BackendConfig) -> u32 {
     match config.kind {
         // One wait for the disk serves them all.
-        BackendKind::Local => 128,
+        BackendKind::Local => 256,
         // Each object is a request, and done when its own is.
         BackendKind::S3 => 1,
     }

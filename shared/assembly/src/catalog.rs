@@ -13,18 +13,35 @@ use crate::error::AssemblyError;
 use crate::home::Home;
 use crate::node::load;
 
+/// How a process meets the catalog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Login {
+    /// It may bring what the catalog does not know yet: stores, and which staging it is.
+    Member,
+    /// It has the restricted role of workers, and waits until a member has brought these.
+    Worker,
+}
+
 /// Opens it. SQLite is made and migrated on the way; a server's schema is changed by `n2s migrate` alone, since others work with it.
 pub(crate) async fn open(
     home: &Home,
     config: &Config,
-    clock: &Arc<dyn Clock>,
+    (clock, login): (&Arc<dyn Clock>, Login),
 ) -> Result<Arc<dyn Catalog>, AssemblyError> {
     let Some(options) = server(&config.database)? else {
         return Ok(Arc::new(sqlite(home, clock).await?));
     };
     let catalog = PostgresCatalog::open(&options).await?;
+    let known = match login {
+        Login::Member => None,
+        Login::Worker => Some(catalog.known_staging_id().await?.ok_or(AssemblyError::NotYet("its staging"))?),
+    };
     let (id, place) = staging_id(home, config)?;
-    if catalog.staging_id(&id).await? != id {
+    let known = match known {
+        Some(known) => known,
+        None => catalog.staging_id(&id).await?,
+    };
+    if known != id {
         return Err(AssemblyError::OtherStaging(place));
     }
     Ok(Arc::new(catalog))

@@ -1,19 +1,21 @@
-//! The engine of a catalog: dispatcher, folder, sweeper and worker, run by the one process that holds its [`Seat`].
+//! The engine of a catalog: dispatcher, folder, sweeper and worker in one process.
+//!
+//! Where queue or catalog are the process's own, the one that holds the [`Seat`] runs them all. Where both are shared they are the parts of a fleet,
+//! and this process takes its place among the others.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use n2s_dispatcher::{
-    Dispatcher, DispatcherDeps, DispatcherSettings, Folder, Sweeper, SweeperDeps, SweeperSettings,
-};
-use n2s_worker::{Worker, WorkerDeps, WorkerSettings};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::AssemblyError;
+use crate::fleet::{self, Roles};
 use crate::node::Node;
+use crate::parts::{Work, dispatcher, folder, sweeper, worker};
 use crate::queue;
 use crate::seat::Seat;
+use crate::station::Station;
 
 /// Between two tries to take over a catalog whose engine runs elsewhere, and between two looks whether ours is still ours.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -36,9 +38,29 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts: runs if the catalog's seat is free, otherwise watches and takes over when it becomes so.
+    /// Starts: runs if the catalog's seat is free, otherwise watches and takes over when it becomes so. In a fleet it dispatches what nobody else
+    /// does, and works beside the others.
     pub async fn start(node: &Arc<Node>) -> Result<Self, AssemblyError> {
+        let work = Some(Work { shares_memory: true, ..Work::default() });
+        Self::with(node, Roles { dispatch: true, work }).await
+    }
+
+    /// The same for an intake: in a fleet it only dispatches, and workers are processes of their own.
+    pub async fn start_for_intake(node: &Arc<Node>) -> Result<Self, AssemblyError> {
+        if node.station.fleet().is_none() {
+            return Self::start(node).await;
+        }
+        Self::with(node, Roles { dispatch: true, work: None }).await
+    }
+
+    async fn with(node: &Arc<Node>, roles: Roles) -> Result<Self, AssemblyError> {
         let stop = CancellationToken::new();
+        if node.station.fleet().is_some() {
+            let (_, role) = tokio::sync::watch::channel(EngineRole::Runs);
+            let (station, vitals) = (Arc::clone(&node.station), Arc::default());
+            let task = tokio::spawn(fleet::run(station, roles, vitals, stop.clone()));
+            return Ok(Self { stop, task, role });
+        }
         let held = Seat::take(node).await?;
         let role = if held.is_some() { EngineRole::Runs } else { EngineRole::Watches };
         let (tell, role) = tokio::sync::watch::channel(role);
@@ -71,7 +93,7 @@ async fn run(
             // A seat that was lost ends this round, not the wish.
             let round = stop.child_token();
             let guard = tokio::spawn(guard(seat, round.clone()));
-            work(&node, &round).await;
+            work(&node.station, &round).await;
             round.cancel();
             if let Ok(seat) = guard.await {
                 seat.resign().await;
@@ -105,53 +127,29 @@ async fn wait(stop: &CancellationToken) -> bool {
 }
 
 /// One round: takes over what a former engine had in hand, then works until told to stop.
-async fn work(node: &Arc<Node>, stop: &CancellationToken) {
-    let staging_high_water = node.config.staging.high_water_mib.saturating_mul(1 << 20);
-    let settings = SweeperSettings { staging_high_water, ..SweeperSettings::default() };
-    let sweeper = Sweeper::new(sweeper_deps(node), settings);
+async fn work(station: &Station, stop: &CancellationToken) {
+    let sweeper = sweeper(station);
     if let Err(error) = sweeper.take_over().await {
         tracing::error!(error = %n2s_telemetry::report(&error), "the engine could not take over its jobs");
         return;
     }
-    let mut parts = JoinSet::new();
-    let queue = match queue::start(node, &mut parts, stop) {
+    let queue = match queue::start(station, true) {
         Ok(queue) => queue,
         Err(error) => {
             tracing::error!(%error, "the engine has no queue");
             return;
         }
     };
-    parts.spawn(sweeper.run(stop.clone()));
-    parts.spawn(Folder::new(Arc::clone(&node.catalog), node.bell.clone()).run(stop.clone()));
-    let deps = DispatcherDeps {
-        catalog: Arc::clone(&node.catalog),
-        queue: Arc::clone(&queue),
-        bell: node.bell.clone(),
-        backends: node.stores.iter().map(|store| (store.id, store.name.clone())).collect(),
-    };
-    parts.spawn(Dispatcher::new(deps, DispatcherSettings::default()).run(stop.clone()));
-    let deps = WorkerDeps {
-        catalog: Arc::clone(&node.catalog),
-        queue,
-        staging: node.staging.clone(),
-        bell: node.bell.clone(),
-        clock: Arc::clone(&node.clock),
-        entropy: Arc::clone(&node.entropy),
-        stores: node.stores.clone(),
-    };
-    let mut settings = WorkerSettings::new(format!("embedded-{}", std::process::id()));
-    // A push in the same process holds as much again.
-    settings.bytes_max = 32 << 20;
-    parts.spawn(Worker::new(deps, settings).run(stop.clone()));
-    while parts.join_next().await.is_some() {}
-    node.close_queue().await;
-}
-
-fn sweeper_deps(node: &Node) -> SweeperDeps {
-    SweeperDeps {
-        catalog: Arc::clone(&node.catalog),
-        staging: node.staging.clone(),
-        bell: node.bell.clone(),
-        clock: Arc::clone(&node.clock),
+    let mut parts = JoinSet::new();
+    if let Some(watch) = queue::wipe_watch(station) {
+        parts.spawn(watch.run(stop.clone()));
     }
+    parts.spawn(sweeper.run(stop.clone()));
+    parts.spawn(folder(station).run(stop.clone()));
+    let stores = station.stores.iter().map(|store| (store.id, store.name.clone())).collect();
+    parts.spawn(dispatcher(station, &queue, stores).run(stop.clone()));
+    let work = Work { shares_memory: true, ..Work::default() };
+    parts.spawn(worker(station, queue, &work).run(stop.clone()));
+    while parts.join_next().await.is_some() {}
+    station.close_queue().await;
 }

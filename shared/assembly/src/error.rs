@@ -54,6 +54,36 @@ pub enum AssemblyError {
         #[source]
         source: std::io::Error,
     },
+    /// The health of a role cannot be asked there.
+    #[error("{address} cannot be listened on; name another with --health or [health] listen")]
+    ListenHealth {
+        /// Where.
+        address: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A role that only a fleet has.
+    #[error(
+        "a {role} of its own is for a fleet: {missing}; on one machine `n2s up` does everything in one process"
+    )]
+    NoFleet {
+        /// `dispatcher`, `worker`.
+        role: &'static str,
+        /// What to set.
+        missing: &'static str,
+    },
+    /// A validator that is to do nothing.
+    #[error("[validator] bytes_per_second is 0, which turns the validator off; set a rate")]
+    ValidatorOff,
+    /// A role without stores.
+    #[error("{0} names no store, so there is nothing to do; write [backends.NAME] for each")]
+    NoStores(PathBuf),
+    /// A worker came before those who may write down what it needs.
+    #[error(
+        "the catalog does not know {0} yet; an intake or dispatcher with the same settings brings it there"
+    )]
+    NotYet(&'static str),
     /// There is none, and the command makes none.
     #[error("there is no n2s home at {0}; `n2s push` makes one, --home names another")]
     NoHome(PathBuf),

@@ -1,24 +1,25 @@
 //! A home, opened.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use n2s_catalog::{Catalog, VaultObjects};
 use n2s_config::Config;
-use n2s_domain::{BackendId, Clock, Entropy, SystemEntropy};
+use n2s_domain::{BackendId, Clock, SystemEntropy};
 use n2s_envelope::Vault;
 use n2s_failpoints::{Point, failpoint};
 use n2s_intake::{Intake, IntakeDeps, Stores};
 use n2s_queue::Bell;
-use n2s_queue_rabbitmq::{Options, RabbitQueue};
-use n2s_storage::Staging;
 use n2s_worker::StoreDeps;
 
+use crate::catalog::Login;
 use crate::check::check;
 use crate::error::AssemblyError;
 use crate::home::Home;
 use crate::push_lock::lock_making;
-use crate::{backend, catalog, queue};
+use crate::station::Station;
+use crate::validation::Proving;
+use crate::{backend, catalog};
 
 /// Everything a command of one machine works with.
 #[derive(Debug)]
@@ -37,14 +38,8 @@ pub struct Node {
     pub clock: Arc<dyn Clock>,
     /// True when this opening made the vault: its root should be backed up.
     pub made_vault: bool,
-    pub(crate) staging: Staging,
-    pub(crate) stores: Vec<StoreDeps>,
-    pub(crate) bell: Bell,
-    pub(crate) entropy: Arc<dyn Entropy>,
-    /// How to reach the broker, if the queue is one.
-    pub(crate) broker: Option<Options>,
-    /// The broker's queue, while this process runs the engine.
-    pub(crate) queue: Mutex<Option<Arc<RabbitQueue>>>,
+    /// What needs no keys.
+    pub(crate) station: Arc<Station>,
 }
 
 impl Node {
@@ -77,41 +72,34 @@ impl Node {
             config = load(&home)?;
         }
         failpoint(Point::HomeStores);
-        let broker = queue::broker(&config.queue)?;
-        let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) =
-            (n2s_failpoints::clock(), Arc::new(SystemEntropy));
-        let catalog = catalog::open(&home, &config, &clock).await?;
+        let station = Arc::new(Station::open(&home, &config, Login::Member).await?);
         let objects =
             VaultObjects { vault: vault.id(), marker: vault.marker(), epochs: vault.wrapped_epochs() };
-        catalog.register_vault(&objects).await?;
+        station.catalog.register_vault(&objects).await?;
         drop(making);
-        let stores = stores(&*catalog, &config).await?;
-        let staging = backend::open_staging(&home, &config)?;
-        let bell = Bell::new();
         let vault = Arc::new(vault);
-        let intake = intake(&catalog, &staging, &stores, &bell, (&clock, &entropy, &vault));
         Ok(Self {
+            intake: Arc::new(intake(&station, &vault, config.push.min_copies)),
+            catalog: Arc::clone(&station.catalog),
+            clock: Arc::clone(&station.clock),
             vault,
-            intake: Arc::new(intake),
             home,
             config,
-            catalog,
-            clock,
             made_vault,
-            staging,
-            stores,
-            bell,
-            entropy,
-            broker,
-            queue: Mutex::new(None),
+            station,
         })
     }
 }
 
 impl Node {
+    /// Whether catalog and queue are shared, so that each role may be a process of its own.
+    pub fn is_of_a_fleet(&self) -> bool {
+        self.station.fleet().is_some()
+    }
+
     /// To be rung after rows were written that the engine should look at.
     pub fn bell(&self) -> &Bell {
-        &self.bell
+        &self.station.bell
     }
 }
 
@@ -134,47 +122,19 @@ fn open_vault(home: &Home) -> Result<(Vault, bool), AssemblyError> {
     }
 }
 
-async fn stores(catalog: &dyn Catalog, config: &Config) -> Result<Vec<StoreDeps>, AssemblyError> {
-    let named: Vec<_> = config
-        .backends
-        .iter()
-        .map(|(name, backend)| (name.clone(), backend.kind.as_str().to_owned()))
-        .collect();
-    let rows = catalog.ensure_backends(&named).await?;
-    let store = |(row, (name, config)): (
-        n2s_catalog::BackendRecord,
-        (&n2s_domain::BackendName, &n2s_config::BackendConfig),
-    )| {
-        Ok(StoreDeps {
-            id: row.id,
-            name: name.clone(),
-            kind: row.kind,
-            storage: backend::open(name, config)?,
-            retry: backend::retry(config),
-            concurrency: config.concurrency(),
-            batch: backend::batch(config),
-        })
-    };
-    rows.into_iter().zip(&config.backends).map(store).collect()
-}
-
-fn intake(
-    catalog: &Arc<dyn Catalog>,
-    staging: &Staging,
-    stores: &[StoreDeps],
-    bell: &Bell,
-    (clock, entropy, vault): (&Arc<dyn Clock>, &Arc<dyn Entropy>, &Arc<Vault>),
-) -> Intake {
+fn intake(station: &Station, vault: &Arc<Vault>, min_copies: Option<u32>) -> Intake {
     let readable = |store: &StoreDeps| (store.id, (store.name.clone(), Arc::clone(&store.storage)));
-    let stores: Stores = stores.iter().map(readable).collect::<BTreeMap<BackendId, _>>();
-    let bell = bell.clone();
+    let stores: Stores = station.stores.iter().map(readable).collect::<BTreeMap<BackendId, _>>();
+    let bell = station.bell.clone();
     Intake::new(IntakeDeps {
-        catalog: Arc::clone(catalog),
-        staging: staging.clone(),
+        catalog: Arc::clone(&station.catalog),
+        staging: station.staging.clone(),
         stores,
         ring: Arc::new(move || bell.ring()),
-        clock: Arc::clone(clock),
-        entropy: Arc::clone(entropy),
+        clock: Arc::clone(&station.clock),
+        entropy: Arc::clone(&station.entropy),
         vault: Some(Arc::clone(vault)),
+        prover: Some(Arc::new(Proving { keyless: station.validator(), vault: Arc::clone(vault) })),
+        min_copies,
     })
 }

@@ -1,18 +1,17 @@
 //! The queue that the settings ask for: in the process, or at a broker.
 
 use std::path::Path;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 
 use n2s_config::QueueConfig;
 use n2s_dispatcher::{PoisonDesk, WipeWatch};
 use n2s_queue::{EmbeddedQueue, Queue};
 use n2s_queue_rabbitmq::{BrokerError, Options, RabbitQueue};
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use crate::error::AssemblyError;
 use crate::node::Node;
+use crate::station::Station;
 
 /// Messages the in-process queue holds.
 const EMBEDDED_CAPACITY: usize = 65_536;
@@ -38,24 +37,26 @@ fn password(path: &Path) -> Result<Zeroizing<String>, AssemblyError> {
     }
 }
 
-/// Starts the queue, and for a broker what puts rows right when it forgets or gives up.
-pub(crate) fn start(
-    node: &Node,
-    parts: &mut JoinSet<()>,
-    stop: &CancellationToken,
-) -> Result<Arc<dyn Queue>, BrokerError> {
-    let Some(options) = &node.broker else { return Ok(Arc::new(EmbeddedQueue::new(EMBEDDED_CAPACITY))) };
-    let (catalog, bell) = (Arc::clone(&node.catalog), node.bell.clone());
-    let poison = Arc::new(PoisonDesk::new(Arc::clone(&catalog), bell.clone()));
-    let queue = Arc::new(RabbitQueue::start(options.clone(), Some(poison))?);
-    parts.spawn(WipeWatch::new(catalog, Arc::clone(&queue) as _, bell).run(stop.clone()));
-    *node.queue() = Some(Arc::clone(&queue));
+/// Starts the queue. With `attends`, for whoever dispatches, this process also puts the rows right whose messages a broker gave up on.
+pub(crate) fn start(station: &Station, attends: bool) -> Result<Arc<dyn Queue>, BrokerError> {
+    let Some(options) = &station.broker else {
+        return Ok(Arc::new(EmbeddedQueue::new(EMBEDDED_CAPACITY)));
+    };
+    let desk = || Arc::new(PoisonDesk::new(Arc::clone(&station.catalog), station.bell.clone())) as _;
+    let queue = Arc::new(RabbitQueue::start(options.clone(), attends.then(desk))?);
+    *station.queue() = Some(Arc::clone(&queue));
     Ok(queue)
 }
 
-impl Node {
-    /// Why the queue takes or brings nothing at the moment. `None` also when another process runs the engine.
-    pub fn queue_trouble(&self) -> Option<String> {
+/// Watches over the memory of the broker that [`start`] began with. For the one who sweeps the catalog.
+pub(crate) fn wipe_watch(station: &Station) -> Option<WipeWatch> {
+    let memory = station.queue().clone()?;
+    Some(WipeWatch::new(Arc::clone(&station.catalog), memory, station.bell.clone()))
+}
+
+impl Station {
+    /// Why the queue takes or brings nothing at the moment. `None` also when nothing in this process uses a broker.
+    pub(crate) fn queue_trouble(&self) -> Option<String> {
         self.queue().as_ref()?.ready().err().map(|error| error.to_string())
     }
 
@@ -66,8 +67,11 @@ impl Node {
             queue.close().await;
         }
     }
+}
 
-    fn queue(&self) -> MutexGuard<'_, Option<Arc<RabbitQueue>>> {
-        self.queue.lock().expect("nobody panics while holding it")
+impl Node {
+    /// Why the queue takes or brings nothing at the moment. `None` also when another process runs the engine.
+    pub fn queue_trouble(&self) -> Option<String> {
+        self.station.queue_trouble()
     }
 }

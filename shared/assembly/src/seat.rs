@@ -1,13 +1,12 @@
 //! The right to run an engine: `engine.lock` of a home with its own catalog; on a server, every office of it.
 //!
-//! An engine returns all queued and leased jobs to pending when it takes over, and its queue lies in its own memory. So there may be one per catalog,
-//! wherever the homes lie, and none beside the dispatchers of a fleet: a push there only writes rows, and the fleet works.
+//! An engine returns all queued and leased jobs to pending when it takes over, and its queue lies in its own memory or is its alone. So there may be
+//! one per catalog, wherever the homes lie. Where catalog and queue are both shared, roles are elected one by one instead: see `fleet`.
 
 use std::fs::File;
 
 use n2s_catalog_postgres::{Leadership, Office};
 
-use crate::catalog::server;
 use crate::error::AssemblyError;
 use crate::node::Node;
 use crate::push_lock::lock;
@@ -24,12 +23,12 @@ pub(crate) enum Seat {
 impl Seat {
     /// Takes it; `None` when another process has it.
     pub(crate) async fn take(node: &Node) -> Result<Option<Self>, AssemblyError> {
-        let Some(options) = server(&node.config.database)? else {
+        let Some(options) = &node.station.server else {
             return Ok(lock(node.home.engine_lock())?.map(Self::Home));
         };
         let mut offices = vec![Office::Sweeper, Office::Folder];
-        offices.extend(node.stores.iter().map(|store| Office::Dispatcher(store.id)));
-        Ok(Leadership::try_take(&options, &offices).await?.map(Self::Server))
+        offices.extend(node.station.stores.iter().map(|store| Office::Dispatcher(store.id)));
+        Ok(Leadership::try_take(options, &offices).await?.map(Self::Server))
     }
 
     /// Whether it is still held. A server frees the seat of a process it has lost.

@@ -35,38 +35,50 @@ impl Office {
     }
 }
 
-/// Offices held. Dropping it gives them up with their connection.
+/// Offices held, and the connection that holds them. Dropping it gives them up.
 #[derive(Debug)]
 pub struct Leadership {
     connection: PgConnection,
 }
 
 impl Leadership {
+    /// Opens a connection that can hold offices and holds none.
+    pub async fn stand(options: &PostgresOptions) -> Result<Self, CatalogError> {
+        // Half a minute without an answer from the holder's host frees the office.
+        let keep =
+            [("tcp_keepalives_idle", "10"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "4")];
+        let connect = options.connection()?.options(keep);
+        let connection = PgConnection::connect_with(&connect).await.map_err(Fail::from);
+        Ok(Self { connection: connection.at("stand for an office")? })
+    }
+
     /// Takes the offices if nobody holds any of them; opens a connection for it either way, so ask every few seconds, not in a loop.
     pub async fn try_take(
         options: &PostgresOptions,
         offices: &[Office],
     ) -> Result<Option<Self>, CatalogError> {
-        let connect = options.connection()?;
-        Self::take(connect, offices).await.at("ask for an office")
+        let mut standing = Self::stand(options).await?;
+        if standing.take_free(offices).await?.len() == offices.len() {
+            return Ok(Some(standing));
+        }
+        standing.resign().await;
+        Ok(None)
     }
 
-    async fn take(
-        connect: sqlx::postgres::PgConnectOptions,
-        offices: &[Office],
-    ) -> Result<Option<Self>, Fail> {
-        // Half a minute without an answer from the holder's host frees the office.
-        let keep =
-            [("tcp_keepalives_idle", "10"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "4")];
-        let mut connection = PgConnection::connect_with(&connect.options(keep)).await?;
+    /// Takes those of the offices that nobody holds, and answers which. Do not ask for one that is held here: it would be taken twice.
+    pub async fn take_free(&mut self, offices: &[Office]) -> Result<Vec<Office>, CatalogError> {
+        self.take(offices).await.at("ask for an office")
+    }
+
+    async fn take(&mut self, offices: &[Office]) -> Result<Vec<Office>, Fail> {
+        let mut taken = Vec::new();
         for office in offices {
             let row = sqlx::query("SELECT pg_try_advisory_lock($1) AS taken").bind(office.key());
-            if !row.fetch_one(&mut connection).await?.try_get::<bool, _>("taken")? {
-                Self { connection }.resign().await;
-                return Ok(None);
+            if row.fetch_one(&mut self.connection).await?.try_get::<bool, _>("taken")? {
+                taken.push(*office);
             }
         }
-        Ok(Some(Self { connection }))
+        Ok(taken)
     }
 
     /// Whether they are still held: false once the connection is gone. Ask before each round of work.

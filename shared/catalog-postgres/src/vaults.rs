@@ -36,14 +36,23 @@ impl PostgresCatalog {
         transact!("compare staging", self.keep_staging(id))
     }
 
+    /// The same for a login that may only read: `None` where nobody has said yet which staging it is.
+    pub async fn known_staging_id(&self) -> Result<Option<String>, CatalogError> {
+        self.kept_staging().await.at("compare staging")
+    }
+
+    async fn kept_staging(&self) -> Result<Option<String>, Fail> {
+        let kept = sqlx::query("SELECT staging_id FROM catalog").fetch_one(self.pool()).await?;
+        kept.string_opt("staging_id")
+    }
+
     async fn any_vault(&self) -> Result<bool, Fail> {
         let row = sqlx::query("SELECT EXISTS (SELECT 1 FROM vaults) AS known").fetch_one(self.pool()).await?;
         row.flag("known")
     }
 
     async fn keep_staging(&self, id: &str) -> Result<String, Fail> {
-        let kept = sqlx::query("SELECT staging_id FROM catalog").fetch_one(self.pool()).await?;
-        if let Some(kept) = kept.string_opt("staging_id")? {
+        if let Some(kept) = self.kept_staging().await? {
             return Ok(kept);
         }
         let sql = "UPDATE catalog SET staging_id = coalesce(staging_id, $1) RETURNING staging_id";

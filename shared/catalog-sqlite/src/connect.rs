@@ -20,8 +20,15 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0003_api_tokens.sql"),
 ];
 
+/// Pages of write-ahead log, 16 MiB, before it is folded into the file: what a push changes, it changes again a moment later, and
+/// each folding writes it once more and waits for the disk.
+const LOG_PAGES: &str = "4096";
+
 /// How long a writer waits for another process's transaction.
 const BUSY: Duration = Duration::from_mins(1);
+
+/// Rows that the thread of a connection reads ahead of who asked for them: a page of a tree, so that it does not stop for each.
+const ROWS_AHEAD: usize = 4_096;
 
 /// The catalog in one SQLite file.
 #[derive(Debug)]
@@ -48,6 +55,8 @@ impl SqliteCatalog {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY)
+            .row_buffer_size(ROWS_AHEAD)
+            .pragma("wal_autocheckpoint", LOG_PAGES)
             .pragma("cache_size", "-8192")
             .pragma("temp_store", "MEMORY");
         Self::connect(options, clock, entropy).await.at("open the catalog")

@@ -2,11 +2,12 @@
 //!
 //! Times are integers (microseconds), UUIDs blobs of 16 bytes, and what a statement gathers into a list is JSON.
 
-use data_encoding::HEXLOWER;
+use data_encoding::{HEXLOWER, HEXUPPER};
 use n2s_catalog::CatalogError;
 use n2s_catalog::rows::Columns;
 use n2s_domain::Timestamp;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
@@ -54,6 +55,19 @@ impl Columns<Fail> for SqliteRow {
     fn text_list(&self, name: &'static str) -> Result<Vec<String>, Fail> {
         self.json(name)
     }
+}
+
+/// The rows in the first column of a query's one row, a JSON array of arrays. Each row of an answer passes from the connection's
+/// thread to whoever asked, with a wake-up and a copy of every column: rows by the hundred come as one instead. They have places
+/// and no names, so their reading stays beside their statement.
+pub(crate) fn rows<T: DeserializeOwned>(row: &SqliteRow) -> Result<Vec<T>, Fail> {
+    serde_json::from_str(row.try_get(0)?).map_err(|_| SqliteRow::unreadable("rows"))
+}
+
+/// What `hex()` gave for 32, or as many, bytes.
+pub(crate) fn unhex<const N: usize>(text: &str) -> Result<[u8; N], Fail> {
+    let bytes = HEXUPPER.decode(text.as_bytes()).ok();
+    bytes.and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| SqliteRow::unreadable("a hash"))
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

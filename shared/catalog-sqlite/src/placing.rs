@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use n2s_catalog::decisions::entering::all_sourced;
-use n2s_catalog::rows::pushes::{self, OpenRow};
+use n2s_catalog::rows::pushes::OpenRow;
 use n2s_catalog::rows::{Columns as _, column};
 use n2s_domain::ContentHash;
 
 use crate::connect::Tx;
-use crate::decode::{hex, json};
+use crate::decode::{hex, json, rows, unhex};
 use crate::error::Fail;
 
 /// The rows of contents that have a source. `Unsourced` names those that have none, or no row.
@@ -18,18 +18,19 @@ pub(crate) async fn sourced(
     contents: &[ContentHash],
 ) -> Result<BTreeMap<ContentHash, i64>, Fail> {
     let hashes: Vec<_> = contents.iter().map(|hash| hex(&hash.0)).collect();
-    let rows = sqlx::query(
-        "SELECT l.id, l.content_hash FROM json_each(?1) j
+    let found = sqlx::query(
+        "SELECT json_group_array(json_array(hex(l.content_hash), l.id)) FROM json_each(?1) j
          CROSS JOIN blobs l ON l.project_id = ?2 AND l.content_hash = unhex(j.value)
          WHERE l.staging_id IS NOT NULL
             OR EXISTS (SELECT 1 FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'completed')",
     )
     .bind(json(&hashes))
     .bind(project)
-    .fetch_all(&mut **tx)
+    .fetch_one(&mut **tx)
     .await?;
-    let found = rows.iter().map(pushes::sourced).collect::<Result<_, Fail>>()?;
-    Ok(all_sourced(contents, found)?)
+    let found = rows(&found)?.into_iter();
+    let found = found.map(|(hash, id): (String, i64)| Ok((ContentHash(unhex(&hash)?), id)));
+    Ok(all_sourced(contents, found.collect::<Result<_, Fail>>()?)?)
 }
 
 /// Makes sure that each blob is, or is being, put on every store of the push, and that the push waits for what is not.

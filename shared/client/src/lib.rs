@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod budget;
 mod cpu;
 pub mod http;
 pub mod pull;

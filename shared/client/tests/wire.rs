@@ -5,13 +5,13 @@
 use std::collections::BTreeMap;
 
 use n2s_client::seam::{
-    ChangesetRecord, FileBlob, GroupKind, Lease, ManifestGroup, ManifestState, Moment, NewGroup, OpenRequest,
-    Opened, Parent, SegmentRef, StoreProgress, StoredBlob, TakeOver, VersionCounts, VersionRef,
+    BadCopy, ChangesetRecord, FileBlob, GroupKind, Lease, ManifestGroup, ManifestState, Moment, NewGroup,
+    OpenRequest, Opened, Parent, SegmentRef, StoreProgress, StoredBlob, TakeOver, VersionCounts, VersionRef,
 };
 use n2s_client::wire::calls::{BlobHead, FetchedHead, OfferAnswer};
 use n2s_domain::{
-    ChangesetId, ChangesetStatus, ContentHash, Epoch, LeaseToken, SealedHash, StoreKey, Timestamp, VaultId,
-    Version,
+    ChangesetId, ChangesetStatus, ContentHash, Epoch, FailureKind, LeaseToken, SealedHash, StoreKey,
+    Timestamp, VaultId, Version,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -110,10 +110,14 @@ fn what_a_pull_reads_keeps_its_form() {
         &version,
         r#"{"dataset":1,"version":2,"changeset":"00000000-0000-0000-0000-000000000001","snapshot":null,"file_count":3,"total_size":4,"vault":"0707070707070707"}"#,
     );
-    let bad_copies = vec![("one".parse().unwrap(), "gone".to_owned())];
+    let bad_copies = vec![BadCopy {
+        backend: "one".parse().unwrap(),
+        kind: FailureKind::NotFound,
+        what: "gone".to_owned(),
+    }];
     form(
         &FetchedHead { length: 1, bad_copies, problem: None },
-        r#"{"length":1,"bad_copies":[["one","gone"]]}"#,
+        r#"{"length":1,"bad_copies":[{"backend":"one","kind":"not-found","what":"gone"}]}"#,
     );
 }
 

@@ -9,7 +9,8 @@ use serde::Deserialize;
 
 use crate::error::ConfigError;
 use crate::sections::{
-    ApiConfig, BackendConfig, DatabaseConfig, PushConfig, QueueConfig, StagingConfig, ValidatorConfig,
+    ApiConfig, BackendConfig, DatabaseConfig, HealthConfig, PushConfig, QueueConfig, StagingConfig,
+    ValidatorConfig, WorkerConfig,
 };
 use crate::tree::Tree;
 use crate::{keys, rules};
@@ -24,6 +25,8 @@ pub struct Config {
     pub backends: BTreeMap<BackendName, BackendConfig>,
     /// `[database]`
     pub database: DatabaseConfig,
+    /// `[health]`
+    pub health: HealthConfig,
     /// `[push]`
     pub push: PushConfig,
     /// `[queue]`
@@ -32,6 +35,8 @@ pub struct Config {
     pub staging: StagingConfig,
     /// `[validator]`
     pub validator: ValidatorConfig,
+    /// `[worker]`
+    pub worker: WorkerConfig,
 }
 
 impl Config {

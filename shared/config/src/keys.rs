@@ -7,19 +7,21 @@ use crate::closest::closest;
 use crate::error::Problem;
 use crate::schema::{Key, Section};
 use crate::sections::{
-    ApiConfig, BackendConfig, BackendKind, DatabaseConfig, PushConfig, QueueConfig, RetryConfig,
-    StagingConfig, ValidatorConfig,
+    ApiConfig, BackendConfig, BackendKind, DatabaseConfig, HealthConfig, PushConfig, QueueConfig,
+    RetryConfig, StagingConfig, ValidatorConfig, WorkerConfig,
 };
 use crate::tree::Tree;
 
 /// The sections with a fixed name, in the order of the reference page.
-pub(crate) const FIXED: [Section; 6] = [
+pub(crate) const FIXED: [Section; 8] = [
     ApiConfig::SECTION,
     DatabaseConfig::SECTION,
+    HealthConfig::SECTION,
     PushConfig::SECTION,
     QueueConfig::SECTION,
     StagingConfig::SECTION,
     ValidatorConfig::SECTION,
+    WorkerConfig::SECTION,
 ];
 
 /// The key that a path of keys names, if there is one.

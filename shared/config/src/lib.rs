@@ -20,6 +20,6 @@ pub use edit::{NewBackend, add_backend};
 pub use error::{ConfigError, Problem};
 pub use secret::Secret;
 pub use sections::{
-    ApiConfig, BackendConfig, BackendKind, DatabaseConfig, PushConfig, QueueConfig, RetryConfig, S3Config,
-    StagingConfig, StagingKind, ValidatorConfig,
+    ApiConfig, BackendConfig, BackendKind, DatabaseConfig, HealthConfig, PushConfig, QueueConfig,
+    RetryConfig, S3Config, StagingConfig, StagingKind, ValidatorConfig, WorkerConfig,
 };

@@ -15,6 +15,7 @@ pub(crate) fn contradictions(config: &Config, tree: &Tree) -> Vec<Problem> {
     let mut found = Found { tree, problems: Vec::new() };
     found.api(config);
     found.database(config);
+    found.health(config);
     found.copies(config);
     for (name, backend) in &config.backends {
         found.backend(&format!("backends.{name}"), backend);
@@ -63,6 +64,11 @@ impl Found<'_> {
                 self.refuse_if(open, "api.listen", what);
             }
         }
+    }
+
+    fn health(&mut self, config: &Config) {
+        let wrong = config.health.listen.as_ref().is_some_and(|listen| listen.parse::<SocketAddr>().is_err());
+        self.refuse_if(wrong, "health.listen", "it is not an address and port, such as \"127.0.0.1:7228\"");
     }
 
     fn database(&mut self, config: &Config) {

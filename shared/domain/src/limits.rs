@@ -21,9 +21,11 @@ pub const BATCH_ITEMS_MAX: usize = 4_096;
 /// Rows of one page of a query.
 pub const PAGE_ROWS_MAX: u32 = 10_000;
 /// Jobs claimed, and outcomes flushed, at once.
-pub const CLAIM_BATCH_MAX: usize = 200;
-/// How long a claim batch, then a finish batch, may gather.
+pub const CLAIM_BATCH_MAX: usize = 512;
+/// How long a claim batch may gather while the store is idle, while it is not, and how long a finish batch may.
 pub const CLAIM_GATHER: Duration = Duration::from_millis(5);
+/// See [`CLAIM_GATHER`]: nobody waits for a store that has work, and each claim costs the catalog a transaction.
+pub const CLAIM_GATHER_BUSY: Duration = Duration::from_millis(25);
 /// See [`CLAIM_GATHER`].
 pub const FINISH_GATHER: Duration = Duration::from_millis(20);
 /// A job's lease between two heartbeats.

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -47,6 +47,13 @@ impl Daemon {
         }
     }
 
+    /// Lets it live on when this is gone, and tells its process group.
+    pub(crate) fn leave(self) -> i32 {
+        let group = self.pid().as_raw_nonzero().get();
+        std::mem::forget(self);
+        group
+    }
+
     /// Kills it and all it started with SIGKILL, as a power cut would.
     pub fn kill(&mut self) {
         // Both may have ended already.
@@ -54,10 +61,13 @@ impl Daemon {
         let _ = self.child.wait();
     }
 
-    /// Waits until it ends by itself, for at most a minute.
-    pub fn wait(&mut self) {
+    /// Waits until it ends by itself, for at most a minute, and says how it did.
+    pub fn wait(&mut self) -> ExitStatus {
         let start = Instant::now();
-        while self.child.try_wait().unwrap().is_none() {
+        loop {
+            if let Some(ended) = self.child.try_wait().unwrap() {
+                return ended;
+            }
             assert!(start.elapsed() < Duration::from_mins(1), "{} does not end", self.name);
             std::thread::sleep(LOOK);
         }

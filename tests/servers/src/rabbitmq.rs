@@ -1,15 +1,16 @@
 //! A RabbitMQ node of our own, with the management plugin, its own epmd and a vhost per test.
 //!
-//! It starts in about seven seconds, so one test binary starts one and runs its cases against it. Debian's wrapper in
-//! `/usr/sbin` refuses ordinary users, so the node's own script is called, as `nobody` when the tests run as root.
+//! It starts in about seven seconds, so a run of tests shares one where none of them kills it, as with PostgreSQL: the first test that asks
+//! starts it, the others find it, and it ends when the runner does. Debian's wrapper in `/usr/sbin` refuses ordinary users, so the node's own script is called, as `nobody` when the tests run as root.
 
-use std::fs::Permissions;
+use std::fs::{File, Permissions};
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -23,14 +24,38 @@ const PACKAGE: &str = "rabbitmq-server";
 /// `nobody` and `nogroup` on every Debian.
 const NOBODY: u32 = 65_534;
 
-/// A running node; killed with its epmd when dropped.
+/// Ends a shared node when the runner is gone, in whatever way: a static is never dropped, and a killed test drops nothing.
+const KEEPER: &str = r#"
+trap "" HUP INT TERM
+while [ -d "/proc/$RUNNER" ]; do sleep 1; done
+kill -KILL -- "-$NODE"
+for _ in 1 2 3 4 5 6 7 8 9 10; do "$EPMD" -kill >/dev/null 2>&1 && break; sleep 1; done
+rm -rf "$DIR"
+"#;
+
+/// Where a node keeps its things; its own go when it is dropped.
+#[derive(Debug)]
+struct Dir {
+    path: PathBuf,
+    _own: Option<TempDir>,
+}
+
+impl Dir {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// A running node; killed with its epmd when dropped, unless it is the run's.
 #[derive(Debug)]
 pub struct RabbitMq {
-    dir: TempDir,
+    dir: Dir,
     node: Option<Daemon>,
+    /// Ends the run's node.
+    keeper: Option<Child>,
     ports: Ports,
     vhosts: AtomicU32,
-    /// Whether other nodes use its epmd, too.
+    /// Whether others use its epmd, too, or it is the run's: then epmd is not this one's to stop.
     clustered: bool,
 }
 
@@ -62,6 +87,57 @@ impl RabbitMq {
         server
     }
 
+    /// The one node of this test run, for tests that do not kill it: each has a vhost of its own.
+    pub fn shared() -> &'static Self {
+        static SERVER: OnceLock<RabbitMq> = OnceLock::new();
+        SERVER.get_or_init(|| {
+            let (run, runner) = match std::env::var("NEXTEST_RUN_ID") {
+                Ok(run) => (run, rustix::process::getppid().map_or(1, |pid| pid.as_raw_nonzero().get())),
+                Err(_) => (std::process::id().to_string(), rustix::process::getpid().as_raw_nonzero().get()),
+            };
+            Self::of_run(&run, runner)
+        })
+    }
+
+    /// Starts the run's node, or finds it.
+    fn of_run(run: &str, runner: i32) -> Self {
+        let path = std::env::temp_dir().join(format!("n2s-rabbitmq-run-{run}"));
+        if let Err(error) = std::fs::create_dir(&path) {
+            assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists, "{}", path.display());
+        }
+        let lock = File::options().create(true).write(true).truncate(false).open(path.join("lock")).unwrap();
+        lock.lock().unwrap();
+        let told = path.join("ports");
+        if let Ok(text) = std::fs::read_to_string(&told) {
+            let [amqp, amqps, http, dist, epmd] =
+                text.split(' ').map(|port| port.parse().unwrap()).collect::<Vec<u16>>()[..]
+            else {
+                panic!("{text} in {}", told.display())
+            };
+            let ports = Ports { amqp, amqps, http, dist, epmd };
+            let dir = Dir { path, _own: None };
+            return Self { dir, node: None, keeper: None, ports, vhosts: AtomicU32::new(0), clustered: true };
+        }
+        let mut server = Self::prepare_in(Dir { path, _own: None }, free_port());
+        server.clustered = true;
+        server.launch();
+        server.keep(runner);
+        let Ports { amqp, amqps, http, dist, epmd } = server.ports;
+        std::fs::write(&told, format!("{amqp} {amqps} {http} {dist} {epmd}")).unwrap();
+        server
+    }
+
+    /// Leaves the node to a keeper.
+    fn keep(&mut self, runner: i32) {
+        let node = self.node.take().expect("it was launched");
+        let mut keeper = Command::new("sh");
+        keeper.args(["-c", KEEPER]).env("RUNNER", runner.to_string()).env("NODE", node.leave().to_string());
+        keeper.env("EPMD", find("epmd", &[], PACKAGE)).env("ERL_EPMD_PORT", self.ports.epmd.to_string());
+        keeper.env("DIR", self.dir.path()).current_dir("/").process_group(0);
+        let keeper = keeper.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        self.keeper = Some(keeper.unwrap());
+    }
+
     /// Starts a node that others can join or be joined by: all with the same epmd and cookie. It leaves epmd to its caller.
     pub(crate) fn start_member(epmd: u16, cookie: &str) -> Self {
         let mut server = Self::prepare(epmd);
@@ -75,10 +151,15 @@ impl RabbitMq {
     }
 
     fn prepare(epmd: u16) -> Self {
-        let dir = tempfile::Builder::new().prefix("n2s-rabbitmq").tempdir().unwrap();
+        let own = tempfile::Builder::new().prefix("n2s-rabbitmq").tempdir().unwrap();
+        Self::prepare_in(Dir { path: own.path().to_owned(), _own: Some(own) }, epmd)
+    }
+
+    fn prepare_in(dir: Dir, epmd: u16) -> Self {
         let ports =
             Ports { amqp: free_port(), amqps: free_port(), http: free_port(), dist: free_port(), epmd };
-        let server = Self { dir, node: None, ports, vhosts: AtomicU32::new(0), clustered: false };
+        let server =
+            Self { dir, node: None, keeper: None, ports, vhosts: AtomicU32::new(0), clustered: false };
         server.certificates();
         server.configure();
         server
@@ -86,7 +167,7 @@ impl RabbitMq {
 
     /// A new vhost that `guest` may use.
     pub fn vhost(&self) -> Vhost {
-        let name = format!("v{}", self.vhosts.fetch_add(1, Ordering::Relaxed));
+        let name = format!("v{}-{}", std::process::id(), self.vhosts.fetch_add(1, Ordering::Relaxed));
         self.http("PUT", &format!("/api/vhosts/{name}"), "{}");
         let rights = r#"{"configure":".*","write":".*","read":".*"}"#;
         self.http("PUT", &format!("/api/permissions/{name}/guest"), rights);

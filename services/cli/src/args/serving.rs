@@ -1,15 +1,40 @@
 //! The flags of `serve` and `token`.
 
-use clap::Subcommand;
-use n2s_domain::{ProjectName, Scope, TokenId};
+use std::net::SocketAddr;
 
-/// `serve`.
+use clap::{Args as ClapArgs, Subcommand};
+use n2s_domain::{BackendName, ProjectName, Scope, TokenId};
+
+/// `serve`. Except for intake and validator, roles of their own need a catalog in PostgreSQL and a queue in RabbitMQ; then there may be any
+/// number of each.
 #[derive(Debug, Subcommand)]
 pub enum Serve {
-    /// The API that clients push to and pull from
+    /// The API that clients push to and pull from; dispatches, too, where nobody else does
     Intake,
+    /// Give due jobs to the workers, sweep and count: one for each store does it, the others stand by
+    Dispatcher(Watched),
+    /// Take jobs and bring blobs to the stores; needs neither keys nor the right to read names
+    Worker(Worker),
     /// Prove everything on every store, as [validator] in the configuration says
-    Validator,
+    Validator(Watched),
+}
+
+/// What every role without an API takes.
+#[derive(Debug, Default, ClapArgs)]
+pub struct Watched {
+    /// Answer GET /healthz and /readyz there [default: [health] listen in the configuration, else nowhere]
+    #[arg(long, value_name = "ADDR")]
+    pub health: Option<SocketAddr>,
+}
+
+/// `serve worker`.
+#[derive(Debug, ClapArgs)]
+pub struct Worker {
+    #[command(flatten)]
+    pub watched: Watched,
+    /// Serve only this store; repeatable [default: all]
+    #[arg(long = "backend", value_name = "NAME")]
+    pub backends: Vec<BackendName>,
 }
 
 /// `token`.

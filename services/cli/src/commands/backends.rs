@@ -2,10 +2,7 @@
 
 use std::process::ExitCode;
 
-use n2s_assembly::Node;
-use n2s_catalog::{BackendRecord, CatalogError};
 use n2s_client::seam::BackendStatus;
-use n2s_domain::BackendName;
 use serde_json::json;
 
 use crate::args::Backends;
@@ -28,19 +25,10 @@ pub async fn run(place: Place, args: Backends, output: &Output) -> anyhow::Resul
             output.answer(&format!("resumed {name}"), &json!({ "backend": name, "state": "active" }));
         }
         Backends::Sync { name, project, dataset } => {
-            let place = Place { home: place.home_only("backends sync")?, server: None };
             return super::sync::run(place, &name, project.as_ref(), dataset.as_ref(), output).await;
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-pub async fn find(node: &Node, name: &BackendName) -> anyhow::Result<BackendRecord> {
-    let rows = node.catalog.backends().await?;
-    let names: Vec<_> = rows.iter().map(|(row, _)| row.name.to_string()).collect();
-    let found = rows.into_iter().map(|(row, _)| row).find(|row| row.name == *name);
-    let hint = format!("; there are: {}", names.join(", "));
-    Ok(found.ok_or(CatalogError::Unknown { what: "backend", name: name.to_string(), hint })?)
 }
 
 /// The stores, for people.

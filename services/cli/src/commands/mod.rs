@@ -23,7 +23,7 @@ use std::sync::Arc;
 use clap::CommandFactory as _;
 use n2s_assembly::{Home, Node};
 
-use crate::args::{Args, Command, ConfigCommand, Serve};
+use crate::args::{Args, Command, ConfigCommand};
 use crate::exit::Usage;
 use crate::output::Output;
 use crate::side::{Place, Server};
@@ -47,17 +47,16 @@ pub async fn run(args: Args, output: &Output) -> anyhow::Result<ExitCode> {
         Command::Failed(failed) => failed::failed(&place.open().await?, failed, output).await,
         Command::Retry(failed) => failed::retry(&place.open().await?, failed, output).await,
         Command::Cancel { changeset } => failed::cancel(&place.open().await?, changeset, output).await,
-        Command::Validate(validate) => validate::run(place.home_only("validate")?, validate, output).await,
-        Command::Repair(repair) => repair::run(place.home_only("repair")?, repair, output).await,
+        Command::Validate(validate) => validate::run(place, validate, output).await,
+        Command::Repair(repair) => repair::run(place, repair, output).await,
         Command::Backends(backends) => backends::run(place, backends, output).await,
         Command::Token(token) => token::run(&*place.open_or_make().await?.operator, token, output).await,
         Command::Audit => status::audit(&place.open().await?, output).await,
         Command::Keys(keys) => keys::run(place.home_only("keys")?, keys, output).await,
         Command::Config(ConfigCommand::Check) => check(&place.home_only("config")?, output),
         Command::Migrate => migrate(&place.home_only("migrate")?, output).await,
-        Command::Up => up::run(place.home_only("up")?, false, output).await,
-        Command::Serve(Serve::Validator) => serve::run(place.home_only("serve")?, output).await,
-        Command::Serve(Serve::Intake) => up::run(place.home_only("serve")?, true, output).await,
+        Command::Up => up::run(place.home_only("up")?, up::As::Everything, output).await,
+        Command::Serve(serve) => serve::run(place.home_only("serve")?, serve, output).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Args::command(), "n2s", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use n2s_client::pull::{PullDeps, PullOptions, PullReport, pull};
+use n2s_client::pull::{PassedOver, PullDeps, PullOptions, PullReport, pull};
 use n2s_client::seam::Selector;
 use n2s_domain::Version;
 use serde_json::json;
@@ -43,10 +43,16 @@ pub fn selector(which: Which) -> Selector {
 }
 
 fn tell(report: &PullReport, dry_run: bool, output: &Output) -> ExitCode {
-    for (backend, why) in &report.bad_copies {
-        output.note(&format!("a damaged or missing copy on {backend}: {why}"));
+    let (outages, damage): (Vec<_>, Vec<_>) =
+        report.bad_copies.iter().partition(|copy| copy.kind.is_an_outage());
+    for PassedOver { backend, what, .. } in &damage {
+        output.note(&format!("a damaged or missing copy on {backend}: {what}"));
     }
-    if !report.bad_copies.is_empty() {
+    for PassedOver { backend, kind, what, objects } in outages {
+        let copies = if *objects == 1 { "1 copy" } else { &format!("{objects} copies") };
+        output.note(&format!("{backend} could not be read ({kind}): {what}; {copies} there passed over"));
+    }
+    if !damage.is_empty() {
         output.note("`n2s validate` proves those copies first and has them replaced");
     }
     for (path, what) in report.problems.iter().chain(&report.lost) {
@@ -70,7 +76,9 @@ fn tell(report: &PullReport, dry_run: bool, output: &Output) -> ExitCode {
     let pairs = |pairs: &[(n2s_domain::RelPath, String)]| {
         pairs.iter().map(|(path, what)| json!({ "path": path, "what": what })).collect::<Vec<_>>()
     };
-    let bad = report.bad_copies.iter().map(|(backend, what)| json!({ "backend": backend, "what": what }));
+    let bad = report.bad_copies.iter().map(|PassedOver { backend, kind, what, objects }| {
+        json!({ "backend": backend, "kind": kind, "what": what, "objects": objects })
+    });
     output.answer(
         &text,
         &json!({

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use n2s_assembly::{Engine, Node, PushLock};
+use n2s_assembly::{Engine, PushLock};
 use n2s_client::push::{PushDeps, PushOptions, PushReport, Source, push};
 use n2s_client::seam::TakeOver;
 use n2s_domain::{ChangesetStatus, RelPath};
@@ -27,9 +27,6 @@ pub async fn run(place: Place, args: Push, output: &Output) -> anyhow::Result<Ex
             side.home.vault().display()
         ));
     }
-    if let Some(node) = &side.node {
-        known(node, &args).await?;
-    }
     let key = side.store_key(&args.dataset.project, &args.dataset.dataset).await?;
     let Some(_lock) = PushLock::take(&side.home, key)? else {
         let dataset = &args.dataset;
@@ -50,20 +47,6 @@ pub async fn run(place: Place, args: Push, output: &Output) -> anyhow::Result<Ex
         engine.stop().await;
     }
     ended
-}
-
-/// What a home refuses before anything is read.
-async fn known(node: &Node, args: &Push) -> anyhow::Result<()> {
-    let stores = node.config.backends.len();
-    if let Some(copies) = args.min_copies.filter(|copies| usize::try_from(*copies).is_ok_and(|c| c > stores))
-    {
-        let what = format!("--min-copies {copies}: there are {stores} stores; lower it, or add stores");
-        return Err(Usage(what).into());
-    }
-    for name in &args.backends {
-        super::backends::find(node, name).await?;
-    }
-    Ok(())
 }
 
 async fn pushed(
@@ -104,7 +87,7 @@ fn options(side: &Side, args: Push, root: PathBuf, source: Source) -> PushOption
         client_id,
         metadata: args.meta.into_iter().collect(),
         backends: args.backends,
-        min_copies: args.min_copies.or(side.node.as_ref().and_then(|node| node.config.push.min_copies)),
+        min_copies: args.min_copies,
         // The push lock proves that a former push of this home is dead.
         take_over: if args.take_over { TakeOver::Abandon } else { TakeOver::OwnEvenIfLive },
         root,

@@ -4,72 +4,82 @@ use std::collections::HashMap;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use n2s_assembly::{Engine, Home, Node};
-use n2s_catalog::{
-    Affected, ChangesetFilter, ChangesetRecord, DamageRecord, DamageScope, FailedFilter, Page, Retried,
-    Vouched,
+use n2s_assembly::Engine;
+use n2s_client::seam::{
+    ChangesetFilter, ChangesetRecord, Damage, DamageFilter, FailedFilter, NeededBy, Paging, Retried,
 };
+use n2s_domain::limits::PAGE_ROWS_MAX;
 use n2s_domain::{BackendName, ChangesetStatus};
 use serde_json::json;
 
 use crate::args::Repair;
 use crate::output::{Output, table};
 use crate::progress::Watch;
+use crate::side::{Place, Side};
 
+/// Between two looks: into the home's own catalog, and at a server.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+const ASK_EVERY: Duration = Duration::from_millis(250);
 /// Without any progress for so long, what is left waits for a store that is away.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAGE: u32 = 1_000;
-/// Damages looked at; more are counted when these are done.
-const DAMAGES: u32 = 10_000;
 
 /// What is still damaged, by object and store.
-pub type Open = HashMap<(Vouched, BackendName), DamageRecord>;
+pub type Open = HashMap<(String, BackendName), Damage>;
 
-pub async fn run(home: Home, args: Repair, output: &Output) -> anyhow::Result<ExitCode> {
-    let node = super::open(home).await?;
-    if let Some(backend) = &args.backend {
-        super::backends::find(&node, backend).await?;
-    }
-    let scope = DamageScope { project: args.project, dataset: args.dataset, backend: args.backend };
-    let before = node.catalog.damages(&scope, DAMAGES).await?.len();
+pub async fn run(place: Place, args: Repair, output: &Output) -> anyhow::Result<ExitCode> {
+    let side = place.open().await?;
+    let Repair { project, dataset, backend } = args;
+    let scope = DamageFilter { project, dataset, backend, needed_by: false };
+    let before = side.operator.damages(&scope, PAGE_ROWS_MAX).await?.len();
     let filter = FailedFilter {
         project: scope.project.clone(),
         dataset: scope.dataset.clone(),
         backend: scope.backend.clone(),
         ..FailedFilter::default()
     };
-    while node.catalog.retry_failed(&filter, PAGE).await? != Retried::default() {}
-    let engine = Engine::start(&node).await?;
+    while side.operator.retry(&filter, PAGE).await? != Retried::default() {}
+    let engine = match &side.node {
+        Some(node) => Some(Engine::start(node).await?),
+        None => None,
+    };
     let watch = Watch::new(output);
-    let open = settle(&node, &scope, &watch).await;
+    let settled = settle(&side, &scope, &watch).await;
     watch.end();
-    engine.stop().await;
-    tell(&node, before, open?, output).await
+    if let Some(engine) = engine {
+        engine.stop().await;
+    }
+    settled?;
+    tell(&side, before, &scope, output).await
 }
 
 /// Waits until nothing that can be replaced is left to be replaced, and the changesets know it.
-pub async fn settle(node: &Node, scope: &DamageScope, watch: &Watch) -> anyhow::Result<Open> {
+pub async fn settle(side: &Side, scope: &DamageFilter, watch: &Watch) -> anyhow::Result<Open> {
+    let every = if side.node.is_some() { LOOK_EVERY } else { ASK_EVERY };
     let (mut least, mut since) = (usize::MAX, Instant::now());
     loop {
-        let damages = node.catalog.damages(scope, DAMAGES).await?;
+        let damages = side.operator.damages(scope, PAGE_ROWS_MAX).await?;
         let pending = damages.iter().filter(|damage| damage.pending).count();
-        let unsettled = unsettled(node, scope).await?;
+        let unsettled = unsettled(side, scope).await?;
         let left = pending + unsettled;
         if left < least {
             (least, since) = (left, Instant::now());
         }
         if left == 0 || since.elapsed() > PATIENCE {
-            let key = |damage: DamageRecord| ((damage.object, damage.backend.clone()), damage);
-            return Ok(damages.into_iter().map(key).collect());
+            return Ok(by_object(damages));
         }
         watch.waiting(left as u64, &[]);
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(every).await;
     }
 }
 
+pub fn by_object(damages: Vec<Damage>) -> Open {
+    let key = |damage: Damage| ((damage.object.clone(), damage.backend.clone()), damage);
+    damages.into_iter().map(key).collect()
+}
+
 /// What changesets wait for, and those themselves.
-async fn unsettled(node: &Node, scope: &DamageScope) -> anyhow::Result<usize> {
+async fn unsettled(side: &Side, scope: &DamageFilter) -> anyhow::Result<usize> {
     let mut left = 0;
     for status in [ChangesetStatus::Pushing, ChangesetStatus::Degraded] {
         let filter = ChangesetFilter {
@@ -77,7 +87,7 @@ async fn unsettled(node: &Node, scope: &DamageScope) -> anyhow::Result<usize> {
             dataset: scope.dataset.clone(),
             status: Some(status),
         };
-        let records = node.catalog.changesets(&filter, &Page { after: None, limit: PAGE }).await?;
+        let records = side.operator.changesets(&filter, &Paging { after: None, limit: PAGE }).await?.items;
         let open = records.iter().filter(|record| record.completed_at.is_none());
         let waiting =
             |record: &ChangesetRecord| record.stores.iter().map(|store| store.waiting).sum::<u64>() + 1;
@@ -86,22 +96,22 @@ async fn unsettled(node: &Node, scope: &DamageScope) -> anyhow::Result<usize> {
     Ok(usize::try_from(left).unwrap_or(usize::MAX))
 }
 
-async fn tell(node: &Node, before: usize, open: Open, output: &Output) -> anyhow::Result<ExitCode> {
-    let mut records: Vec<_> = open.into_values().collect();
-    records.sort_by(|a, b| (a.since, &a.backend, a.object).cmp(&(b.since, &b.backend, b.object)));
+async fn tell(side: &Side, before: usize, scope: &DamageFilter, output: &Output) -> anyhow::Result<ExitCode> {
+    let scope = DamageFilter { needed_by: true, ..scope.clone() };
+    let mut records = side.operator.damages(&scope, PAGE_ROWS_MAX).await?;
+    records.sort_by(|a, b| (a.since, &a.backend, &a.object).cmp(&(b.since, &b.backend, &b.object)));
     let (mut rows, mut lines) = (Vec::new(), Vec::new());
     for record in &records {
-        let affected = node.catalog.affected(record.object, 4).await?;
         let state = state(record);
         rows.push(vec![
             record.backend.to_string(),
-            needed_by(&affected),
+            needed_by(&record.needed_by),
             state.to_owned(),
             record.message.clone(),
         ]);
         lines.push(json!({
-            "backend": record.backend, "state": state, "message": record.message, "since": record.since.to_string(),
-            "needed_by": affected_json(&affected),
+            "backend": record.backend, "state": state, "message": record.message, "since": record.since,
+            "needed_by": record.needed_by,
         }));
     }
     let lost = records.iter().filter(|record| record.lost).count();
@@ -144,7 +154,7 @@ pub fn advice(count: impl Fn(&str) -> usize) -> String {
 }
 
 /// What becomes of a damaged copy, in a word that programs may rely on.
-pub fn state(record: &DamageRecord) -> &'static str {
+pub fn state(record: &Damage) -> &'static str {
     match (record.lost, record.pending) {
         (true, _) => "lost",
         (false, true) => "waiting",
@@ -153,8 +163,8 @@ pub fn state(record: &DamageRecord) -> &'static str {
 }
 
 /// Who would miss it, for people.
-pub fn needed_by(affected: &[Affected]) -> String {
-    let one = |needs: &Affected| match &needs.path {
+pub fn needed_by(affected: &[NeededBy]) -> String {
+    let one = |needs: &NeededBy| match &needs.path {
         Some(path) => format!("{}/{}:{path}", needs.project, needs.dataset),
         None => format!("the manifest of {}/{} version {}", needs.project, needs.dataset, needs.version),
     };
@@ -163,10 +173,4 @@ pub fn needed_by(affected: &[Affected]) -> String {
         names.push("…".to_owned());
     }
     names.join(", ")
-}
-
-/// Who would miss it, for programs.
-pub fn affected_json(affected: &[Affected]) -> Vec<serde_json::Value> {
-    let one = |needs: &Affected| json!({ "project": needs.project, "dataset": needs.dataset, "version": needs.version, "path": needs.path });
-    affected.iter().map(one).collect()
 }

@@ -2,18 +2,15 @@
 
 use std::process::ExitCode;
 
-use n2s_assembly::{Engine, Node};
-use n2s_catalog::{CatalogError, DatasetRecord, ManifestState, Selector};
+use n2s_assembly::Engine;
+use n2s_client::seam::{ChangesetFilter, FailedFilter, ManifestState, Paging, SyncCall};
 use n2s_domain::{BackendName, ChangesetId, ChangesetStatus, DatasetName, ProjectName};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::wait::{Waited, wait_for};
 use crate::output::Output;
 use crate::progress::Watch;
 use crate::side::{Place, Side};
-
-/// Paths looked at in one transaction.
-const STEP: u32 = 5_000;
 
 pub async fn run(
     place: Place,
@@ -23,29 +20,56 @@ pub async fn run(
     output: &Output,
 ) -> anyhow::Result<ExitCode> {
     let side = place.open().await?;
-    let node = side.node.as_ref().expect("the caller named no server");
-    super::backends::find(node, store).await?;
-    let mut datasets = node.catalog.datasets(project).await?;
-    if let (Some(project), Some(name)) = (project, dataset) {
-        // Says what there is when it is unknown.
-        node.catalog.version(project, name, &Selector::Latest).await?;
-        datasets.retain(|found| found.dataset == *name);
-    }
-    let engine = Engine::start(node).await?;
+    let datasets = wanted(&side, store, project, dataset).await?;
+    let engine = match &side.node {
+        Some(node) => Some(Engine::start(node).await?),
+        None => None,
+    };
     let watch = Watch::new(output);
+    let synced = each(&side, &datasets, store, &watch).await;
+    watch.end();
+    if let Some(engine) = engine {
+        engine.stop().await;
+    }
+    let (records, code) = synced?;
+    let text = records.iter().map(|(text, _)| text.as_str()).collect::<Vec<_>>().join("\n");
+    let records: Vec<_> = records.iter().map(|(_, record)| record).collect();
+    output.answer(&text, &json!({ "backend": store, "datasets": records }));
+    Ok(code)
+}
+
+/// The datasets to bring over.
+async fn wanted(
+    side: &Side,
+    store: &BackendName,
+    project: Option<&ProjectName>,
+    dataset: Option<&DatasetName>,
+) -> anyhow::Result<Vec<Named>> {
+    if let (Some(project), Some(dataset)) = (project, dataset) {
+        return Ok(vec![(project.clone(), dataset.clone())]);
+    }
+    // Says what there is when one of them is unknown.
+    let filter =
+        FailedFilter { project: project.cloned(), backend: Some(store.clone()), ..FailedFilter::default() };
+    side.operator.failed(&filter, &Paging { after: None, limit: 1 }).await?;
+    let found = side.operator.overview().await?.datasets.into_iter();
+    let found = found.filter(|found| project.is_none_or(|project| found.project == *project));
+    Ok(found.map(|found| (found.project, found.dataset)).collect())
+}
+
+type Named = (ProjectName, DatasetName);
+
+async fn each(
+    side: &Side,
+    datasets: &[Named],
+    store: &BackendName,
+    watch: &Watch,
+) -> anyhow::Result<(Vec<(String, Value)>, ExitCode)> {
     let mut records = Vec::new();
     let mut code = ExitCode::SUCCESS;
-    for dataset in &datasets {
-        let synced = one(&side, dataset, store, &watch).await;
-        let (jobs, waited) = match synced {
-            Ok(synced) => synced,
-            Err(error) => {
-                watch.end();
-                engine.stop().await;
-                return Err(error);
-            }
-        };
-        let name = format!("{}/{}", dataset.project, dataset.dataset);
+    for (project, dataset) in datasets {
+        let (jobs, waited) = one(side, (project, dataset), store, watch).await?;
+        let name = format!("{project}/{dataset}");
         let (status, stuck) = waited.map_or((None, None), |waited| (Some(waited.status), waited.stuck));
         if stuck.is_some() || matches!(status, Some(ChangesetStatus::Failed | ChangesetStatus::Degraded)) {
             code = ExitCode::from(1);
@@ -57,39 +81,30 @@ pub async fn run(
                 format!("{name}: {jobs} objects brought over; its latest version is {status}")
             }
         };
-        records.push((
-            text,
-            json!({ "project": dataset.project, "dataset": dataset.dataset, "objects": jobs,
-            "status": status, "stuck": stuck }),
-        ));
+        let record = json!({ "project": project, "dataset": dataset, "objects": jobs, "status": status, "stuck": stuck });
+        records.push((text, record));
     }
-    watch.end();
-    engine.stop().await;
-    let text = records.iter().map(|(text, _)| text.as_str()).collect::<Vec<_>>().join("\n");
-    let records: Vec<_> = records.iter().map(|(_, record)| record).collect();
-    output.answer(&text, &json!({ "backend": store, "datasets": records }));
-    Ok(code)
+    Ok((records, code))
 }
 
 /// Syncs head after head: a push that was open meanwhile may have committed one that knows nothing of the store.
 async fn one(
     side: &Side,
-    dataset: &DatasetRecord,
+    (project, dataset): (&ProjectName, &DatasetName),
     store: &BackendName,
     watch: &Watch,
 ) -> anyhow::Result<(u64, Option<Waited>)> {
-    let node = side.node.as_ref().expect("the caller named no server");
     let (mut jobs, mut waited) = (0, None);
-    while let Some(changeset) = node.catalog.begin_sync(&dataset.project, &dataset.dataset, store).await? {
-        let mut from = Some(0);
-        while let Some(at) = from {
-            let step = node.catalog.sync_step(changeset, store, at, STEP).await?;
+    loop {
+        let mut call = SyncCall { project: project.clone(), dataset: dataset.clone(), next: None };
+        let mut step = side.operator.sync(store, &call).await?;
+        let Some(changeset) = step.changeset else { break };
+        jobs += step.jobs;
+        while step.next.is_some() {
+            call.next = step.next;
+            step = side.operator.sync(store, &call).await?;
             jobs += step.jobs;
-            from = step.next;
-            node.bell().ring();
         }
-        node.catalog.end_sync(changeset, store).await?;
-        node.bell().ring();
         let ended = wait_for(side, changeset, watch).await?;
         let settled = ended.stuck.is_none() && ended.status == ChangesetStatus::Completed;
         waited = Some(ended);
@@ -98,7 +113,7 @@ async fn one(
         }
     }
     if waited.is_none()
-        && let Some(changeset) = under_way(node, dataset, store).await?
+        && let Some(changeset) = under_way(side, (project, dataset), store).await?
     {
         waited = Some(wait_for(side, changeset, watch).await?);
     }
@@ -107,19 +122,23 @@ async fn one(
 
 /// The latest version, if the store does not have all of it yet: an earlier sync recorded what there is to do, and may be dead.
 async fn under_way(
-    node: &Node,
-    dataset: &DatasetRecord,
+    side: &Side,
+    (project, dataset): (&ProjectName, &DatasetName),
     store: &BackendName,
 ) -> anyhow::Result<Option<ChangesetId>> {
-    let latest = node.catalog.version(&dataset.project, &dataset.dataset, &Selector::Latest).await;
-    let changeset = match latest {
-        Ok(version) => version.changeset,
+    let filter =
+        ChangesetFilter { project: Some(project.clone()), dataset: Some(dataset.clone()), status: None };
+    let mut paging = Paging { after: None, limit: 20 };
+    let latest = loop {
+        let page = side.operator.changesets(&filter, &paging).await?;
+        if let Some(latest) = page.items.into_iter().find(|record| record.committed_at.is_some()) {
+            break latest;
+        }
         // Nothing has been pushed yet.
-        Err(CatalogError::Unknown { .. }) => return Ok(None),
-        Err(error) => return Err(error.into()),
+        let Some(next) = page.next else { return Ok(None) };
+        paging.after = Some(next);
     };
-    let stores = node.catalog.changeset(changeset).await?.stores;
     let open = |state| matches!(state, ManifestState::Waiting | ManifestState::Pending);
-    let found = stores.iter().find(|found| found.backend == *store);
-    Ok(found.is_some_and(|found| found.waiting > 0 || open(found.manifest)).then_some(changeset))
+    let found = latest.stores.iter().find(|found| found.backend == *store);
+    Ok(found.is_some_and(|found| found.waiting > 0 || open(found.manifest)).then_some(latest.changeset))
 }

@@ -1,24 +1,38 @@
-//! `n2s up` and `n2s serve intake`: the engine of a home and its API, until interrupted.
+//! `n2s up` and `n2s serve intake`: an API and what moves its catalog, until interrupted.
 //!
-//! A home has one process's queue, so its roles cannot be spread over processes: `serve intake` is the API, and takes part in who runs
-//! the engine like everyone else; it only insists on its address, where `up` goes on without an API if another home's has the port.
+//! A home has one process's queue, so its roles cannot be spread over processes: there `serve intake` is the API, and takes part in who runs
+//! the engine like everyone else. In a fleet it dispatches, where nobody else does, and leaves work and validation to processes of their own. It
+//! insists on its address, where `up` goes on without an API if another home's has the port.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use n2s_assembly::{ApiServer, AssemblyError, Engine, EngineRole, Home, Node, Validation};
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
 
+use crate::interrupts::Interrupts;
 use crate::output::Output;
 
-pub async fn run(home: Home, must_listen: bool, output: &Output) -> anyhow::Result<ExitCode> {
+/// What of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum As {
+    /// `n2s up`.
+    Everything,
+    /// `n2s serve intake`.
+    Intake,
+}
+
+pub async fn run(home: Home, how: As, output: &Output) -> anyhow::Result<ExitCode> {
     let node = Arc::new(Node::open_or_make(home).await?);
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let engine = Engine::start(&node).await?;
+    let mut interrupts = Interrupts::new()?;
+    let engine = match how {
+        As::Everything => Engine::start(&node).await?,
+        As::Intake => Engine::start_for_intake(&node).await?,
+    };
+    let may_do_without = how == As::Everything && node.config.api.listen.is_none();
     let api = match ApiServer::start(&node).await {
         Ok(api) => Some(api),
-        Err(error @ AssemblyError::Listen { .. }) if !must_listen && node.config.api.listen.is_none() => {
+        Err(error @ AssemblyError::Listen { .. }) if may_do_without => {
             output.note(&format!("no API: {}", n2s_telemetry::report(&error)));
             None
         }
@@ -27,13 +41,11 @@ pub async fn run(home: Home, must_listen: bool, output: &Output) -> anyhow::Resu
             return Err(error.into());
         }
     };
-    let validation = Validation::start(&node);
+    let validates = how == As::Everything || !node.is_of_a_fleet();
+    let validation = validates.then(|| Validation::start(&node)).flatten();
     tell(&node, &engine, api.as_ref(), output);
     n2s_telemetry::ready();
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
+    interrupts.next().await;
     n2s_telemetry::stopping();
     if let Some(api) = api {
         api.stop().await;

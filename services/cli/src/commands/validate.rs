@@ -1,54 +1,49 @@
 //! `n2s validate`.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
-use n2s_assembly::{Engine, Home, Node};
-use n2s_catalog::{DamageScope, Selector};
-use n2s_validator::{Found, Report, Request, StoreReport, validate};
+use n2s_assembly::Engine;
+use n2s_client::seam::{DamageFilter, FoundDamage, StoreProof, ValidateReport, ValidateRequest};
+use n2s_domain::limits::PAGE_ROWS_MAX;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::repair::{Open, advice, affected_json, needed_by, settle, state};
+use super::repair::{Open, advice, by_object, needed_by, settle, state};
 use crate::args::Validate;
 use crate::output::{Output, bytes, table};
 use crate::progress::{ValidateWatch, Watch};
+use crate::side::{Place, Side};
 
-/// How long a store that an earlier command found away may take to answer the engine's probe.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-pub async fn run(home: Home, args: Validate, output: &Output) -> anyhow::Result<ExitCode> {
-    let node = super::open(home).await?;
-    // Says what there is when it is unknown.
-    node.catalog.version(&args.dataset.project, &args.dataset.dataset, &Selector::Latest).await?;
-    let backend = match &args.backend {
-        Some(name) => Some(super::backends::find(&node, name).await?.id),
-        None => None,
-    };
-    let request = Request {
+pub async fn run(place: Place, args: Validate, output: &Output) -> anyhow::Result<ExitCode> {
+    let side = place.open().await?;
+    let request = ValidateRequest {
         project: args.dataset.project.clone(),
         dataset: args.dataset.dataset.clone(),
-        backend,
+        backend: args.backend.clone(),
         level: args.level,
         one_in: args.sample_rate,
         bytes_per_sec: args.limit_bytes_per_second,
-        patience: PATIENCE,
     };
     // It probes stores that an earlier command found away, and replaces what is found damaged while the run goes on.
-    let engine = Engine::start(&node).await?;
-    let done = look(&node, &request, args.no_wait, output).await;
-    engine.stop().await;
+    let engine = match &side.node {
+        Some(node) => Some(Engine::start(node).await?),
+        None => None,
+    };
+    let done = look(&side, &request, args.no_wait, output).await;
+    if let Some(engine) = engine {
+        engine.stop().await;
+    }
     let (report, open) = done?;
     Ok(tell(&args, &report, &open, output))
 }
 
 /// Validates, then waits for repairs.
 async fn look(
-    node: &Node,
-    request: &Request,
+    side: &Side,
+    request: &ValidateRequest,
     no_wait: bool,
     output: &Output,
-) -> anyhow::Result<(Report, Open)> {
+) -> anyhow::Result<(ValidateReport, Open)> {
     let stop = CancellationToken::new();
     let interrupted = tokio::spawn({
         let stop = stop.clone();
@@ -59,24 +54,23 @@ async fn look(
         }
     });
     let watch = ValidateWatch::new(output);
-    let report = validate(&node.validator(request.level), request, &watch, &stop).await;
+    let report = side.operator.validate(request, &watch, &stop).await;
     watch.end();
     interrupted.abort();
     let report = report?;
-    let scope = DamageScope {
+    let scope = DamageFilter {
         project: Some(request.project.clone()),
         dataset: Some(request.dataset.clone()),
-        backend: None,
+        ..DamageFilter::default()
     };
     let found = report.totals()[2] > 0;
     let open = if found && !no_wait && !stop.is_cancelled() {
         let watch = Watch::new(output);
-        let open = settle(node, &scope, &watch).await;
+        let open = settle(side, &scope, &watch).await;
         watch.end();
         open?
     } else if found {
-        let damages = node.catalog.damages(&scope, 10_000).await?;
-        damages.into_iter().map(|damage| ((damage.object, damage.backend.clone()), damage)).collect()
+        by_object(side.operator.damages(&scope, PAGE_ROWS_MAX).await?)
     } else {
         Open::new()
     };
@@ -84,8 +78,8 @@ async fn look(
 }
 
 /// What has become of a damage by now.
-fn now(store: &StoreReport, found: &Found, open: &Open) -> &'static str {
-    let record = found.object.and_then(|object| open.get(&(object, store.backend.clone())));
+fn now(store: &StoreProof, found: &FoundDamage, open: &Open) -> &'static str {
+    let record = found.object.as_ref().and_then(|object| open.get(&(object.clone(), store.backend.clone())));
     match record {
         Some(record) => state(record),
         None if found.object.is_none() && found.message.contains("could not be replaced") => "failed",
@@ -93,7 +87,7 @@ fn now(store: &StoreReport, found: &Found, open: &Open) -> &'static str {
     }
 }
 
-fn tell(args: &Validate, report: &Report, open: &Open, output: &Output) -> ExitCode {
+fn tell(args: &Validate, report: &ValidateReport, open: &Open, output: &Output) -> ExitCode {
     for store in &report.stores {
         if let Some(why) = &store.stopped {
             output.note(&format!("{}: not validated to the end: {why}", store.backend));
@@ -108,7 +102,7 @@ fn tell(args: &Validate, report: &Report, open: &Open, output: &Output) -> ExitC
     for (store, found) in report.stores.iter().flat_map(|s| s.found.iter().map(move |found| (s, found))) {
         let now = now(store, found, open);
         let wrong = if found.kind == n2s_domain::FailureKind::NotFound { "missing" } else { "corrupt" };
-        let cells = [store.backend.as_str(), wrong, &found.key, &needed_by(&found.affected), now];
+        let cells = [store.backend.as_str(), wrong, &found.key, &needed_by(&found.needed_by), now];
         rows.push(cells.map(str::to_owned).to_vec());
         damages.push(damage_json(store, found, now));
     }
@@ -152,14 +146,14 @@ fn words(summary: &Summary, rows: Vec<Vec<String>>, count: impl Fn(&str) -> usiz
     format!("{table}\n{looked}: {}{}", states.join(", "), advice(count))
 }
 
-fn damage_json(store: &StoreReport, found: &Found, now: &str) -> Value {
+fn damage_json(store: &StoreProof, found: &FoundDamage, now: &str) -> Value {
     json!({
-        "backend": store.backend, "what": found.what.as_str(), "object": found.key, "kind": found.kind,
-        "message": found.message, "state": now, "needed_by": affected_json(&found.affected),
+        "backend": store.backend, "what": found.what, "object": found.key, "kind": found.kind,
+        "message": found.message, "state": now, "needed_by": found.needed_by,
     })
 }
 
-fn store_json(store: &StoreReport) -> Value {
+fn store_json(store: &StoreProof) -> Value {
     json!({
         "backend": store.backend, "checked": store.checked, "bytes": store.bytes, "damaged": store.damaged,
         "unchecked": store.unchecked, "unchecked_why": store.unchecked_why, "stopped": store.stopped,

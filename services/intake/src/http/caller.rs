@@ -11,6 +11,7 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::Response;
+use n2s_catalog::ChangesetRecord;
 use n2s_client::seam::{Reader as _, SeamError, Selector, VersionRef};
 use n2s_client::wire::problem::Refusal;
 use n2s_domain::{ChangesetId, Grants, ProjectName, Scope, TokenId};
@@ -166,12 +167,23 @@ impl<R: Role> By<R> {
 
     /// The version that a changeset made, or is making, if the caller may see it.
     pub(super) async fn version_of(&self, api: &Api, changeset: ChangesetId) -> Answer<VersionRef> {
-        self.may_with(api, changeset).await?;
-        let record = api.intake.catalog.changeset(changeset).await.map_err(catalog)?;
+        let record = self.record_of(api, changeset).await?;
         let selector = match record.committed_at {
             Some(_) => Selector::Changeset(changeset),
             None => Selector::Open(changeset),
         };
         Ok(api.intake.version(&record.project, &record.dataset, &selector).await?)
+    }
+
+    /// The version that a changeset made, if the caller may see it; one that is being made is not there yet.
+    pub(super) async fn committed_version_of(&self, api: &Api, changeset: ChangesetId) -> Answer<VersionRef> {
+        let record = self.record_of(api, changeset).await?;
+        let selector = Selector::Changeset(changeset);
+        Ok(api.intake.version(&record.project, &record.dataset, &selector).await?)
+    }
+
+    async fn record_of(&self, api: &Api, changeset: ChangesetId) -> Answer<ChangesetRecord> {
+        self.may_with(api, changeset).await?;
+        Ok(api.intake.catalog.changeset(changeset).await.map_err(catalog)?)
     }
 }

@@ -5,6 +5,7 @@
 //! Names are query parameters, not path segments: a dataset may be called `tank/home`, and proxies disagree about `%2F`.
 
 mod answer;
+mod archive;
 mod blobs;
 mod body;
 mod caller;
@@ -16,9 +17,11 @@ mod library;
 mod manifests;
 mod operate;
 mod plain;
+mod proving;
 mod pushes;
 mod pushing;
 mod serve;
+mod taken;
 mod tls;
 mod tokens;
 
@@ -63,6 +66,8 @@ pub(crate) struct Api {
     in_flight_kib: u32,
     /// A changeset's project never changes, so remembering it is safe.
     projects: Mutex<HashMap<ChangesetId, ProjectName>>,
+    /// Validations on request.
+    validations: Arc<Semaphore>,
     draining: AtomicBool,
 }
 
@@ -74,6 +79,7 @@ impl Api {
             in_flight: Arc::new(Semaphore::new(in_flight_kib as usize)),
             in_flight_kib,
             projects: Mutex::default(),
+            validations: proving::validations(),
             draining: AtomicBool::new(false),
         })
     }
@@ -110,7 +116,9 @@ fn routes() -> (Router<Arc<Api>>, utoipa::openapi::OpenApi) {
         .merge(manifests::routes())
         .merge(library::routes())
         .merge(fetch::routes())
+        .merge(archive::routes())
         .merge(operate::routes())
+        .merge(proving::routes())
         .merge(events::routes())
         .merge(tokens::routes())
         .split_for_parts()

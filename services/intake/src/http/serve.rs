@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use super::taken::Taken;
 use super::{Api, ApiLimits, router};
 use crate::Intake;
 
@@ -100,7 +101,7 @@ impl Connection {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIME)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(Taken::new(stream)), service);
         tokio::select! {
             ended = self.watcher.watch(connection) => {
                 if let Err(error) = ended {

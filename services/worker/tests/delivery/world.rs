@@ -138,6 +138,7 @@ impl World {
             clock: self.clock.clone(),
             entropy: Arc::new(SystemEntropy),
             stores: self.ids.iter().enumerate().map(store).collect(),
+            sources: Vec::new(),
         }
     }
 

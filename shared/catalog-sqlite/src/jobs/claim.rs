@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use n2s_catalog::rows::{Columns, column, int, jobs};
-use n2s_catalog::{Claim, ClaimRef, Copy, LeaseTerms, Ticket};
-use n2s_domain::{BackendId, BlobId, ChangesetId, Timestamp};
+use n2s_catalog::rows::{Columns, int, jobs};
+use n2s_catalog::{Claim, ClaimRef, ClaimTarget, Copy, LeaseTerms, StagedKey, Ticket, UploadTarget};
+use n2s_domain::limits::LOSSES_BEFORE_ALONE;
+use n2s_domain::{BackendId, BlobId, ChangesetId, Epoch, JobId, SealedHash, Timestamp, VaultId};
 use n2s_failpoints::Point;
+use sqlx::Row as _;
 
 use crate::connect::{SqliteCatalog, Tx, begin, commit};
-use crate::decode::json;
+use crate::decode::{json, rows, unhex};
 use crate::error::Fail;
 
 impl SqliteCatalog {
@@ -23,17 +25,22 @@ impl SqliteCatalog {
         let list: Vec<_> = tickets.iter().map(|ticket| (ticket.job.0, int(ticket.dispatch_seq))).collect();
         let mut writer = self.writer().await;
         let mut tx = begin(&mut writer).await?;
-        let rows = sqlx::query(
-            "UPDATE jobs SET state = 2, epoch = epoch + 1, deadline = min(?3, ?4), held_until = ?4 FROM json_each(?1) j
-             WHERE jobs.id = j.value ->> 0 AND jobs.dispatch_seq = j.value ->> 1 AND jobs.state = 1 AND jobs.backend_id = ?2
-             RETURNING jobs.id",
+        let claimed = sqlx::query(
+            "SELECT json_group_array(DISTINCT j.id) FROM json_each(?1) t CROSS JOIN jobs j ON j.id = t.value ->> 0
+             WHERE j.dispatch_seq = t.value ->> 1 AND j.state = 1 AND j.backend_id = ?2",
         );
-        let rows = rows.bind(json(&list)).bind(backend.0).bind(now.after(terms.lease).as_micros());
-        let rows = rows.bind(now.after(terms.held_max).as_micros()).fetch_all(&mut *tx).await?;
-        let claimed = column(&rows, "id")?;
-        let claimed = json(&claimed);
-        let mut claims = uploads(&mut tx, &claimed).await?;
-        claims.extend(manifests(&mut tx, &claimed).await?);
+        let claimed = claimed.bind(json(&list)).bind(backend.0).fetch_one(&mut *tx).await?;
+        let claimed: &str = claimed.try_get(0)?;
+        let leased = sqlx::query(
+            "UPDATE jobs SET state = 2, epoch = epoch + 1, deadline = min(?2, ?3), held_until = ?3
+             WHERE id IN (SELECT value FROM json_each(?1))",
+        );
+        let leased = leased.bind(claimed).bind(now.after(terms.lease).as_micros());
+        leased.bind(now.after(terms.held_max).as_micros()).execute(&mut *tx).await?;
+        let mut claims = uploads(&mut tx, backend, claimed).await?;
+        if claims.len() < tickets.len() {
+            claims.extend(manifests(&mut tx, claimed).await?);
+        }
         commit(tx, Point::Claimed).await?;
         Ok(claims)
     }
@@ -70,15 +77,40 @@ impl SqliteCatalog {
     }
 }
 
-async fn uploads(tx: &mut Tx<'_>, claimed: &str) -> Result<Vec<Claim>, Fail> {
-    let rows = sqlx::query(
-        "SELECT j.id, j.epoch, j.backend_id, j.retry_count, j.lost_count, j.blob_id, l.sealed_hash, l.encrypted_size,
-            l.epoch AS key_epoch, l.staging_id, p.vault_id, s.damaged_at IS NOT NULL AS repair
+/// An upload as it comes from the database.
+type Upload = ((i64, u64, u32, u32), (i64, String, u64), (u32, Option<i64>, String, i64));
+
+async fn uploads(tx: &mut Tx<'_>, backend: BackendId, claimed: &str) -> Result<Vec<Claim>, Fail> {
+    let found = sqlx::query(
+        "SELECT json_group_array(json_array(json_array(j.id, j.epoch, j.retry_count, j.lost_count),
+            json_array(j.blob_id, hex(l.sealed_hash), l.encrypted_size),
+            json_array(l.epoch, l.staging_id, hex(p.vault_id), s.damaged_at IS NOT NULL)))
          FROM json_each(?) c CROSS JOIN jobs j ON j.id = c.value JOIN blobs l ON l.id = j.blob_id
          JOIN blob_backends s ON s.blob_id = l.id AND s.backend_id = j.backend_id
          JOIN projects p ON p.id = l.project_id WHERE j.kind = 'upload'",
     );
-    rows.bind(claimed).fetch_all(&mut **tx).await?.iter().map(jobs::upload).collect()
+    let claim = |(job, blob, sealing): Upload| {
+        let ((id, epoch, retry_count, lost_count), (blob, hash, encrypted_size)) = (job, blob);
+        let (key_epoch, staging_id, vault, repair) = sealing;
+        let sealed_hash = SealedHash(unhex(&hash)?);
+        let target = UploadTarget {
+            blob: BlobId(blob),
+            sealed_hash,
+            encrypted_size,
+            vault: VaultId(unhex(&vault)?),
+            epoch: Epoch(key_epoch),
+            staged: staging_id.map(|id| StagedKey { sealed_hash, id }),
+            repair: repair != 0,
+        };
+        Ok(Claim {
+            claim: ClaimRef { job: JobId(id), epoch },
+            backend,
+            retry_count,
+            alone: lost_count >= LOSSES_BEFORE_ALONE,
+            target: ClaimTarget::Upload(target),
+        })
+    };
+    rows(&found.bind(claimed).fetch_one(&mut **tx).await?)?.into_iter().map(claim).collect()
 }
 
 async fn manifests(tx: &mut Tx<'_>, claimed: &str) -> Result<Vec<Claim>, Fail> {

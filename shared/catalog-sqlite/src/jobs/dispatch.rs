@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use n2s_catalog::rows::{Columns as _, int, jobs};
+use n2s_catalog::rows::{Columns as _, int};
 use n2s_catalog::{Pick, Ticket};
 use n2s_domain::fairness::DueGroup;
-use n2s_domain::{BackendId, Timestamp};
+use n2s_domain::{BackendId, JobId, Timestamp};
 use n2s_failpoints::Point;
+use sqlx::Row as _;
 
 use crate::connect::{SqliteCatalog, begin, commit};
-use crate::decode::json;
+use crate::decode::{json, rows};
 use crate::error::Fail;
 
 impl SqliteCatalog {
@@ -62,18 +63,23 @@ impl SqliteCatalog {
         let mut tx = begin(&mut writer).await?;
         let mut tickets = Vec::new();
         for pick in picks.iter().filter(|pick| pick.limit > 0) {
-            let rows = sqlx::query(
-                "UPDATE jobs SET state = 1, dispatch_seq = dispatch_seq + 1, deadline = ?5
-                 WHERE id IN (SELECT id FROM jobs WHERE backend_id = ?1 AND state = 0 AND changeset_id = ?2 AND due_at <= ?3
+            let due = sqlx::query(
+                "SELECT json_group_array(json_array(id, dispatch_seq + 1)) FROM (
+                    SELECT id, dispatch_seq FROM jobs WHERE backend_id = ?1 AND state = 0 AND changeset_id = ?2 AND due_at <= ?3
                     AND project_id = (SELECT d.project_id FROM changesets c JOIN datasets d ON d.id = c.dataset_id WHERE c.id = ?2)
-                    ORDER BY due_at, id LIMIT ?4)
-                 RETURNING id, dispatch_seq",
+                    ORDER BY due_at, id LIMIT ?4)",
             );
-            let rows =
-                rows.bind(backend.0).bind(pick.changeset).bind(now.as_micros()).bind(i64::from(pick.limit));
-            for row in rows.bind(now.after(queued_for).as_micros()).fetch_all(&mut *tx).await? {
-                tickets.push(jobs::ticket(&row)?);
-            }
+            let due =
+                due.bind(backend.0).bind(pick.changeset).bind(now.as_micros()).bind(i64::from(pick.limit));
+            let due = due.fetch_one(&mut *tx).await?;
+            let marked = sqlx::query(
+                "UPDATE jobs SET state = 1, dispatch_seq = dispatch_seq + 1, deadline = ?2
+                 WHERE id IN (SELECT value ->> 0 FROM json_each(?1))",
+            );
+            let marked = marked.bind(due.try_get::<&str, _>(0)?).bind(now.after(queued_for).as_micros());
+            marked.execute(&mut *tx).await?;
+            let ticket = |(job, dispatch_seq)| Ticket { job: JobId(job), dispatch_seq };
+            tickets.extend(rows(&due)?.into_iter().map(ticket));
         }
         commit(tx, Point::Marked).await?;
         Ok(tickets)

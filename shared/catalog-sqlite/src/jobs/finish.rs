@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use n2s_catalog::decisions::finishing::{Again, Sorted};
-use n2s_catalog::rows::jobs::{self, HeldJob};
+use n2s_catalog::rows::jobs::HeldJob;
 use n2s_catalog::rows::{Columns as _, column, int, staging};
 use n2s_catalog::{Finish, FinishReport, StagedKey};
-use n2s_domain::{FailureKind, Timestamp};
+use n2s_domain::{FailureKind, SealedHash, Timestamp};
 use n2s_failpoints::Point;
 use serde_json::{Value, json};
+use sqlx::Row as _;
 
 use crate::connect::{SqliteCatalog, Tx, begin, commit};
 use crate::decode;
@@ -40,11 +41,13 @@ impl SqliteCatalog {
 /// The jobs whose claims still hold, by job and epoch.
 async fn held(tx: &mut Tx<'_>, outcomes: &[Finish]) -> Result<BTreeMap<(i64, i64), HeldJob>, Fail> {
     let list: Vec<_> = outcomes.iter().map(|finish| (finish.claim.job.0, int(finish.claim.epoch))).collect();
-    let rows = sqlx::query(
-        "SELECT j.id, j.epoch, j.backend_id, j.changeset_id, j.blob_id FROM json_each(?) o
+    let found = sqlx::query(
+        "SELECT json_group_array(json_array(j.id, j.epoch, j.backend_id, j.changeset_id, j.blob_id)) FROM json_each(?) o
          CROSS JOIN jobs j ON j.id = o.value ->> 0 AND j.epoch = o.value ->> 1 AND j.state = 2",
     );
-    rows.bind(decode::json(&list)).fetch_all(&mut **tx).await?.iter().map(jobs::held).collect()
+    let found = found.bind(decode::json(&list)).fetch_one(&mut **tx).await?;
+    let job = |(id, epoch, backend, changeset, blob)| ((id, epoch), HeldJob { id, backend, changeset, blob });
+    Ok(decode::rows(&found)?.into_iter().map(job).collect())
 }
 
 async fn store(tx: &mut Tx<'_>, stored: &[(HeldJob, Option<&str>)], now: i64) -> Result<(), Fail> {
@@ -250,22 +253,24 @@ async fn free(tx: &mut Tx<'_>, stored: &[(HeldJob, Option<&str>)]) -> Result<Vec
     let mut blobs: Vec<i64> = stored.iter().filter_map(|(job, _)| job.blob).collect();
     let unpinned = sqlx::query("DELETE FROM unpinned RETURNING blob_id").fetch_all(&mut **tx).await?;
     blobs.extend(column(&unpinned, "blob_id")?);
-    let rows = sqlx::query(
-        "SELECT l.id, l.sealed_hash, l.staging_id FROM blobs l
+    let found = sqlx::query(
+        "SELECT json_group_array(json_array(l.id, hex(l.sealed_hash), l.staging_id)) FROM blobs l
          WHERE l.id IN (SELECT value FROM json_each(?)) AND l.staging_id IS NOT NULL
            AND NOT EXISTS (SELECT 1 FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'pending')
            AND NOT EXISTS (SELECT 1 FROM pins p WHERE p.blob_id = l.id)
            AND (SELECT count(*) FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'completed') >= l.min_copies",
     );
-    let rows = rows.bind(decode::json(&blobs)).fetch_all(&mut **tx).await?;
-    let ids = column(&rows, "id")?;
+    let found = found.bind(decode::json(&blobs)).fetch_one(&mut **tx).await?;
     sqlx::query(
-        "UPDATE blobs SET staging_id = NULL, staged_at = NULL WHERE id IN (SELECT value FROM json_each(?))",
+        "UPDATE blobs SET staging_id = NULL, staged_at = NULL WHERE id IN (SELECT value ->> 0 FROM json_each(?))",
     )
-    .bind(decode::json(&ids))
+    .bind(found.try_get::<&str, _>(0)?)
     .execute(&mut **tx)
     .await?;
-    let mut freed = rows.iter().map(staging::key).collect::<Result<Vec<_>, Fail>>()?;
+    let key = |(_, hash, id): (i64, String, i64)| {
+        Ok(StagedKey { sealed_hash: SealedHash(decode::unhex(&hash)?), id })
+    };
+    let mut freed = decode::rows(&found)?.into_iter().map(key).collect::<Result<Vec<_>, Fail>>()?;
     for (job, _) in stored.iter().filter(|(job, _)| job.blob.is_none()) {
         freed.extend(free_manifest(tx, job.changeset).await?);
     }

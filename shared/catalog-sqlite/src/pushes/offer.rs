@@ -1,18 +1,22 @@
 //! Which blobs to send, and which sealing counts.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use n2s_catalog::decisions::entering::answers;
-use n2s_catalog::rows::pushes::{self, Known, OpenRow};
+use n2s_catalog::rows::pushes::{Known, OpenRow};
 use n2s_catalog::rows::{Columns as _, int};
 use n2s_catalog::{Accepted, Offered, PushLease, StagedBlob};
-use n2s_domain::ContentHash;
+use n2s_domain::{ContentHash, SealedHash};
 use n2s_failpoints::Point;
 
 use crate::connect::{SqliteCatalog, Tx, begin, commit};
-use crate::decode::{hex, json};
+use crate::decode::{hex, json, rows, unhex};
 use crate::error::Fail;
 use crate::placing::{rearm, upload_again};
+
+/// How long ago the push may have extended its lease for an offer not to: far less than the lease lasts.
+const TOUCH_EVERY: Duration = Duration::from_secs(10);
 
 impl SqliteCatalog {
     pub(super) async fn offer_contents(
@@ -20,6 +24,11 @@ impl SqliteCatalog {
         lease: &PushLease,
         contents: &[ContentHash],
     ) -> Result<Vec<Offered>, Fail> {
+        // What nobody has is not pinned: no transaction, and no wait for the disk. Whoever sends one of them meanwhile is met by
+        // `accept_staged`.
+        if self.knows_none(lease, contents).await? {
+            return Ok(vec![Offered::Missing; contents.len()]);
+        }
         let mut writer = self.writer().await;
         let mut tx = begin(&mut writer).await?;
         let push = self.hold(&mut tx, lease).await?;
@@ -27,6 +36,22 @@ impl SqliteCatalog {
         pin(&mut tx, &push, known.values().filter(|known| known.sourced).map(|known| known.id)).await?;
         commit(tx, Point::Offered).await?;
         Ok(answers(contents, &known))
+    }
+
+    /// Whether none of the contents has a row, and the push holds its lease and has extended it a moment ago: this call does not.
+    async fn knows_none(&self, lease: &PushLease, contents: &[ContentHash]) -> Result<bool, Fail> {
+        let hashes: Vec<_> = contents.iter().map(|hash| hex(&hash.0)).collect();
+        let none = sqlx::query(
+            "SELECT 1 FROM changesets c JOIN datasets d ON d.id = c.dataset_id
+             WHERE c.uuid = ?2 AND c.lease_token = ?3 AND c.committed_at IS NULL AND c.abandoned_at IS NULL
+               AND c.touched_at BETWEEN ?4 AND ?5 AND NOT EXISTS (SELECT 1 FROM json_each(?1) j
+                  CROSS JOIN blobs l ON l.project_id = d.project_id AND l.content_hash = unhex(j.value))",
+        );
+        let none = none.bind(json(&hashes)).bind(lease.changeset.0.as_bytes().to_vec());
+        let now = self.now();
+        let moment_ago = now - i64::try_from(TOUCH_EVERY.as_micros()).unwrap_or(0);
+        let none = none.bind(lease.token.0.as_bytes().to_vec()).bind(moment_ago).bind(now);
+        Ok(none.fetch_optional(self.readers()).await?.is_some())
     }
 
     pub(super) async fn accept_staged(
@@ -77,13 +102,17 @@ async fn known(
     contents: impl Iterator<Item = &ContentHash>,
 ) -> Result<BTreeMap<ContentHash, Known>, Fail> {
     let hashes: Vec<_> = contents.map(|hash| hex(&hash.0)).collect();
-    let rows = sqlx::query(
-        "SELECT l.id, l.content_hash, l.sealed_hash, l.staging_id IS NOT NULL
-            OR EXISTS (SELECT 1 FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'completed') AS sourced
+    let found = sqlx::query(
+        "SELECT json_group_array(json_array(l.id, hex(l.content_hash), hex(l.sealed_hash), l.staging_id IS NOT NULL
+            OR EXISTS (SELECT 1 FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'completed')))
          FROM json_each(?1) j CROSS JOIN blobs l ON l.project_id = ?2 AND l.content_hash = unhex(j.value)",
     );
-    let rows = rows.bind(json(&hashes)).bind(push.project).fetch_all(&mut **tx).await?;
-    rows.iter().map(pushes::known).collect()
+    let found = found.bind(json(&hashes)).bind(push.project).fetch_one(&mut **tx).await?;
+    let known = |(id, content, sealed, sourced): (i64, String, String, i64)| {
+        let known = Known { id, sealed: SealedHash(unhex(&sealed)?), sourced: sourced != 0 };
+        Ok((ContentHash(unhex(&content)?), known))
+    };
+    rows(&found)?.into_iter().map(known).collect()
 }
 
 async fn pin(tx: &mut Tx<'_>, push: &OpenRow, blobs: impl Iterator<Item = i64>) -> Result<(), Fail> {

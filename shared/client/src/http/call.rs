@@ -156,8 +156,25 @@ impl Line {
         read(&self.call(call).await?)
     }
 
+    /// The same, for an answer that is read while it is made: calls until one begins.
+    pub(super) async fn begin(&self, call: &Call) -> Result<Response, SeamError> {
+        let mut pace = Self::pace();
+        loop {
+            match self.answered(call).await {
+                Ok(response) => return Ok(response),
+                Err(Miss::Never(error)) => return Err(error),
+                Err(Miss::Later(after, error)) => self.wait(&mut pace, after, error).await?,
+            }
+        }
+    }
+
     /// Calls once.
     pub(super) async fn once(&self, call: &Call) -> Result<Bytes, Miss> {
+        self.answered(call).await?.bytes().await.map_err(|error| self.lost(error))
+    }
+
+    /// Calls once, up to the beginning of a good answer.
+    async fn answered(&self, call: &Call) -> Result<Response, Miss> {
         let mut url = self.base.clone();
         url.set_path(&format!("{}{}", self.base.path().trim_end_matches('/'), call.path));
         if !call.query.is_empty() {
@@ -173,10 +190,10 @@ impl Line {
         let response = request.send().await.map_err(|error| self.lost(error))?;
         self.reached.store(true, Ordering::Relaxed);
         let (status, after) = (response.status(), retry_after(&response));
-        let body = response.bytes().await.map_err(|error| self.lost(error))?;
         if status.is_success() {
-            return Ok(body);
+            return Ok(response);
         }
+        let body = response.bytes().await.map_err(|error| self.lost(error))?;
         let error = refusal(status, &body);
         match status {
             StatusCode::TOO_MANY_REQUESTS

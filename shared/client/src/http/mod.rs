@@ -12,6 +12,7 @@ mod connect;
 mod operator;
 mod parcel;
 mod producer;
+mod proving;
 mod reader;
 
 use std::fmt;

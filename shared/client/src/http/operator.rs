@@ -4,14 +4,17 @@ use async_trait::async_trait;
 use n2s_domain::limits::PAGE_ROWS_MAX;
 use n2s_domain::{BackendName, ChangesetId, PathSpan, RelPath, TokenId};
 use reqwest::Method;
+use tokio_util::sync::CancellationToken;
 
 use super::Remote;
 use super::call::{Call, Miss, read, unreadable};
+use super::proving::interrupted;
 use super::reader::part;
 use crate::seam::{
-    BackendStatus, Cancelled, ChangesetFilter, ChangesetRecord, Drift, FailedFilter, FailedUpload,
-    ListedFile, Listing, MadeToken, Operator, Overview, Page, Paging, Retried, SeamError, SearchFilter,
-    SearchHit, TokenRequest, TokenStatus, VersionRef,
+    BackendStatus, Cancelled, ChangesetFilter, ChangesetRecord, Damage, DamageFilter, Drift, FailedFilter,
+    FailedUpload, ListedFile, Listing, MadeToken, Operator, Overview, Page, Paging, ProofWatch, Retried,
+    SeamError, SearchFilter, SearchHit, SyncCall, SyncStep, TokenRequest, TokenStatus, ValidateReport,
+    ValidateRequest, VersionRef,
 };
 use crate::wire::calls::PauseCall;
 use crate::wire::lines;
@@ -94,6 +97,28 @@ impl Operator for Remote {
 
     async fn resume(&self, backend: &BackendName) -> Result<(), SeamError> {
         self.line.call(&Call::new(Method::POST, format!("/v1/backends/{backend}/resume"))).await.map(drop)
+    }
+
+    async fn sync(&self, backend: &BackendName, call: &SyncCall) -> Result<SyncStep, SeamError> {
+        self.line.ask(&Call::new(Method::POST, format!("/v1/backends/{backend}/sync")).json(call)).await
+    }
+
+    async fn validate(
+        &self,
+        request: &ValidateRequest,
+        watch: &dyn ProofWatch,
+        stop: &CancellationToken,
+    ) -> Result<ValidateReport, SeamError> {
+        tokio::select! {
+            report = self.validated(request, watch) => report,
+            () = stop.cancelled() => Err(interrupted()),
+        }
+    }
+
+    async fn damages(&self, filter: &DamageFilter, limit: u32) -> Result<Vec<Damage>, SeamError> {
+        let call = Call::get("/v1/damages").query("project", filter.project.as_ref());
+        let call = call.query("dataset", filter.dataset.as_ref()).query("backend", filter.backend.as_ref());
+        self.line.ask(&call.query("needed_by", Some(filter.needed_by)).query("limit", Some(limit))).await
     }
 
     async fn audit(&self) -> Result<Vec<Drift>, SeamError> {

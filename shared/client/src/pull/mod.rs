@@ -4,11 +4,17 @@
 //! Every write is relative to an open directory that was reached without following a link, so nothing is ever written outside
 //! the target, whatever a manifest or somebody in the target has planted. A file appears under its name only when it is whole.
 
+mod large;
 mod options;
+mod passed_over;
 mod restore;
 mod run;
 mod select;
+mod stretches;
 mod target;
+mod writing;
 
 pub use options::{PullDeps, PullError, PullOptions, PullProgress, PullReport, SilentPull};
+pub use passed_over::PassedOver;
 pub use run::pull;
+pub use select::Selection;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use n2s_domain::{BackendName, ChangesetId, DatasetName, ProjectName, RelPath, VaultId, Version};
 use n2s_envelope::Vault;
 
+use super::passed_over::PassedOver;
 use crate::seam::{Reader, SeamError, Selector};
 
 /// A pull.
@@ -81,8 +82,8 @@ pub struct PullReport {
     pub problems: Vec<(RelPath, String)>,
     /// Files of which no intact copy is left.
     pub lost: Vec<(RelPath, String)>,
-    /// Copies that were missing or damaged; another one was used.
-    pub bad_copies: Vec<(BackendName, String)>,
+    /// Copies that were missing, damaged or out of reach; another one was used, if there was one.
+    pub bad_copies: Vec<PassedOver>,
 }
 
 /// Why nothing could be pulled.

@@ -1,22 +1,22 @@
 //! Fetching, opening and writing files.
 
+use std::collections::HashMap;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use n2s_domain::{BackendName, Content, ContentHash, FileEntry, RelPath};
 use n2s_envelope::{Expect, Opener, WholeFileHasher, content_hash};
 
+use super::large::{self, Failure};
 use super::options::PullProgress;
-use super::target::{Draft, Target, looks_same};
-use crate::seam::{Fetched, FileBlob, FileRow, Reader, SeamError};
+use super::stretches;
+use super::target::{Draft, Nearby, Target, looks_same};
+use crate::budget::Budget;
+use crate::seam::{BadCopy, Fetched, FileBlob, FileRow, Reader, SeamError};
 
-/// Pieces of a large file fetched at once.
-const PIECES: usize = 4;
-/// A run of zeros this long becomes a hole.
-const HOLE_BYTES: usize = 64 * 1024;
-static ZEROS: [u8; HOLE_BYTES] = [0; HOLE_BYTES];
+/// Contents in memory.
+pub(super) const MEMORY_KIB: u32 = 96 * 1024;
 
 /// What every file of a pull shares.
 #[derive(Debug)]
@@ -27,17 +27,24 @@ pub(super) struct Shared {
     pub(super) target: Target,
     pub(super) from: Option<BackendName>,
     pub(super) verify: bool,
+    /// Every blob has a share from before it is fetched until it is written.
+    pub(super) memory: Budget,
     pub(super) progress: Arc<dyn PullProgress>,
 }
 
 impl Shared {
     /// Sealed blobs where they can be opened here, else opened ones.
-    async fn fetch(&self, blobs: &[FileBlob]) -> Vec<Result<Fetched, SeamError>> {
+    pub(super) async fn fetch(&self, blobs: &[FileBlob]) -> Vec<Result<Fetched, SeamError>> {
         match self.opener {
             Some(_) => self.reader.fetch(blobs, self.from.as_ref()).await,
             None => self.reader.fetch_opened(blobs, self.from.as_ref()).await,
         }
     }
+}
+
+/// What a blob takes: it is there as it was fetched, decrypted and unpacked, for a moment all at once.
+pub(super) fn weight(blob: &FileBlob, size: u64) -> u64 {
+    blob.encrypted_size * 2 + size
 }
 
 /// What became of some files.
@@ -48,49 +55,24 @@ pub(super) struct Done {
     pub(super) kept: u64,
     pub(super) problems: Vec<(RelPath, String)>,
     pub(super) lost: Vec<(RelPath, String)>,
-    pub(super) bad_copies: Vec<(BackendName, String)>,
+    pub(super) bad_copies: Vec<BadCopy>,
 }
 
 /// Restores files: those of one blob fetch all their blobs in one call.
-pub(super) async fn restore(shared: Arc<Shared>, rows: Vec<FileRow>) -> Done {
+pub(super) async fn restore(shared: Arc<Shared>, mut rows: Vec<FileRow>) -> Done {
     let mut done = Done::default();
-    let (kept, rows): (Vec<_>, Vec<_>) = check_present(&shared, rows).await;
-    done.kept = kept.len() as u64;
-    for row in &kept {
-        shared.progress.restored(row.entry.size());
+    if shared.target.may_hold() {
+        let (kept, absent) = check_present(&shared, rows).await;
+        done.kept = kept.len() as u64;
+        for row in &kept {
+            shared.progress.restored(row.entry.size());
+        }
+        rows = absent;
     }
     let (small, large): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.blobs.len() <= 1);
-    let blobs: Vec<FileBlob> = small.iter().flat_map(|row| row.blobs.clone()).collect();
-    let mut fetched = shared.fetch(&blobs).await.into_iter();
-    let mut ready = Vec::new();
-    for row in small {
-        let Some(_) = row.blobs.first() else {
-            ready.push((row, Bytes::new()));
-            continue;
-        };
-        match fetched.next() {
-            Some(Ok(answer)) => {
-                done.bad_copies.extend(answer.bad_copies);
-                ready.push((row, answer.bytes));
-            }
-            Some(Err(error)) => failed(&mut done, row.entry.path, &error),
-            None => done.problems.push((row.entry.path, "the other side gave no answer for it".to_owned())),
-        }
-    }
-    let writer = Arc::clone(&shared);
-    let written = tokio::task::spawn_blocking(move || {
-        let write = |(row, bytes): (FileRow, Bytes)| {
-            let written = write_small(&writer, &row, &bytes);
-            (row.entry, written)
-        };
-        ready.into_iter().map(write).collect::<Vec<_>>()
-    });
-    for (entry, written) in written.await.expect("writing does not panic") {
-        count(&shared, &mut done, entry, written);
-    }
+    restore_small(&shared, small, &mut done).await;
     for row in large {
-        let written = write_large(&shared, &row, &mut done).await;
-        match written {
+        match large::restore(&shared, &row, &mut done.bad_copies).await {
             Ok(()) => count(&shared, &mut done, row.entry, Ok(())),
             Err(Failure::Seam(error)) => failed(&mut done, row.entry.path, &error),
             Err(Failure::Io(error)) => count(&shared, &mut done, row.entry, Err(error)),
@@ -111,6 +93,47 @@ async fn check_present(shared: &Arc<Shared>, rows: Vec<FileRow>) -> (Vec<FileRow
     tokio::task::spawn_blocking(move || rows.into_iter().partition(present))
         .await
         .expect("looking does not panic")
+}
+
+async fn restore_small(shared: &Arc<Shared>, rows: Vec<FileRow>, done: &mut Done) {
+    let mut blobs: Vec<FileBlob> = rows.iter().flat_map(|row| row.blobs.clone()).collect();
+    // Doubles of a file mostly lie beside it.
+    blobs.dedup();
+    let sealed: u64 = blobs.iter().map(|blob| blob.encrypted_size).sum();
+    let opened = rows.iter().filter_map(|row| Some(weight(row.blobs.first()?, row.entry.size()))).max();
+    let share = shared.memory.take(sealed + opened.unwrap_or(0)).await;
+    let answers = shared.fetch(&blobs).await;
+    let mut fetched = HashMap::with_capacity(blobs.len());
+    for (blob, answer) in blobs.into_iter().zip(answers) {
+        let bytes = answer.map(|answer| {
+            done.bad_copies.extend(answer.bad_copies);
+            answer.bytes
+        });
+        fetched.insert(blob, bytes);
+    }
+    let mut ready = Vec::with_capacity(rows.len());
+    for row in rows {
+        match row.blobs.first().map(|blob| (blob, fetched.get(blob))) {
+            None => ready.push((row, Bytes::new())),
+            Some((_, Some(Ok(bytes)))) => {
+                let bytes = bytes.clone();
+                ready.push((row, bytes));
+            }
+            Some((_, Some(Err(error)))) => failed(done, row.entry.path, error),
+            Some((_, None)) => {
+                done.problems.push((row.entry.path, "the other side gave no answer for it".to_owned()));
+            }
+        }
+    }
+    drop(fetched);
+    let writer = Arc::clone(shared);
+    let write = move || {
+        let _share = share;
+        write_small(&writer, ready)
+    };
+    for (entry, written) in tokio::task::spawn_blocking(write).await.expect("writing does not panic") {
+        count(shared, done, entry, written);
+    }
 }
 
 fn failed(done: &mut Done, path: RelPath, error: &SeamError) {
@@ -134,19 +157,50 @@ fn count(shared: &Shared, done: &mut Done, entry: FileEntry, written: io::Result
     }
 }
 
-fn write_small(shared: &Shared, row: &FileRow, sealed: &Bytes) -> io::Result<()> {
-    let payload = match row.blobs.first() {
-        Some(blob) => open(shared, blob, sealed)?,
-        None => Bytes::new(),
+fn write_small(shared: &Shared, ready: Vec<(FileRow, Bytes)>) -> Vec<(FileEntry, io::Result<()>)> {
+    let mut nearby = shared.target.nearby();
+    let mut last = None;
+    let mut write = |(row, sealed): (FileRow, Bytes)| {
+        let payload = match row.blobs.first() {
+            Some(blob) => open_next(shared, blob, &sealed, &mut last),
+            None => Ok(Bytes::new()),
+        };
+        let written = payload.and_then(|payload| write_one(shared, &mut nearby, &row.entry, &payload));
+        (row.entry, written)
     };
-    let draft = shared.target.draft(&row.entry.path)?;
-    let written = write_at(&draft, &payload, 0)
-        .and_then(|()| draft.file.set_len(payload.len() as u64))
-        .and_then(|()| shared.target.publish(&draft, &row.entry.path, &row.entry.meta));
-    settle(shared, &draft, &row.entry, written)
+    ready.into_iter().map(&mut write).collect()
 }
 
-fn settle(shared: &Shared, draft: &Draft, entry: &FileEntry, written: io::Result<()>) -> io::Result<()> {
+/// Opens a blob, unless it is the last one again.
+fn open_next(
+    shared: &Shared,
+    blob: &FileBlob,
+    sealed: &Bytes,
+    last: &mut Option<(FileBlob, Bytes)>,
+) -> io::Result<Bytes> {
+    if let Some((_, payload)) = last.as_ref().filter(|(opened, _)| opened == blob) {
+        return Ok(payload.clone());
+    }
+    let payload = open(shared, blob, sealed)?;
+    *last = Some((*blob, payload.clone()));
+    Ok(payload)
+}
+
+fn write_one(shared: &Shared, nearby: &mut Nearby<'_>, entry: &FileEntry, payload: &[u8]) -> io::Result<()> {
+    let draft = nearby.draft(&entry.path)?;
+    let written = stretches::write(&draft.file, payload, &[0])
+        .and_then(|short| if short { draft.file.set_len(payload.len() as u64) } else { Ok(()) })
+        .and_then(|()| shared.target.publish(&draft, &entry.path, &entry.meta));
+    settle(shared, &draft, entry, written)
+}
+
+/// After the attempt to write and publish: takes away what failed, reads back what is to be verified.
+pub(super) fn settle(
+    shared: &Shared,
+    draft: &Draft,
+    entry: &FileEntry,
+    written: io::Result<()>,
+) -> io::Result<()> {
     if written.is_err() {
         Target::discard(draft);
     }
@@ -154,7 +208,7 @@ fn settle(shared: &Shared, draft: &Draft, entry: &FileEntry, written: io::Result
     if shared.verify { verified(&shared.target, entry) } else { Ok(()) }
 }
 
-fn open(shared: &Shared, blob: &FileBlob, sealed: &Bytes) -> io::Result<Bytes> {
+pub(super) fn open(shared: &Shared, blob: &FileBlob, sealed: &Bytes) -> io::Result<Bytes> {
     let Some(opener) = &shared.opener else {
         let same = content_hash(sealed) == blob.content_hash;
         let other = || io::Error::new(io::ErrorKind::InvalidData, "the other side sent other bytes");
@@ -162,86 +216,6 @@ fn open(shared: &Shared, blob: &FileBlob, sealed: &Bytes) -> io::Result<Bytes> {
     };
     let opened = opener.open(sealed, &Expect::Blob(blob.content_hash));
     opened.map(|opened| opened.payload).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
-}
-
-enum Failure {
-    Seam(SeamError),
-    Io(io::Error),
-}
-
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-/// Piece by piece at their offsets; the rest of the file is never in memory.
-async fn write_large(shared: &Arc<Shared>, row: &FileRow, done: &mut Done) -> Result<(), Failure> {
-    if row.blobs.len() != row.entry.chunks().len() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "the catalog does not know all of its pieces",
-        )
-        .into());
-    }
-    let draft = Arc::new(shared.target.draft(&row.entry.path)?);
-    let written = write_pieces(shared, row, &draft, done).await;
-    let finished = match written {
-        Ok(()) => {
-            let size = draft.file.set_len(row.entry.size());
-            Ok(size.and_then(|()| shared.target.publish(&draft, &row.entry.path, &row.entry.meta)))
-        }
-        Err(failure) => {
-            Target::discard(&draft);
-            Err(failure)
-        }
-    };
-    Ok(settle(shared, &draft, &row.entry, finished?)?)
-}
-
-async fn write_pieces(
-    shared: &Arc<Shared>,
-    row: &FileRow,
-    draft: &Arc<Draft>,
-    done: &mut Done,
-) -> Result<(), Failure> {
-    let offsets: Vec<u64> = row.entry.chunks().iter().map(|chunk| chunk.offset).collect();
-    for (blobs, offsets) in row.blobs.chunks(PIECES).zip(offsets.chunks(PIECES)) {
-        // A sparse file repeats one blob of zeros: it is fetched once.
-        let mut unique: Vec<FileBlob> = blobs.to_vec();
-        unique.dedup();
-        let mut sealed = Vec::new();
-        for (blob, answer) in unique.iter().zip(shared.fetch(&unique).await) {
-            let answer = answer.map_err(Failure::Seam)?;
-            done.bad_copies.extend(answer.bad_copies);
-            sealed.push((*blob, answer.bytes));
-        }
-        let (shared, draft) = (Arc::clone(shared), Arc::clone(draft));
-        let places: Vec<_> = blobs.iter().copied().zip(offsets.iter().copied()).collect();
-        let write = move || -> io::Result<()> {
-            for (blob, sealed) in sealed {
-                let payload = open(&shared, &blob, &sealed)?;
-                for (_, offset) in places.iter().filter(|(place, _)| *place == blob) {
-                    write_at(&draft, &payload, *offset)?;
-                }
-            }
-            Ok(())
-        };
-        tokio::task::spawn_blocking(write).await.expect("writing does not panic")?;
-    }
-    Ok(())
-}
-
-/// Writes what is not zero; the file is new, so what is left out reads as zeros.
-fn write_at(draft: &Draft, payload: &[u8], offset: u64) -> io::Result<()> {
-    let mut at = 0;
-    for piece in payload.chunks(HOLE_BYTES) {
-        if piece != &ZEROS[..piece.len()] || piece.len() < HOLE_BYTES {
-            draft.file.write_all_at(piece, offset + at)?;
-        }
-        at += piece.len() as u64;
-    }
-    Ok(())
 }
 
 /// Reads a restored file back.

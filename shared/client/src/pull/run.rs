@@ -1,27 +1,24 @@
 //! The pull from version to metadata.
 
-use std::collections::HashMap;
 use std::fs::DirEntry;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
-use n2s_domain::{ChangesetId, Content, ContentHash, FileEntry, FileMeta, PathSpan, RelPath};
+use n2s_domain::{ChangesetId, Content, ContentHash, PathSpan, RelPath};
 use n2s_failpoints::{Point, failpoint};
 
 use super::options::{PullDeps, PullError, PullOptions, PullReport};
-use super::restore::{Done, Shared, restore};
+use super::restore::{MEMORY_KIB, Shared};
 use super::select::Selection;
-use super::target::Target;
-use crate::seam::{FileRow, Page, VersionRef};
+use super::target::{Found, Target};
+use super::writing::{Writing, note};
+use crate::budget::Budget;
+use crate::seam::{FileRow, Page, SeamError, VersionRef};
 use crate::tree::Root;
 
-/// Rows of one page, and files and bytes restored by one task.
+/// Rows of one page.
 const PAGE: u32 = 4_000;
-const FILES_MAX: usize = 64;
-const BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// What an interrupted pull leaves in its target, so that it can go on without `--force`.
 const MARKER: &str = ".n2s-pull";
 
@@ -111,30 +108,33 @@ async fn write(
     report: &mut PullReport,
 ) -> Result<(), PullError> {
     let io = |source| PullError::Io { path: options.target.clone(), source };
-    let died = prepare(&options.target, version, options.force)?;
+    let found = prepare(&options.target, version, options.force)?;
     failpoint(Point::PullBegun);
     let shared = Arc::new(Shared {
         reader: Arc::clone(&deps.reader),
         opener: deps.vault.as_ref().map(|vault| vault.opener()),
-        target: Target::new(Root::open(&options.target).map_err(io)?, version.changeset, died),
+        target: Target::new(Root::open(&options.target).map_err(io)?, version.changeset, found),
         from: options.from.clone(),
         verify: options.verify,
+        memory: Budget::new(MEMORY_KIB),
         progress: Arc::clone(&deps.progress),
     });
-    let mut groups = Groups::default();
+    let mut writing = Writing::new(&shared, report);
     for span in selection.spans() {
-        let mut after = None;
+        let mut page = page_after(deps, version, span, None).await?;
         loop {
-            let page = deps.reader.tree(version, span, &Page { after, limit: PAGE }).await?;
-            after = page.last().map(|row| row.entry.path.clone());
-            let full = page.len() == PAGE as usize;
+            let last = page.last().filter(|_| page.len() == PAGE as usize).map(|row| row.entry.path.clone());
             let wanted = page.into_iter().filter(|row| selection.wants(&row.entry.path)).collect();
-            write_page(&shared, wanted, &mut groups, report).await;
-            if !full {
+            let Some(last) = last else {
+                writing.take(wanted).await;
                 break;
-            }
+            };
+            // The catalog reads on while this page is written.
+            let (next, ()) = tokio::join!(page_after(deps, version, span, Some(last)), writing.take(wanted));
+            page = next?;
         }
     }
+    writing.finish().await;
     failpoint(Point::PullFiles);
     finish_dirs(&shared, version, selection, report).await?;
     if report.lost.is_empty() && report.problems.is_empty() {
@@ -150,9 +150,17 @@ async fn write(
     Ok(())
 }
 
-/// An empty or new directory, one that an interrupted pull of this version left, or any with `--force`. Says whose pull, of
-/// which changeset, came to no end there.
-fn prepare(target: &Path, version: &VersionRef, force: bool) -> Result<Option<ChangesetId>, PullError> {
+async fn page_after(
+    deps: &PullDeps,
+    version: &VersionRef,
+    span: &PathSpan,
+    after: Option<RelPath>,
+) -> Result<Vec<FileRow>, SeamError> {
+    deps.reader.tree(version, span, &Page { after, limit: PAGE }).await
+}
+
+/// An empty or new directory, one that an interrupted pull of this version left, or any with `--force`.
+fn prepare(target: &Path, version: &VersionRef, force: bool) -> Result<Found, PullError> {
     let io = |source| PullError::Io { path: target.to_owned(), source };
     if std::fs::metadata(target).is_ok_and(|found| !found.is_dir()) {
         let what = "it is no directory; choose one, or a path where nothing is yet";
@@ -164,13 +172,18 @@ fn prepare(target: &Path, version: &VersionRef, force: bool) -> Result<Option<Ch
     let resumed = died == Some(version.changeset);
     // With nothing beside it, a marker may be one that a pull did not live to write.
     let others = |entry: io::Result<DirEntry>| entry.map_or(true, |entry| entry.file_name() != MARKER);
-    if !resumed && !force && std::fs::read_dir(target).map_err(io)?.any(others) {
+    let empty = match std::fs::read_dir(target) {
+        Ok(mut entries) => !entries.any(others),
+        Err(_) if resumed || force => false,
+        Err(error) => return Err(io(error)),
+    };
+    if !resumed && !force && !empty {
         return Err(PullError::NotEmpty(target.to_owned()));
     }
     if !resumed {
         write_marker(&marker, version).map_err(io)?;
     }
-    Ok(died)
+    Ok(Found { died, empty })
 }
 
 /// The changeset a marker names.
@@ -189,106 +202,6 @@ fn write_marker(marker: &Path, version: &VersionRef) -> io::Result<()> {
     let mut file = std::fs::File::create_new(marker)?;
     failpoint(Point::PullMarking);
     file.write_all(version.changeset.to_string().as_bytes())
-}
-
-/// The first path restored of each group of hard links.
-#[derive(Debug, Default)]
-struct Groups(HashMap<u64, (bool, ContentHash, FileMeta, RelPath)>);
-
-impl Groups {
-    /// The path to link to, if one of the same file has been restored; otherwise this one is remembered.
-    fn first(&mut self, entry: &FileEntry) -> Option<RelPath> {
-        let group = entry.link_group?;
-        let (link, hash) = match &entry.content {
-            Content::File { hash, .. } => (false, *hash),
-            Content::Symlink { target } => (true, n2s_envelope::content_hash(target)),
-            Content::Directory => return None,
-        };
-        let known = self.0.entry(group).or_insert_with(|| (link, hash, entry.meta, entry.path.clone()));
-        let same = (known.0, known.1, known.2) == (link, hash, entry.meta) && known.3 != entry.path;
-        same.then(|| known.3.clone())
-    }
-}
-
-async fn write_page(shared: &Arc<Shared>, rows: Vec<FileRow>, groups: &mut Groups, report: &mut PullReport) {
-    let at_once = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    let mut links = Vec::new();
-    let (mut batch, mut bytes) = (Vec::new(), 0);
-    let mut under_way = FuturesUnordered::new();
-    for row in rows {
-        let path = row.entry.path.clone();
-        match &row.entry.content {
-            Content::Directory => {
-                report.dirs += 1;
-                note(report, path.clone(), shared.target.make_dir(&path));
-            }
-            Content::Symlink { target } => {
-                report.links += 1;
-                let made = match groups.first(&row.entry) {
-                    Some(first) => shared.target.hard_link(&path, &first),
-                    None => shared.target.symlink(&path, target, &row.entry.meta),
-                };
-                note(report, path.clone(), made);
-            }
-            Content::File { .. } => {
-                if let Some(first) = groups.first(&row.entry) {
-                    links.push((row, first));
-                    continue;
-                }
-                bytes += row.entry.size();
-                batch.push(row);
-                if batch.len() >= FILES_MAX || bytes >= BYTES_MAX {
-                    bytes = 0;
-                    under_way.push(tokio::spawn(restore(Arc::clone(shared), std::mem::take(&mut batch))));
-                }
-            }
-        }
-        while under_way.len() >= at_once {
-            add(report, under_way.next().await);
-        }
-    }
-    if !batch.is_empty() {
-        under_way.push(tokio::spawn(restore(Arc::clone(shared), batch)));
-    }
-    while !under_way.is_empty() {
-        add(report, under_way.next().await);
-    }
-    write_links(shared, links, report).await;
-}
-
-/// Further names of files; where the first could not be written, they are restored by themselves.
-async fn write_links(shared: &Arc<Shared>, links: Vec<(FileRow, RelPath)>, report: &mut PullReport) {
-    let mut alone = Vec::new();
-    for (row, first) in links {
-        let path = &row.entry.path;
-        match shared.target.hard_link(path, &first) {
-            Err(_) if !matches!(shared.target.stat(&first), Ok(Some(_))) => alone.push(row),
-            made => {
-                report.links += 1;
-                note(report, path.clone(), made);
-            }
-        }
-    }
-    if !alone.is_empty() {
-        add(report, Some(Ok(restore(Arc::clone(shared), alone).await)));
-    }
-}
-
-fn note(report: &mut PullReport, path: RelPath, done: io::Result<()>) {
-    if let Err(error) = done {
-        report.problems.push((path, format!("it could not be written: {error}")));
-    }
-}
-
-fn add(report: &mut PullReport, done: Option<Result<Done, tokio::task::JoinError>>) {
-    let Some(done) = done else { return };
-    let done = done.expect("restoring does not panic");
-    report.files += done.files;
-    report.bytes += done.bytes;
-    report.kept += done.kept;
-    report.problems.extend(done.problems);
-    report.lost.extend(done.lost);
-    report.bad_copies.extend(done.bad_copies);
 }
 
 /// Children before their parents, because closing a directory to its owner closes what is below it.

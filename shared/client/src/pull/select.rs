@@ -10,13 +10,14 @@ use super::options::PullError;
 
 /// A selection of paths.
 #[derive(Debug)]
-pub(super) struct Selection {
+pub struct Selection {
     set: Option<GlobSet>,
     spans: Vec<PathSpan>,
 }
 
 impl Selection {
-    pub(super) fn new(globs: &[String]) -> Result<Self, PullError> {
+    /// What matches one of `globs`; everything when there is none.
+    pub fn new(globs: &[String]) -> Result<Self, PullError> {
         if globs.is_empty() {
             return Ok(Self { set: None, spans: vec![PathSpan::Everything] });
         }
@@ -33,7 +34,7 @@ impl Selection {
     }
 
     /// Whether the path or a directory above it matches.
-    pub(super) fn wants(&self, path: &RelPath) -> bool {
+    pub fn wants(&self, path: &RelPath) -> bool {
         let Some(set) = &self.set else { return true };
         let mut at = Some(path.clone());
         while let Some(path) = at.filter(|path| !path.is_root()) {
@@ -46,12 +47,12 @@ impl Selection {
     }
 
     /// Whether everything is wanted.
-    pub(super) fn is_all(&self) -> bool {
+    pub fn is_all(&self) -> bool {
         self.set.is_none()
     }
 
     /// The parts of the tree that can hold what is wanted, so that one file of millions costs one look.
-    pub(super) fn spans(&self) -> &[PathSpan] {
+    pub fn spans(&self) -> &[PathSpan] {
         &self.spans
     }
 }

@@ -7,7 +7,7 @@ use std::hash::{BuildHasher as _, BuildHasherDefault};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use n2s_domain::{ChangesetId, FileMeta, RelPath};
 use n2s_failpoints::{Point, failpoint};
@@ -18,9 +18,25 @@ use crate::tree::{Kind, Root, Stat};
 /// A file being written; it has no name anybody looks for until it is whole.
 #[derive(Debug)]
 pub(super) struct Draft {
-    dir: OwnedFd,
+    dir: Arc<OwnedFd>,
     temp: Vec<u8>,
     pub(super) file: File,
+}
+
+/// Where one thread writes just now: files come in path order, so that the directory of the last one is kept open for the next.
+#[derive(Debug)]
+pub(super) struct Nearby<'a> {
+    target: &'a Target,
+    dir: Option<(RelPath, Arc<OwnedFd>)>,
+}
+
+/// What was in the target's directory when the pull began.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    /// Whose pull, of which changeset, maybe the same, came to no end there.
+    pub(super) died: Option<ChangesetId>,
+    /// Nothing but, maybe, a marker.
+    pub(super) empty: bool,
 }
 
 /// The target.
@@ -28,6 +44,8 @@ pub(super) struct Draft {
 pub(super) struct Target {
     root: Root,
     owner: bool,
+    /// Nothing was there when the pull began, so that nothing needs to be looked for.
+    fresh: bool,
     drafts: AtomicU64,
     /// What this pull's drafts are called, up to their number.
     prefix: String,
@@ -44,13 +62,14 @@ struct Stale {
 }
 
 impl Target {
-    /// For a pull of `changeset`, into a directory where a pull of `died`, maybe the same, came to no end.
-    pub(super) fn new(root: Root, changeset: ChangesetId, died: Option<ChangesetId>) -> Self {
+    /// For a pull of `changeset`, into a directory where that was found.
+    pub(super) fn new(root: Root, changeset: ChangesetId, found: Found) -> Self {
         // No version holds a file whose name tells that version's id.
         let prefix = |changeset: ChangesetId| format!(".n2s-pull-{changeset}-");
-        let stale = died.map(|died| Stale { prefix: prefix(died), cleaned: Mutex::default() });
+        let stale = found.died.map(|died| Stale { prefix: prefix(died), cleaned: Mutex::default() });
         let owner = rustix::process::geteuid().is_root();
-        Self { root, owner, drafts: AtomicU64::new(0), prefix: prefix(changeset), stale }
+        let own = format!("{}{}-", prefix(changeset), std::process::id());
+        Self { root, owner, fresh: found.empty, drafts: AtomicU64::new(0), prefix: own, stale }
     }
 
     fn parent(&self, path: &RelPath) -> io::Result<OwnedFd> {
@@ -60,6 +79,11 @@ impl Target {
     /// Whether owners are restored.
     pub(super) fn owner(&self) -> bool {
         self.owner
+    }
+
+    /// Whether something may be where a file is to be.
+    pub(super) fn may_hold(&self) -> bool {
+        !self.fresh
     }
 
     /// What is at `path` now, links not followed.
@@ -116,14 +140,14 @@ impl Target {
         }
     }
 
-    /// Begins a file.
-    pub(super) fn draft(&self, path: &RelPath) -> io::Result<Draft> {
-        let dir = self.ready_parent(path)?;
-        if let Some(stale) = &self.stale {
-            stale.clean(&dir, path)?;
-        }
+    /// For one thread.
+    pub(super) fn nearby(&self) -> Nearby<'_> {
+        Nearby { target: self, dir: None }
+    }
+
+    fn draft(&self, dir: Arc<OwnedFd>) -> io::Result<Draft> {
         let number = self.drafts.fetch_add(1, Ordering::Relaxed);
-        let temp = format!("{}{}-{number}", self.prefix, std::process::id()).into_bytes();
+        let temp = format!("{}{number}", self.prefix).into_bytes();
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&dir, temp.as_slice(), flags, Mode::RUSR | Mode::WUSR)?;
         Ok(Draft { dir, temp, file: file.into() })
@@ -193,6 +217,15 @@ impl Target {
         }
     }
 
+    /// The same, without what a dead pull left in it.
+    fn cleaned_parent(&self, path: &RelPath) -> io::Result<OwnedFd> {
+        let dir = self.ready_parent(path)?;
+        if let Some(stale) = &self.stale {
+            stale.clean(&dir, path)?;
+        }
+        Ok(dir)
+    }
+
     fn clear(parent: &OwnedFd, name: &[u8]) -> io::Result<()> {
         match rustix::fs::unlinkat(parent.as_fd(), name, AtFlags::empty()) {
             Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
@@ -206,6 +239,19 @@ impl Target {
             rustix::fs::chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
         }
         Ok(rustix::fs::utimensat(parent, name, &times(meta), AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+}
+
+impl Nearby<'_> {
+    /// Begins a file.
+    pub(super) fn draft(&mut self, path: &RelPath) -> io::Result<Draft> {
+        let parent = path.parent().unwrap_or(RelPath::root());
+        let dir = match self.dir.take().filter(|(open, _)| *open == parent) {
+            Some((_, dir)) => dir,
+            None => Arc::new(self.target.cleaned_parent(path)?),
+        };
+        self.dir = Some((parent, Arc::clone(&dir)));
+        self.target.draft(dir)
     }
 }
 

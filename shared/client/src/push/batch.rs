@@ -7,7 +7,6 @@ use n2s_domain::{ChunkRef, Clock, Content, ContentHash, EntryChange, FileEntry, 
 use n2s_envelope::{Metadata, content_hash};
 use n2s_failpoints::{Point, failpoint};
 
-use super::budget::{Budget, Share};
 use super::diff::Step;
 use super::error::PushError;
 use super::large;
@@ -15,6 +14,7 @@ use super::options::{Problem, Progress};
 use super::read::{self, Outcome};
 use super::seals::{self, Seals, store};
 use super::stat_cache::Seen;
+use crate::budget::{Budget, Share};
 use crate::seam::{Lease, Offered, Producer};
 use crate::tree::{Root, Stat};
 
@@ -35,8 +35,8 @@ pub(super) struct Shared {
 }
 
 /// Files read in one batch, their bytes, and paths of any kind.
-const READS_MAX: usize = 256;
-const BYTES_MAX: u64 = 4 * 1024 * 1024;
+const READS_MAX: usize = 512;
+const BYTES_MAX: u64 = 6 * 1024 * 1024;
 const STEPS_MAX: usize = 2_048;
 
 /// Consecutive steps of the merge.

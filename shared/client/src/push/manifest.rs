@@ -41,18 +41,10 @@ pub(super) async fn commit(shared: &Shared, facts: &Facts<'_>, batches: u64) -> 
         plan_since(&infos(groups), parent, counts.changed)
     };
     let (list_since, map_since) = (since(&lists), since(&maps));
-    let mut new = Vec::new();
-    let mut sealed = Vec::new();
-    if let Some(since) = list_since {
-        let (group, segments) = list_group(shared, since).await?;
-        new.push(group);
-        sealed.extend(segments);
-    }
-    if let Some(since) = map_since {
-        let (group, segments) = map_group(shared, since).await?;
-        new.push(group);
-        sealed.extend(segments);
-    }
+    // Side by side, and both to their ends: a call to the catalog is never dropped half-way.
+    let (list, map) = tokio::join!(list_group(shared, list_since), map_group(shared, map_since));
+    let (new, sealed): (Vec<_>, Vec<_>) = list?.into_iter().chain(map?).unzip();
+    let sealed = sealed.concat();
     producer.record_groups(&shared.lease, &new).await?;
     let groups = new.iter().map(|group| written(group, facts.opened.version, &sealed));
     let kept =
@@ -131,7 +123,11 @@ fn written(group: &NewGroup, through: Version, sealed: &[SegmentRef]) -> Group {
     }
 }
 
-async fn list_group(shared: &Shared, since: Version) -> Result<(NewGroup, Vec<SegmentRef>), PushError> {
+/// A group and where its segments are; none where the chain needs no new one.
+type Written = Option<(NewGroup, Vec<SegmentRef>)>;
+
+async fn list_group(shared: &Shared, since: Option<Version>) -> Result<Written, PushError> {
+    let Some(since) = since else { return Ok(None) };
     let mut group = GroupWriter::new(shared, seam::GroupKind::List, since);
     let mut after: Option<RelPath> = None;
     loop {
@@ -144,7 +140,8 @@ async fn list_group(shared: &Shared, since: Version) -> Result<(NewGroup, Vec<Se
     }
 }
 
-async fn map_group(shared: &Shared, since: Version) -> Result<(NewGroup, Vec<SegmentRef>), PushError> {
+async fn map_group(shared: &Shared, since: Option<Version>) -> Result<Written, PushError> {
+    let Some(since) = since else { return Ok(None) };
     let mut group = GroupWriter::new(shared, seam::GroupKind::Map, since);
     let mut after = None;
     loop {
@@ -201,12 +198,12 @@ impl<'a> GroupWriter<'a> {
         Ok(())
     }
 
-    async fn finish(mut self) -> Result<(NewGroup, Vec<SegmentRef>), PushError> {
+    async fn finish(mut self) -> Result<Written, PushError> {
         self.group.entries = self.lines.lines();
         if let Some(segment) = std::mem::take(&mut self.lines).finish() {
             self.close(segment).await?;
         }
-        Ok((self.group, self.sealed))
+        Ok(Some((self.group, self.sealed)))
     }
 }
 

@@ -6,7 +6,6 @@
 
 mod base;
 mod batch;
-mod budget;
 mod diff;
 mod error;
 mod holes;

@@ -15,7 +15,6 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::base::{Base, Cached, Changes, Rows};
 use super::batch::{Batch, Done, Shared, process};
-use super::budget::Budget;
 use super::diff::{Merge, Rules, Step};
 use super::error::PushError;
 use super::manifest::{self, Facts};
@@ -24,6 +23,7 @@ use super::options::{PROBLEMS_NAMED_MAX, PushDeps, PushOptions, PushReport, Sour
 use super::scope::Scope;
 use super::seals::Terms;
 use super::stat_cache::{CacheKey, CacheReader, CacheWriter};
+use crate::budget::Budget;
 use crate::seam::{OpenRequest, Opened, SeamError, Selector, TakeOver};
 use crate::tree::{Excludes, Root, WalkOptions, Walked, walk, walk_named};
 
@@ -31,6 +31,8 @@ use crate::tree::{Excludes, Root, WalkOptions, Walked, walk, walk_named};
 const HANDED: usize = 256;
 /// Between two renewals of the lease.
 const RENEW_EVERY: Duration = Duration::from_secs(30);
+/// Plaintext in memory: sealed copies about double it.
+const BUDGET_KIB: u32 = 32 * 1024;
 
 /// Tries of one push that found out, at its end, that it must read some files again.
 const TRIES: u32 = 3;
@@ -84,7 +86,7 @@ async fn push_once(deps: &PushDeps, options: &PushOptions, terms: &Terms) -> Res
         seals: terms.seals.clone(),
         chunk_seed: terms.chunk_seed,
         blob: Metadata::blob(options.project.clone(), options.dataset.clone()),
-        budget: Budget::new(),
+        budget: Budget::new(BUDGET_KIB),
     });
     let _renewing = AbortOnDropHandle::new(tokio::spawn(renew(Arc::clone(&shared))));
     let cache_path = options.cache_dir.as_ref().map(|dir| cache_path(dir, terms, options));

@@ -13,16 +13,17 @@ mod records;
 
 pub use error::SeamError;
 pub use moment::Moment;
-pub use operator::Operator;
+pub use operator::{Operator, ProofWatch};
 pub use plain::{FirstSeen, PlainBlob, PlainCommit, PlainTerms, SealedRef};
 pub use producer::{
     Commit, Committed, GroupKind, Lease, ManifestGroup, NewGroup, Offered, OpenRequest, Opened, Parent,
     Producer, SealedObject, SegmentRef, SendBlob, StoredBlob, TakeOver, VersionCounts,
 };
-pub use reader::{Fetched, FileBlob, FileRow, Page, Reader, Selector, VersionRef};
+pub use reader::{BadCopy, Fetched, FileBlob, FileRow, Page, Reader, Selector, VersionRef};
 pub use records::{
-    BackendStatus, Cancelled, ChangesetFilter, ChangesetRecord, DatasetStatus, Drift, FailedFilter,
-    FailedUpload, ListedFile, Listing, MadeToken, ManifestState, Overview, Paging, PathKind, Retried,
-    SearchFilter, SearchHit, StagingTotals, StoreProgress, StoreState, TokenRequest, TokenStatus,
-    ValidationStatus,
+    BackendStatus, Cancelled, ChangesetFilter, ChangesetRecord, Damage, DamageFilter, DatasetStatus, Drift,
+    FailedFilter, FailedUpload, FoundDamage, ListedFile, Listing, MadeToken, ManifestState, NeededBy,
+    Overview, Paging, PathKind, ProofProgress, Retried, SearchFilter, SearchHit, StagingTotals,
+    StoreProgress, StoreProof, StoreState, SyncCall, SyncNext, SyncStep, TokenRequest, TokenStatus,
+    ValidateReport, ValidateRequest, ValidationStatus,
 };

@@ -5,12 +5,22 @@ use std::fmt;
 use async_trait::async_trait;
 use n2s_domain::{BackendName, ChangesetId, PathSpan, RelPath, TokenId};
 
+use tokio_util::sync::CancellationToken;
+
 use super::records::{
-    BackendStatus, Cancelled, ChangesetFilter, ChangesetRecord, Drift, FailedFilter, FailedUpload,
-    ListedFile, Listing, MadeToken, Overview, Paging, Retried, SearchFilter, SearchHit, TokenRequest,
-    TokenStatus,
+    BackendStatus, Cancelled, ChangesetFilter, ChangesetRecord, Damage, DamageFilter, Drift, FailedFilter,
+    FailedUpload, ListedFile, Listing, MadeToken, Overview, Paging, Retried, SearchFilter, SearchHit,
+    SyncCall, SyncStep, TokenRequest, TokenStatus, ValidateReport, ValidateRequest,
 };
 use super::{Page, SeamError, VersionRef};
+
+/// Who wants to know how far a validation is.
+pub trait ProofWatch: Send + Sync {
+    /// So many more copies and bytes are to be proven.
+    fn total(&self, copies: u64, bytes: u64);
+    /// So many more were looked at, and so many of them were damaged.
+    fn checked(&self, copies: u64, bytes: u64, damaged: u64);
+}
 
 /// The side that operators talk to.
 #[async_trait]
@@ -66,6 +76,21 @@ pub trait Operator: fmt::Debug + Send + Sync + 'static {
 
     /// Sends to a store again.
     async fn resume(&self, backend: &BackendName) -> Result<(), SeamError>;
+
+    /// Brings a dataset's latest version to a store that it was not on, step by step; the store is one of the dataset's from the first
+    /// step on. Call again with the `next` of the answer until there is none. Every step is safe to repeat.
+    async fn sync(&self, backend: &BackendName, call: &SyncCall) -> Result<SyncStep, SeamError>;
+
+    /// Proves copies of a dataset and has what is damaged replaced. Ends early when `stop` is cancelled; what was proven stays proven.
+    async fn validate(
+        &self,
+        request: &ValidateRequest,
+        watch: &dyn ProofWatch,
+        stop: &CancellationToken,
+    ) -> Result<ValidateReport, SeamError>;
+
+    /// Copies found damaged and not replaced yet, `limit` at most.
+    async fn damages(&self, filter: &DamageFilter, limit: u32) -> Result<Vec<Damage>, SeamError>;
 
     /// Recounts every counter; what has drifted, normally nothing.
     async fn audit(&self) -> Result<Vec<Drift>, SeamError>;

@@ -5,8 +5,8 @@ use std::fmt;
 use async_trait::async_trait;
 use bytes::Bytes;
 use n2s_domain::{
-    BackendName, ChangesetId, ContentHash, DatasetName, FileEntry, PathSpan, ProjectName, RelPath,
-    SealedHash, VaultId, Version,
+    BackendName, ChangesetId, ContentHash, DatasetName, FailureKind, FileEntry, PathSpan, ProjectName,
+    RelPath, SealedHash, VaultId, Version,
 };
 
 use serde::{Deserialize, Serialize};
@@ -89,8 +89,21 @@ pub struct FileBlob {
 pub struct Fetched {
     /// Its bytes; their BLAKE3 is the sealing asked for.
     pub bytes: Bytes,
-    /// Stores whose copy was missing or damaged, and what was wrong.
-    pub bad_copies: Vec<(BackendName, String)>,
+    /// Stores that could not give it.
+    pub bad_copies: Vec<BadCopy>,
+}
+
+/// A copy that was missing, damaged or out of reach.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BadCopy {
+    /// The store.
+    #[schema(value_type = String)]
+    pub backend: BackendName,
+    /// Decides whether it was the object or the store.
+    #[schema(value_type = String)]
+    pub kind: FailureKind,
+    /// What was wrong. Where it was the store, no object is named.
+    pub what: String,
 }
 
 /// The side a pull, or a diff, reads from.

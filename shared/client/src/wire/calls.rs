@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::frames::Head;
 use super::problem::Problem;
-use crate::seam::{FileBlob, FirstSeen, NewGroup, SealedRef};
+use crate::seam::{BadCopy, FileBlob, FirstSeen, NewGroup, ProofProgress, SealedRef, ValidateReport};
 
 /// What a client must know first.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
@@ -130,10 +130,9 @@ pub struct FetchCall {
 pub struct FetchedHead {
     /// Bytes of the object; 0 beside a problem.
     pub length: u64,
-    /// Stores whose copy was missing or damaged, and what was wrong.
+    /// Stores that could not give it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(value_type = Vec<Vec<String>>)]
-    pub bad_copies: Vec<(BackendName, String)>,
+    pub bad_copies: Vec<BadCopy>,
     /// Why there is no object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
@@ -151,6 +150,18 @@ impl Head for FetchedHead {
 pub struct PauseCall {
     /// In words, for whoever looks at the store next.
     pub reason: String,
+}
+
+/// What a running validation tells, one a line; the last is its report, or a problem.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ValidateEvent {
+    /// How far it is.
+    Progress(ProofProgress),
+    /// What it found.
+    Report(ValidateReport),
+    /// Why there is no report.
+    Problem(Problem),
 }
 
 /// The head of a content that the server seals.

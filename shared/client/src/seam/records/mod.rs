@@ -4,6 +4,7 @@ mod changesets;
 mod failures;
 mod listings;
 mod paths;
+mod proofs;
 mod stores;
 mod tokens;
 
@@ -11,6 +12,10 @@ pub use changesets::{ChangesetFilter, ChangesetRecord, ManifestState, StoreProgr
 pub use failures::{Cancelled, FailedFilter, FailedUpload, Retried};
 pub use listings::{Listing, Paging};
 pub use paths::{ListedFile, PathKind, SearchFilter, SearchHit};
+pub use proofs::{
+    Damage, DamageFilter, FoundDamage, NeededBy, ProofProgress, StoreProof, SyncCall, SyncNext, SyncStep,
+    ValidateReport, ValidateRequest,
+};
 pub use stores::{
     BackendStatus, DatasetStatus, Drift, Overview, StagingTotals, StoreState, ValidationStatus,
 };

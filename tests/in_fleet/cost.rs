@@ -1,0 +1,4 @@
+//! The journeys of `cost.rs` by a fleet.
+
+#[path = "../cost.rs"]
+mod cost;

@@ -1,0 +1,4 @@
+//! The journeys of `failures.rs` by a fleet.
+
+#[path = "../failures.rs"]
+mod failures;

@@ -1,0 +1,4 @@
+//! The journeys of `proving.rs` by a fleet.
+
+#[path = "../proving.rs"]
+mod proving;

@@ -1,0 +1,4 @@
+//! The journeys of `trees.rs` by a fleet.
+
+#[path = "../trees.rs"]
+mod trees;

@@ -1,0 +1,4 @@
+//! The journeys of `unreadable.rs` by a fleet.
+
+#[path = "../unreadable.rs"]
+mod unreadable;

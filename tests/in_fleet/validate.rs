@@ -1,0 +1,4 @@
+//! The journeys of `validate.rs` by a fleet.
+
+#[path = "../validate.rs"]
+mod validate;

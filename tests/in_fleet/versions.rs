@@ -1,0 +1,4 @@
+//! The journeys of `versions.rs` by a fleet.
+
+#[path = "../versions.rs"]
+mod versions;

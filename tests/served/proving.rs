@@ -1,0 +1,4 @@
+//! The journeys of `proving.rs` against a server.
+
+#[path = "../proving.rs"]
+mod proving;

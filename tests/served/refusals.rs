@@ -1,0 +1,4 @@
+//! The journeys of `refusals.rs` against a server.
+
+#[path = "../refusals.rs"]
+mod refusals;

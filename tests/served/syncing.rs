@@ -1,0 +1,4 @@
+//! The journeys of `syncing.rs` against a server.
+
+#[path = "../syncing.rs"]
+mod syncing;

@@ -1,0 +1,4 @@
+//! The journeys of `validate.rs` against a server.
+
+#[path = "../validate.rs"]
+mod validate;
