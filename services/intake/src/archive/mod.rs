@@ -30,7 +30,7 @@ const BUFFER: usize = 256 * 1024;
 /// What an archive has in memory at most, about: a group sealed, opened, and on its way.
 pub(crate) const ARCHIVE_BYTES: u64 = (SEALED_BYTES_MAX + 2 * BLOB_BYTES_MAX) as u64;
 
-/// The archive's bytes; an error is its end.
+/// The archive's bytes. An empty piece says that this is all; an error, or no more pieces without that word, that it is not.
 pub(crate) type Pieces = Receiver<Result<Bytes, SeamError>>;
 
 impl Intake {
@@ -56,7 +56,7 @@ impl Intake {
         };
         tokio::spawn(async move {
             match archive.write().await {
-                Ok(()) => {}
+                Ok(()) => drop(archive.out.send(Ok(Bytes::new())).await),
                 Err(Stop::Gone) => tracing::debug!(%changeset, "an archive's reader went away"),
                 Err(Stop::Failed(error)) => {
                     tracing::warn!(%changeset, %error, "an archive ends before its end");
