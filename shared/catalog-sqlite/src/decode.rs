@@ -58,7 +58,8 @@ impl Columns<Fail> for SqliteRow {
 }
 
 /// The rows in the first column of a query's one row, a JSON array of arrays. Each row of an answer passes from the connection's
-/// thread to whoever asked, with a wake-up and a copy of every column: rows by the hundred come as one instead.
+/// thread to whoever asked, with a wake-up and a copy of every column: rows by the hundred come as one instead. They have places
+/// and no names, so their reading stays beside their statement.
 pub(crate) fn rows<T: DeserializeOwned>(row: &SqliteRow) -> Result<Vec<T>, Fail> {
     serde_json::from_str(row.try_get(0)?).map_err(|_| SqliteRow::unreadable("rows"))
 }

@@ -1,6 +1,6 @@
 //! Open pushes, and what their calls find.
 
-use n2s_domain::{BackendName, ChangesetId, ContentHash, SealedHash, Timestamp, Version};
+use n2s_domain::{BackendName, ChangesetId, ContentHash, SealedHash, Timestamp};
 
 use super::Columns;
 use crate::{OpenPush, OpenedPush, Parent, PushLease};
@@ -147,9 +147,4 @@ pub struct Before {
 pub fn before<E, R: Columns<E>>(row: &R) -> Result<(Vec<u8>, Before), E> {
     let before = Before { id: row.int("id")?, own: row.flag("own")?, size: row.int("size")? };
     Ok((row.bytes("filepath")?.to_vec(), before))
-}
-
-/// `version`.
-pub fn version<E, R: Columns<E>>(row: &R) -> Result<Version, E> {
-    row.version("version")
 }
