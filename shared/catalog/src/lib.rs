@@ -30,8 +30,8 @@ pub use jobs::{
     ManifestObject, ManifestTarget, Outcome, Pick, SweepReport, Ticket, UploadTarget,
 };
 pub use library::{
-    ChangesetFilter, ChangesetRecord, ChangesetStore, DatasetRecord, FileRow, Library, ManifestState, Page,
-    Placement, SearchHit, Selector, VersionRef,
+    BlobOwner, ChangesetFilter, ChangesetRecord, ChangesetStore, DatasetRecord, FileRow, Library,
+    ManifestState, Page, Placement, SearchHit, Selector, VersionRef,
 };
 pub use manifests::{GroupKind, ManifestGroup, Manifests, NewGroup, SegmentRef, StoredBlob, VersionCounts};
 pub use operate::{FailedFilter, FailedUpload, Operate, Retried};

@@ -91,6 +91,17 @@ pub struct FileRow {
     pub blobs: Vec<FileBlob>,
 }
 
+/// Whose a blob is, and what stores hold of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlobOwner {
+    /// The project it was pushed to.
+    pub project: ProjectName,
+    /// Its accepted sealing.
+    pub sealed_hash: SealedHash,
+    /// Sealed bytes.
+    pub encrypted_size: u64,
+}
+
 /// A blob of a file, with where its bytes can be read now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileBlob {
@@ -295,12 +306,9 @@ pub trait Library {
     /// Placements of blobs, by blob and store.
     async fn placements(&self, blobs: &[BlobId]) -> Result<Vec<Placement>, CatalogError>;
 
-    /// Whose each blob is: its project and accepted sealing, in the order given; `None` where there is no such row. Callers that
-    /// may see one project only are held to it by this.
-    async fn blob_owners(
-        &self,
-        blobs: &[BlobId],
-    ) -> Result<Vec<Option<(ProjectName, SealedHash)>>, CatalogError>;
+    /// Whose each blob is, in the order given; `None` where there is no such row. Callers that may see one project only are held to
+    /// it by this.
+    async fn blob_owners(&self, blobs: &[BlobId]) -> Result<Vec<Option<BlobOwner>>, CatalogError>;
 
     /// Changesets, newest first.
     async fn changesets(

@@ -11,12 +11,13 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
+use n2s_catalog::BlobOwner;
 use n2s_client::seam::{Fetched, FileBlob, Reader as _, SeamError};
 use n2s_client::wire::calls::{FetchCall, FetchedHead};
 use n2s_client::wire::problem::Problem;
 use n2s_client::wire::{FRAMES, SEALED, frames};
-use n2s_domain::limits::{BATCH_ITEMS_MAX, SEALED_BYTES_MAX};
-use n2s_domain::{BackendName, BlobId, ContentHash, SealedHash};
+use n2s_domain::limits::BATCH_ITEMS_MAX;
+use n2s_domain::{BackendName, BlobId, ContentHash};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -66,9 +67,9 @@ async fn fetch(State(api): Shared, caller: By<Puller>, Json(call): Json<FetchCal
     responses((status = 200, body = String, content_type = "application/octet-stream")))]
 async fn fetch_one(State(api): Shared, caller: By<Puller>, At(id): At<i64>) -> Answer<Response> {
     let owner = owners(&api, &caller, &[id]).await?.pop().flatten();
-    let sealed_hash = owner.ok_or_else(|| Refused::from(unknown(id)))?;
-    let blob = FileBlob { id, content_hash: ContentHash([0; 32]), sealed_hash, encrypted_size: 0 };
-    let _share = share(&api, SEALED_BYTES_MAX as u64)?;
+    let BlobOwner { sealed_hash, encrypted_size, .. } = owner.ok_or_else(|| Refused::from(unknown(id)))?;
+    let blob = FileBlob { id, content_hash: ContentHash([0; 32]), sealed_hash, encrypted_size };
+    let _share = share(&api, encrypted_size)?;
     let fetched = api.intake.fetch(&[blob], None).await.pop().expect("one answer per question")?;
     Ok(typed(SEALED, fetched.bytes))
 }
@@ -79,19 +80,24 @@ fn unknown(id: i64) -> SeamError {
     SeamError::Unknown { what: "blob", name: id.to_string(), hint: String::new() }
 }
 
-/// The accepted sealing of each blob that the caller may have.
-async fn owners(api: &Api, caller: &By<Puller>, ids: &[i64]) -> Answer<Vec<Option<SealedHash>>> {
+/// What there is to know of each blob that the caller may have.
+async fn owners(api: &Api, caller: &By<Puller>, ids: &[i64]) -> Answer<Vec<Option<BlobOwner>>> {
     let ids: Vec<_> = ids.iter().map(|id| BlobId(*id)).collect();
     let owners = api.intake.catalog.blob_owners(&ids).await.map_err(catalog)?;
-    let mine = |(project, sealed_hash)| caller.may(&project).ok().map(|()| sealed_hash);
-    Ok(owners.into_iter().map(|owner| owner.and_then(mine)).collect())
+    let mine = |owner: &BlobOwner| caller.may(&owner.project).is_ok();
+    Ok(owners.into_iter().map(|owner| owner.filter(mine)).collect())
 }
 
-/// Marks the blobs that are the caller's to read, under the name they were listed with.
+/// Marks the blobs that are the caller's to read, under the name they were listed with. How long they are is not taken on the caller's
+/// word: that bounds what they take of memory.
 async fn allowed(api: &Api, caller: &By<Puller>, blobs: Vec<FileBlob>) -> Answer<Vec<Wanted>> {
     let ids: Vec<_> = blobs.iter().map(|blob| blob.id).collect();
     let owners = owners(api, caller, &ids).await?;
-    let mark = |(blob, owner): (FileBlob, Option<SealedHash>)| (blob, owner == Some(blob.sealed_hash));
+    let mark = |(blob, owner): (FileBlob, Option<BlobOwner>)| {
+        let owner = owner.filter(|owner| owner.sealed_hash == blob.sealed_hash);
+        let encrypted_size = owner.as_ref().map_or(0, |owner| owner.encrypted_size);
+        (FileBlob { encrypted_size, ..blob }, owner.is_some())
+    };
     Ok(blobs.into_iter().zip(owners).map(mark).collect())
 }
 

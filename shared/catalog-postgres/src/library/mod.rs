@@ -3,10 +3,10 @@
 use async_trait::async_trait;
 use n2s_catalog::rows::{files, library};
 use n2s_catalog::{
-    CatalogError, ChangesetFilter, ChangesetRecord, DatasetRecord, FileRow, Library, Page, Placement,
-    SearchHit, Selector, VersionRef,
+    BlobOwner, CatalogError, ChangesetFilter, ChangesetRecord, DatasetRecord, FileRow, Library, Page,
+    Placement, SearchHit, Selector, VersionRef,
 };
-use n2s_domain::{BlobId, ChangesetId, DatasetName, FileEntry, PathSpan, ProjectName, RelPath, SealedHash};
+use n2s_domain::{BlobId, ChangesetId, DatasetName, FileEntry, PathSpan, ProjectName, RelPath};
 use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
 
@@ -62,10 +62,7 @@ impl Library for PostgresCatalog {
         self.placements_of(blobs).await.at("read placements")
     }
 
-    async fn blob_owners(
-        &self,
-        blobs: &[BlobId],
-    ) -> Result<Vec<Option<(ProjectName, SealedHash)>>, CatalogError> {
+    async fn blob_owners(&self, blobs: &[BlobId]) -> Result<Vec<Option<BlobOwner>>, CatalogError> {
         self.owners_of(blobs).await.at("find out whose blobs are")
     }
 
@@ -92,10 +89,10 @@ impl Library for PostgresCatalog {
 }
 
 impl PostgresCatalog {
-    async fn owners_of(&self, blobs: &[BlobId]) -> Result<Vec<Option<(ProjectName, SealedHash)>>, Fail> {
+    async fn owners_of(&self, blobs: &[BlobId]) -> Result<Vec<Option<BlobOwner>>, Fail> {
         let ids: Vec<_> = blobs.iter().map(|blob| blob.0).collect();
         let rows = sqlx::query(
-            "SELECT p.name, l.sealed_hash FROM unnest($1::bigint[]) WITH ORDINALITY j (blob, place)
+            "SELECT p.name, l.sealed_hash, l.encrypted_size FROM unnest($1::bigint[]) WITH ORDINALITY j (blob, place)
              LEFT JOIN blobs l ON l.id = j.blob LEFT JOIN projects p ON p.id = l.project_id ORDER BY j.place",
         );
         rows.bind(ids).fetch_all(self.pool()).await?.iter().map(library::owner).collect()

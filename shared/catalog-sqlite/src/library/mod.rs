@@ -3,10 +3,10 @@
 use async_trait::async_trait;
 use n2s_catalog::rows::{files, library};
 use n2s_catalog::{
-    CatalogError, ChangesetFilter, ChangesetRecord, DatasetRecord, FileRow, Library, Page, Placement,
-    SearchHit, Selector, VersionRef,
+    BlobOwner, CatalogError, ChangesetFilter, ChangesetRecord, DatasetRecord, FileRow, Library, Page,
+    Placement, SearchHit, Selector, VersionRef,
 };
-use n2s_domain::{BlobId, ChangesetId, DatasetName, FileEntry, PathSpan, ProjectName, RelPath, SealedHash};
+use n2s_domain::{BlobId, ChangesetId, DatasetName, FileEntry, PathSpan, ProjectName, RelPath};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
@@ -63,10 +63,7 @@ impl Library for SqliteCatalog {
         self.placements_of(blobs).await.at("read placements")
     }
 
-    async fn blob_owners(
-        &self,
-        blobs: &[BlobId],
-    ) -> Result<Vec<Option<(ProjectName, SealedHash)>>, CatalogError> {
+    async fn blob_owners(&self, blobs: &[BlobId]) -> Result<Vec<Option<BlobOwner>>, CatalogError> {
         self.owners_of(blobs).await.at("find out whose blobs are")
     }
 
@@ -93,10 +90,10 @@ impl Library for SqliteCatalog {
 }
 
 impl SqliteCatalog {
-    async fn owners_of(&self, blobs: &[BlobId]) -> Result<Vec<Option<(ProjectName, SealedHash)>>, Fail> {
+    async fn owners_of(&self, blobs: &[BlobId]) -> Result<Vec<Option<BlobOwner>>, Fail> {
         let ids: Vec<_> = blobs.iter().map(|blob| blob.0).collect();
         let rows = sqlx::query(
-            "SELECT p.name, l.sealed_hash FROM json_each(?) j LEFT JOIN blobs l ON l.id = j.value
+            "SELECT p.name, l.sealed_hash, l.encrypted_size FROM json_each(?) j LEFT JOIN blobs l ON l.id = j.value
              LEFT JOIN projects p ON p.id = l.project_id ORDER BY j.key",
         );
         rows.bind(json(&ids)).fetch_all(self.readers()).await?.iter().map(library::owner).collect()

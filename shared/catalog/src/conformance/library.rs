@@ -6,7 +6,8 @@ use n2s_domain::{DatasetName, PathSpan, ProjectName, RelPath, Version};
 
 use super::world::{entry, path, put, remove};
 use super::{Rng, World};
-use crate::{CatalogError, ChangesetFilter, OpenPush, Page, Selector};
+use crate::library::FileBlob;
+use crate::{BlobOwner, CatalogError, ChangesetFilter, OpenPush, Page, Selector};
 
 fn names() -> (ProjectName, DatasetName) {
     ("p".parse().unwrap(), "d".parse().unwrap())
@@ -143,7 +144,12 @@ pub async fn blobs_know_their_project(w: &World) {
     w.push(&w.spec("d"), &[put("x", &[1]), put("y", &[2])]).await;
     let mut ids = Vec::new();
     for row in w.rows("d", Selector::Latest).await {
-        ids.extend(row.blobs.iter().map(|blob| (blob.id, Some((names().0, blob.sealed_hash)))));
+        let owner = |blob: &FileBlob| BlobOwner {
+            project: names().0,
+            sealed_hash: blob.sealed_hash,
+            encrypted_size: blob.encrypted_size,
+        };
+        ids.extend(row.blobs.iter().map(|blob| (blob.id, Some(owner(blob)))));
     }
     assert_eq!(ids.len(), 2);
     ids.reverse();

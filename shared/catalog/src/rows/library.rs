@@ -1,10 +1,10 @@
 //! Datasets, versions, changesets, placements, hits.
 
-use n2s_domain::{ContentHash, ProjectName, SealedHash};
+use n2s_domain::ContentHash;
 
 use super::Columns;
 use super::staging::staged;
-use crate::library::FileBlob;
+use crate::library::{BlobOwner, FileBlob};
 use crate::{
     CatalogError, ChangesetRecord, ChangesetStore, DatasetRecord, ManifestState, Placement, SearchHit,
     VersionRef,
@@ -115,10 +115,11 @@ pub fn placement<E, R: Columns<E>>(row: &R) -> Result<Placement, E> {
     })
 }
 
-/// `name` of the project and `sealed_hash`, or NULL in both.
-pub fn owner<E, R: Columns<E>>(row: &R) -> Result<Option<(ProjectName, SealedHash)>, E> {
-    let name = row.word_opt("name")?;
-    name.map(|name| Ok((name, row.sealed("sealed_hash")?))).transpose()
+/// `name` of the project, `sealed_hash` and `encrypted_size`, or NULL in all.
+pub fn owner<E, R: Columns<E>>(row: &R) -> Result<Option<BlobOwner>, E> {
+    let Some(project) = row.word_opt("name")? else { return Ok(None) };
+    let (sealed_hash, encrypted_size) = (row.sealed("sealed_hash")?, row.count("encrypted_size")?);
+    Ok(Some(BlobOwner { project, sealed_hash, encrypted_size }))
 }
 
 /// A blob's own columns and `stored_on`.
