@@ -29,7 +29,7 @@ struct Options {
     only: Option<String>,
 }
 
-/// Between what was deleted and what is measured: ext4 looks past inodes that were freed within five seconds, one by one.
+/// Before each step, for the disk to come to rest.
 const REST: Duration = Duration::from_secs(6);
 
 fn main() -> Result<()> {
@@ -84,7 +84,12 @@ fn sets(options: &Options) -> Vec<Data> {
 }
 
 /// One set: each program in turn, as often as asked, so that a slow minute of the machine meets all of them.
+///
+/// What many small files leave behind stays until everything is measured: ext4 without a journal passes over inodes that were freed within
+/// the last five minutes one by one, so that whoever makes files then pays for those that somebody else has deleted.
 fn go_through(data: Data, options: &Options, work: &Path, report: &mut Report) -> Result<()> {
+    let work = &work.join(data.name());
+    fs::create_dir(work)?;
     let source = work.join("source");
     let (files, bytes) = data.make(&source).context("the data could not be made; is the disk full?")?;
     let wanted = |program: &Program| {
@@ -92,12 +97,24 @@ fn go_through(data: Data, options: &Options, work: &Path, report: &mut Report) -
     };
     let programs: Vec<_> = programs::all(&options.n2s).into_iter().filter(wanted).collect();
     let mut runs: Vec<Vec<Ran>> = programs.iter().map(|_| Vec::new()).collect();
+    let (mut pushes, mut pulls) = (Vec::new(), Vec::new());
     let mut set = Set { data: data.name(), files, bytes, catalog_bytes: None };
     for round in 0..data.runs(options.runs) {
         for (program, runs) in programs.iter().zip(&mut runs) {
             writeln!(std::io::stderr(), "{}: {}, run {}", data.name(), program.name, round + 1)?;
-            runs.extend(run(program, data, &source, work, &mut set)?);
+            let place = work.join(format!("{}-{round}", program.name));
+            fs::create_dir(&place)?;
+            runs.extend(run(program, data, &source, &place, &mut set)?);
             data.restore(&source)?;
+            if matches!(data, Data::Large(_)) {
+                fs::remove_dir_all(&place)?;
+            }
+        }
+        if matches!(data, Data::Files(_)) {
+            rest();
+            pulls.push(floor::pull::measure(&source, &work.join(format!("pulled-{round}")), rest)?);
+            rest();
+            pushes.push(floor::push::measure(&source, &work.join(format!("pushed-{round}")))?);
         }
     }
     if matches!(data, Data::Large(_)) {
@@ -105,16 +122,21 @@ fn go_through(data: Data, options: &Options, work: &Path, report: &mut Report) -
         report.floor = Some(floor::measure(&source.join(Data::LARGE), &work.join("floor"))?);
     }
     if matches!(data, Data::Files(_)) {
-        rest();
-        report.files_pull_floor = Some(floor::pull::measure(&source, &work.join("floor"), rest)?);
-        rest();
-        report.files_push_floor = Some(floor::push::measure(&source, &work.join("floor"))?);
+        (report.files_pull_floor, report.files_push_floor) = (median(pulls), median(pushes));
     }
     for (program, runs) in programs.iter().zip(runs) {
         report.figures.extend(figures(program, data, &runs));
     }
     report.data.push(set);
-    Ok(fs::remove_dir_all(&source)?)
+    if matches!(data, Data::Large(_)) {
+        fs::remove_dir_all(work)?;
+    }
+    Ok(())
+}
+
+fn median(mut seconds: Vec<f64>) -> Option<f64> {
+    seconds.sort_by(f64::total_cmp);
+    seconds.get(seconds.len() / 2).copied()
 }
 
 type Ran = (Step, Result<Usage, String>);
@@ -153,9 +175,6 @@ fn run(program: &Program, data: Data, source: &Path, work: &Path, set: &mut Set)
     }
     if program.is_ours {
         compare(source, &target)?;
-    }
-    for place in [store, target].into_iter().filter(|place| place.exists()) {
-        fs::remove_dir_all(place)?;
     }
     Ok(steps)
 }
