@@ -81,8 +81,12 @@ impl RabbitConsumer {
         let subscribed = subscribe(&session, &queue, prefetch).await;
         let (channel, deliveries) = subscribed.inspect_err(|_| session.forget_declared(backend))?;
         let (orders, receiver) = mpsc::unbounded_channel();
-        let (settling, settled) = (Arc::clone(&session), channel.clone());
-        tokio::spawn(async move { settle(&settling, &settled, receiver).await });
+        let (settling, settled, outlived) = (Arc::clone(&session), channel.clone(), deliveries.clone());
+        tokio::spawn(async move {
+            settle(&settling, &settled, receiver).await;
+            // Dropping the last of a consumer cancels it. Said on a channel that was just closed, that costs the connection.
+            drop(outlived);
+        });
         let (backend, held, gathered) = (backend.clone(), Arc::new(()), Vec::new());
         Ok(Self { session, backend, deliveries, channel, orders, heard: Instant::now(), held, gathered })
     }
