@@ -3,7 +3,7 @@
 CARGO ?= cargo
 PREFIX ?= $(HOME)/.local
 
-.PHONY: help deps build install demo fleet-demo test test-binaries test-fleet test-cluster test-stores kills lint fmt bench deny doc fuzz
+.PHONY: help deps build install demo fleet-demo test test-binaries test-fleet test-faults test-cluster test-stores kills lint fmt bench deny doc fuzz
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,9 @@ test-stores: ## The stores' suites against servers that have to be fetched first
 
 test-fleet: deps test-binaries ## The journeys by a fleet: PostgreSQL, RabbitMQ, a bucket, every role a process of its own (minutes)
 	tests/in_fleet/run.sh
+
+test-faults: deps test-binaries ## What breaks in a fleet: roles, broker, database, links and messages (minutes)
+	tests/faults/run.sh
 
 test-cluster: deps ## The queue at a cluster of three brokers, killed one after the other (minutes)
 	$(CARGO) test --locked -p n2s-queue-rabbitmq --features cluster-tests --test cluster

@@ -56,7 +56,13 @@ impl Finisher {
         let mut closed_at = None;
         let freed = loop {
             match self.catalog.finish(batch).await {
-                Ok(report) => break report.freed,
+                Ok(report) => {
+                    let late = report.accepted.iter().filter(|accepted| !**accepted).count();
+                    if late > 0 {
+                        tracing::info!(outcomes = late, "discarded: by now the jobs are somebody else's");
+                    }
+                    break report.freed;
+                }
                 Err(error) => {
                     tracing::warn!(
                         outcomes = batch.len(),

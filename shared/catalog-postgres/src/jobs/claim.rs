@@ -5,8 +5,9 @@ use std::time::Duration;
 use n2s_catalog::rows::{Columns, column, int, jobs};
 use n2s_catalog::{Claim, ClaimRef, Copy, LeaseTerms, Ticket};
 use n2s_domain::{BackendId, BlobId, ChangesetId};
+use n2s_failpoints::Point;
 
-use crate::connect::{PostgresCatalog, Tx};
+use crate::connect::{PostgresCatalog, Tx, commit};
 use crate::decode::{arrays, micros};
 use crate::error::Fail;
 
@@ -38,7 +39,7 @@ impl PostgresCatalog {
         if claims.len() < claimed.len() {
             claims.extend(manifests(&mut tx, &claimed).await?);
         }
-        tx.commit().await?;
+        commit(tx, Point::Claimed).await?;
         Ok(claims)
     }
 

@@ -6,6 +6,7 @@ use n2s_catalog::rows::{Columns as _, int, jobs};
 use n2s_catalog::{Pick, Ticket};
 use n2s_domain::BackendId;
 use n2s_domain::fairness::DueGroup;
+use n2s_failpoints::{Point, failpoint};
 use sqlx::postgres::PgRow;
 
 use crate::connect::PostgresCatalog;
@@ -64,6 +65,7 @@ impl PostgresCatalog {
         let rows = rows.bind(backend.0).bind(changesets).bind(limits).bind(micros(queued_for));
         let turn = |row: &PgRow| Ok((row.int("turn")?, jobs::ticket(row)?));
         let rows = rows.fetch_all(self.pool()).await?;
+        failpoint(Point::Marked);
         let mut tickets = rows.iter().map(turn).collect::<Result<Vec<_>, Fail>>()?;
         tickets.sort_unstable_by_key(|(turn, ticket)| (*turn, ticket.job));
         Ok(tickets.into_iter().map(|(_, ticket)| ticket).collect())

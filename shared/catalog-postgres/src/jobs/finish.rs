@@ -11,9 +11,10 @@ use n2s_catalog::rows::jobs::{self, HeldJob};
 use n2s_catalog::rows::{column, int, staging};
 use n2s_catalog::{Finish, FinishReport, StagedKey};
 use n2s_domain::FailureKind;
+use n2s_failpoints::Point;
 
 use super::retry::again;
-use crate::connect::{PostgresCatalog, Tx};
+use crate::connect::{PostgresCatalog, Tx, commit};
 use crate::decode::{arrays, text};
 use crate::error::Fail;
 use crate::placing::delta;
@@ -44,7 +45,7 @@ impl PostgresCatalog {
         let done: Vec<i64> = sorted.ended().map(|job| job.id).collect();
         sqlx::query("DELETE FROM jobs WHERE id = ANY ($1)").bind(done).execute(&mut *tx).await?;
         let freed = free(&mut tx, &sorted.stored, freeable).await?;
-        tx.commit().await?;
+        commit(tx, Point::Finished).await?;
         Ok(FinishReport { accepted: sorted.accepted, freed })
     }
 }
