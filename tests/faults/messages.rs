@@ -42,7 +42,9 @@ fn duplicated_and_reordered() {
         put(&site, "n2s.work", payload);
         put(&site, "n2s.work", payload);
     }
-    payloads.iter().for_each(|payload| put(&site, "n2s.work", payload));
+    for payload in &payloads {
+        put(&site, "n2s.work", payload);
+    }
     let debug = [("N2S_LOG", "info,n2s_worker=debug")];
     let workers = ["worker-1", "worker-2"].map(|name| site.worker(name, &debug));
     until("the end of all jobs", || site.fleet.count(LIVE) == 0);
@@ -64,7 +66,9 @@ fn poisoned() {
     let payloads = take_all(&site);
     let (given_up, rest) = payloads.split_first().unwrap();
     put(&site, "n2s.poison", given_up);
-    rest.iter().for_each(|payload| put(&site, "n2s.work", payload));
+    for payload in rest {
+        put(&site, "n2s.work", payload);
+    }
     let worker = site.worker("worker", &[]);
     until("the end of all jobs", || site.fleet.count(LIVE) == 0);
     until("the noise to be thrown away", || worker.log().matches("thrown away").count() >= 3);

@@ -287,14 +287,18 @@ impl Site {
     pub fn halt(&self, workers: &[Member]) {
         let before = self.fleet.count(LIVE);
         until("work under way", || self.fleet.count(LIVE) < before);
-        workers.iter().for_each(|worker| worker.signal(Signal::STOP));
+        for worker in workers {
+            worker.signal(Signal::STOP);
+        }
         assert!(self.fleet.count(LIVE) > 0, "all was done before anything could happen");
     }
 }
 
 /// Lets them go on.
 pub fn go_on(workers: &[Member]) {
-    workers.iter().for_each(|worker| worker.signal(Signal::CONT));
+    for worker in workers {
+        worker.signal(Signal::CONT);
+    }
 }
 
 fn settings(plan: Plan, bucket: Option<&S3Server>) -> String {
