@@ -1,8 +1,8 @@
 //! A broker that goes away, forgets, or takes nothing: the rows are the truth, and what it had is told again.
 
-use n2s_tests::{Member, until};
+use n2s_tests::Member;
 
-use crate::site::{LIVE, Plan, Site, go_on};
+use crate::site::{LIVE, Plan, Site, go_on, until};
 
 /// A push whose messages are all in the broker, and nobody there to take them.
 fn queued(plan: Plan) -> (Site, Vec<Member>) {

@@ -1,8 +1,6 @@
 //! Processes whose clocks are days apart: what the catalog compares is by the database's clock alone.
 
-use n2s_tests::until;
-
-use crate::site::{LEASED, LIVE, Site};
+use crate::site::{LEASED, LIVE, Site, until};
 
 const DAY_AHEAD: (&str, &str) = ("N2S_CLOCK_OFFSET_SECS", "86400");
 const DAY_BEHIND: (&str, &str) = ("N2S_CLOCK_OFFSET_SECS", "-86400");

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use n2s_servers::{Postgres, Proxy};
-use n2s_tests::{Ended, Member, until};
+use n2s_tests::{Ended, Member};
 
-use crate::site::{LIVE, Plan, Site};
+use crate::site::{LIVE, Plan, Site, until};
 
 /// A client that pushes through an intake, with a dispatcher and two workers at it.
 fn busy(plan: Plan) -> (Site, Vec<Member>, std::thread::JoinHandle<Ended>) {

@@ -1,9 +1,9 @@
 //! A dispatcher that dies between a row and its message, and two that dispatch at once.
 
-use n2s_tests::{Member, until};
+use n2s_tests::Member;
 use rustix::process::Signal;
 
-use crate::site::{Plan, Site};
+use crate::site::{Plan, Site, until};
 
 /// Kills the dispatcher at `point` of a push; the intake takes over.
 fn killed_at(point: &str) -> (Site, Member) {

@@ -3,9 +3,8 @@
 use std::net::TcpStream;
 
 use n2s_tests::raw::request;
-use n2s_tests::until;
 
-use crate::site::{Plan, Site};
+use crate::site::{Plan, Site, until};
 
 const VERSIONS: &str =
     "SELECT count(*) || ' ' || max(version) FROM changesets WHERE committed_at IS NOT NULL";

@@ -1,9 +1,9 @@
 //! Links that are cut in the middle of what they carry, or stall, and heal.
 
 use n2s_servers::Proxy;
-use n2s_tests::{Member, until};
+use n2s_tests::Member;
 
-use crate::site::{LIVE, Plan, Site};
+use crate::site::{LIVE, Plan, Site, until};
 
 /// Cuts the link after some more bytes, so often; each time it must be used again after it healed.
 fn cut_and_heal(proxy: &Proxy, every: u64, times: u64) {

@@ -1,8 +1,8 @@
 //! Messages that come twice, in another order, or are none: put into the queue by hand.
 
-use n2s_tests::{Member, until};
+use n2s_tests::Member;
 
-use crate::site::{LIVE, Site};
+use crate::site::{LIVE, Site, until};
 
 /// Takes everything out of the queue, and returns it as it lay there.
 fn take_all(site: &Site) -> Vec<String> {

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use n2s_tests::{Member, assert_same, files, until};
+use n2s_tests::{Member, assert_same, files};
 
 use crate::secrets;
-use crate::site::{LIVE, Site};
+use crate::site::{LIVE, Site, until};
 
 impl Site {
     /// Waits until nothing is left to do, and holds the fleet to its promises: what was committed is completed, what is completed can be

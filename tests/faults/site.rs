@@ -5,10 +5,11 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use n2s_servers::s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY};
 use n2s_servers::{Postgres, RabbitMq, Vhost, free_port};
-use n2s_tests::{Ended, Fleet, Member, World, until};
+use n2s_tests::{Ended, Fleet, Member, World};
 use rustix::process::Signal;
 
 /// Jobs that nobody has finished.
@@ -17,6 +18,8 @@ pub const LIVE: &str = "SELECT count(*) FROM jobs";
 pub const QUEUED: &str = "SELECT count(*) FROM jobs WHERE state = 1";
 /// Jobs in a worker's hand.
 pub const LEASED: &str = "SELECT count(*) FROM jobs WHERE state = 2";
+
+const LOOK_EVERY: Duration = Duration::from_millis(25);
 
 /// Few objects at a time, so that several workers share them; leases that a test can wait for.
 const SETTINGS: &str = "concurrency_min = 1\nconcurrency_max = 8\n[worker]\nlease_secs = 2\ngrace_secs = 2\n";
@@ -286,12 +289,26 @@ impl Site {
     /// Stops workers that have begun and have work left to do.
     pub fn halt(&self, workers: &[Member]) {
         let before = self.fleet.count(LIVE);
-        until("work under way", || self.fleet.count(LIVE) < before);
+        // As soon as may be: much is over in the pause between two looks of the other.
+        n2s_tests::until("work under way", || self.fleet.count(LIVE) < before);
         for worker in workers {
             worker.signal(Signal::STOP);
         }
         assert!(self.fleet.count(LIVE) > 0, "all was done before anything could happen");
     }
+}
+
+/// Waits until something is so. Between two looks there is a pause: most of these looks start a program, and several cases that do nothing
+/// but look would leave nothing to the fleets.
+#[track_caller]
+pub fn until(what: &str, mut so: impl FnMut() -> bool) {
+    n2s_tests::until(what, || {
+        let is_so = so();
+        if !is_so {
+            std::thread::sleep(LOOK_EVERY);
+        }
+        is_so
+    });
 }
 
 /// Lets them go on.

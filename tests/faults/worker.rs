@@ -1,9 +1,9 @@
 //! A worker that dies or stops with work in its hand: it costs a lease, nobody's retry, and is counted once.
 
-use n2s_tests::{Member, until};
+use n2s_tests::Member;
 use rustix::process::Signal;
 
-use crate::site::{LEASED, LIVE, Plan, Site};
+use crate::site::{LEASED, LIVE, Plan, Site, until};
 
 /// Kills a worker at each of the points, one after the other, with a push for each.
 fn killed_at(points: &[&str]) {
