@@ -138,6 +138,13 @@ const REQUIRED: &[&str] = &[
     "C-fleet-restricted",
     "C-fleet-none",
     "C-fleet-refused",
+    "C-store-writing",
+    "C-store-charged",
+    "C-store-loses",
+    "C-store-reading",
+    "C-store-staging",
+    "C-store-denied",
+    "C-store-down",
 ];
 
 #[test]
