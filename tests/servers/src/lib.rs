@@ -4,6 +4,8 @@
 mod daemon;
 pub mod garage;
 mod postgres;
+#[cfg(feature = "proxy")]
+mod proxy;
 mod rabbitmq;
 mod rabbitmq_cluster;
 pub mod rgw;
@@ -16,5 +18,7 @@ pub mod s3_scripted;
 
 pub use daemon::{Daemon, find, free_port};
 pub use postgres::Postgres;
+#[cfg(feature = "proxy")]
+pub use proxy::Proxy;
 pub use rabbitmq::{RabbitMq, Vhost};
 pub use rabbitmq_cluster::RabbitCluster;
