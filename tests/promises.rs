@@ -150,6 +150,13 @@ const REQUIRED: &[&str] = &[
     "C-fault-clock",
     "C-fault-links",
     "C-fault-secrets",
+    "C-store-writing",
+    "C-store-charged",
+    "C-store-loses",
+    "C-store-reading",
+    "C-store-staging",
+    "C-store-denied",
+    "C-store-down",
 ];
 
 #[test]
