@@ -13,18 +13,26 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::{Blame, Failure, report};
-use crate::health::Mark;
+use crate::health::{Mark, Urgency};
+use crate::presence::Presence;
 use crate::ready::check_marker;
 use crate::store::{Shared, Store};
 
-/// How often the prober looks whether it is needed, and tells the catalog what happened.
+/// How often the prober looks whether it is needed.
 const LOOK: Duration = Duration::from_millis(100);
+/// How soon the catalog hears what changed, and how soon that objects arrived: every worker of a fleet says so, in one row.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
+const REPORT_QUIETLY_EVERY: Duration = Duration::from_secs(5);
 /// Between two looks for what writers that died left on the store.
 const SWEEP_EVERY: Duration = Duration::from_hours(1);
 
 /// Probes a store whenever that is due, and reports its health, until `stop`.
-pub(crate) async fn watch(shared: &Shared, store: &Store, stop: &CancellationToken) {
+pub(crate) async fn watch(
+    shared: &Shared,
+    store: &Store,
+    (shutdown, stop): (&CancellationToken, &CancellationToken),
+) {
+    let mut lane = Presence::default();
     let mut probe_at = None;
     let mut reported_at: Option<Instant> = None;
     let mut swept_at: Option<Instant> = None;
@@ -42,10 +50,13 @@ pub(crate) async fn watch(shared: &Shared, store: &Store, stop: &CancellationTok
             probe_at = Some(Instant::now() + shared.settings.probe_every);
             reported_at = None;
         }
-        if reported_at.is_none_or(|at| at.elapsed() >= REPORT_EVERY) {
+        if let Some(urgency) = store.health.urgency()
+            && reported_at.is_none_or(|at| at.elapsed() >= every(urgency))
+        {
             tell(shared, store).await;
             reported_at = Some(Instant::now());
         }
+        lane.show(shared, store, shutdown.is_cancelled()).await;
         if swept_at.is_none_or(|at| at.elapsed() >= SWEEP_EVERY) {
             sweep(shared, store);
             swept_at = Some(Instant::now());
@@ -53,6 +64,13 @@ pub(crate) async fn watch(shared: &Shared, store: &Store, stop: &CancellationTok
         stop.run_until_cancelled(tokio::time::sleep(LOOK)).await;
     }
     tell(shared, store).await;
+}
+
+const fn every(urgency: Urgency) -> Duration {
+    match urgency {
+        Urgency::Soon => REPORT_EVERY,
+        Urgency::Quiet => REPORT_QUIETLY_EVERY,
+    }
 }
 
 /// Beside everything else: a store that hangs is no reason to stop probing it.
