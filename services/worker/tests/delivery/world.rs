@@ -265,6 +265,19 @@ impl World {
 }
 
 impl Engine {
+    pub fn ask_to_stop(&self) {
+        self.shutdown.cancel();
+    }
+
+    /// Without waiting for what hangs for ever.
+    pub async fn stop_hard(self) {
+        self.shutdown.cancel();
+        self.tasks.iter().for_each(JoinHandle::abort);
+        for task in self.tasks {
+            drop(task.await);
+        }
+    }
+
     pub async fn stop(self) {
         self.shutdown.cancel();
         for task in self.tasks {
