@@ -34,7 +34,7 @@ pub(crate) async fn watch(
 ) {
     let mut lane = Presence::default();
     let mut probe_at = None;
-    let mut reported_at: Option<Instant> = None;
+    let (mut reported_at, mut asked_at): (Option<Instant>, Option<Instant>) = (None, None);
     let mut swept_at: Option<Instant> = None;
     match shared.record(store).await {
         Ok(record) => inherit(shared, store, &record),
@@ -56,6 +56,12 @@ pub(crate) async fn watch(
             tell(shared, store).await;
             reported_at = Some(Instant::now());
         }
+        if store.health.is_paused() && asked_at.is_none_or(|at| at.elapsed() >= REPORT_EVERY) {
+            asked_at = Some(Instant::now());
+            if resumed_elsewhere(shared, store).await {
+                probe_at = None;
+            }
+        }
         lane.show(shared, store, shutdown.is_cancelled()).await;
         if swept_at.is_none_or(|at| at.elapsed() >= SWEEP_EVERY) {
             sweep(shared, store);
@@ -71,6 +77,13 @@ const fn every(urgency: Urgency) -> Duration {
         Urgency::Soon => REPORT_EVERY,
         Urgency::Quiet => REPORT_QUIETLY_EVERY,
     }
+}
+
+/// Whether the catalog knows nothing of the pause any more: an operator ended it, or another worker whose probe succeeded. Asked
+/// only while paused; whoever waits for the store should not wait for our next probe as well.
+async fn resumed_elsewhere(shared: &Shared, store: &Store) -> bool {
+    let active = |record: BackendRecord| record.state == BackendState::Active && record.health.open.is_none();
+    shared.record(store).await.is_ok_and(active)
 }
 
 /// Beside everything else: a store that hangs is no reason to stop probing it.
