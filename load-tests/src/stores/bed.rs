@@ -137,7 +137,7 @@ async fn push(catalog: &dyn Catalog, staging: &Staging, stores: &[BackendName], 
         let made: Vec<_> = some.iter().map(|n| blob(*n)).collect();
         let puts = made.iter().map(|(blob, bytes, _)| (key(blob.staged), bytes.clone())).collect();
         staging.put(puts).await.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let blobs: Vec<_> = made.iter().map(|(blob, _, _)| blob.clone()).collect();
+        let blobs: Vec<_> = made.iter().map(|(blob, _, _)| *blob).collect();
         catalog.record_staged(&opened.lease, &blobs).await?;
         batches += 1;
         let changes: Vec<_> = made.into_iter().map(|(_, _, change)| change).collect();

@@ -23,7 +23,7 @@ fn main() -> Result<()> {
             "adaptive" | "isolation" => what.push(arg),
             "--only" => only = Some(args.next().context("--only needs the name of a store")?),
             "--secs" => {
-                secs = args.next().and_then(|text| text.parse().ok()).context("--secs takes a number")?
+                secs = args.next().and_then(|text| text.parse().ok()).context("--secs takes a number")?;
             }
             _ => bail!("there is no {arg}: adaptive, isolation, --only STORE, --secs N"),
         }

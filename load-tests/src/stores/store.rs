@@ -131,15 +131,13 @@ impl Storage for Model {
     }
 
     async fn retrieve(&self, gets: Vec<Get>) -> Vec<Result<Bytes, StorageError>> {
-        if matches!(self.manner, Manner::Dead | Manner::Hangs) && !gets.is_empty() {
-            if let Err(error) = self.answer("retrieve").await {
-                let mut answers: Vec<_> =
-                    gets.iter().skip(1).map(|_| Err(self.refuse(error.kind, "retrieve"))).collect();
-                answers.push(Err(error));
-                return answers;
+        match self.manner {
+            Manner::Dead => {
+                gets.iter().map(|_| Err(self.refuse(FailureKind::Unavailable, "retrieve"))).collect()
             }
+            Manner::Hangs => std::future::pending().await,
+            _ => gets.iter().map(|get| self.get(&get.key)).collect(),
         }
-        gets.iter().map(|get| self.get(&get.key)).collect()
     }
 
     async fn stat(&self, keys: &[ObjectKey]) -> Vec<Result<Option<Stat>, StorageError>> {
@@ -149,7 +147,10 @@ impl Storage for Model {
 
     async fn delete(&self, keys: &[ObjectKey]) -> Vec<Result<(), StorageError>> {
         let mut objects = self.objects();
-        keys.iter().map(|key| Ok(drop(objects.remove(key)))).collect()
+        for key in keys {
+            objects.remove(key);
+        }
+        keys.iter().map(|_| Ok(())).collect()
     }
 
     fn list(&self, _prefix: &str) -> BoxStream<'_, Result<Listed, StorageError>> {
