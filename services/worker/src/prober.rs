@@ -50,6 +50,7 @@ pub(crate) async fn watch(shared: &Shared, store: &Store, stop: &CancellationTok
             sweep(shared, store);
             swept_at = Some(Instant::now());
         }
+        store.meters.show(&store.health, store.hearing.hears());
         stop.run_until_cancelled(tokio::time::sleep(LOOK)).await;
     }
     tell(shared, store).await;

@@ -11,6 +11,7 @@ use crate::attendance::Hearing;
 use crate::deps::{StoreDeps, WorkerDeps, WorkerSettings};
 use crate::health::StoreHealth;
 use crate::ledger::Ledger;
+use crate::meters::Meters;
 use crate::ready::Ready;
 
 /// What all lanes share.
@@ -31,6 +32,8 @@ pub(crate) struct Store {
     pub ready: Ready,
     /// Whether its lane hears its queue.
     pub hearing: Hearing,
+    /// What it counts.
+    pub meters: Meters,
     /// One probe at a time; whoever waited looks first whether another's will do.
     pub probing: tokio::sync::Mutex<()>,
     /// Kibibytes of bodies this store may hold in memory. Each store has its own share, because one that hangs would
@@ -74,6 +77,7 @@ impl Store {
             health: Arc::new(StoreHealth::new(deps.concurrency, deps.batch)),
             ready: Ready::default(),
             hearing: Hearing::default(),
+            meters: Meters::new(&deps.name),
             probing: tokio::sync::Mutex::default(),
             memory: Semaphore::new(memory_kib as usize),
             memory_kib,

@@ -6,6 +6,7 @@ use lapin::options::BasicPublishOptions;
 use lapin::{BasicProperties, Confirmation};
 use n2s_domain::BackendName;
 use n2s_queue::{Message, QueueErrorKind};
+use n2s_telemetry::metrics::families;
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::{BrokerError, explain};
@@ -73,6 +74,7 @@ fn judge(session: &Session, backend: &BackendName, confirmation: Confirmation) -
     let unsure = confirmation == Confirmation::NotRequested;
     if let Some(returned) = confirmation.take_message() {
         session.forget_declared(backend);
+        families::RETURNED.with([backend.as_str()]).increment();
         let why = format!("returned: {} {}", returned.reply_code, returned.reply_text);
         return Err(BrokerError::unavailable(OP, why));
     }

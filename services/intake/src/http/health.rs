@@ -1,11 +1,13 @@
-//! Whether it lives, whether it is ready, what it offers: asked without a token.
+//! Whether it lives, whether it is ready, how much it did, what it offers: asked without a token.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
+use axum::response::Response;
 use axum::routing::get;
 use bytes::Bytes;
+use n2s_telemetry::metrics;
 use serde_json::json;
 use utoipa::openapi::OpenApi;
 
@@ -18,7 +20,13 @@ pub(super) fn routes(document: &OpenApi) -> Router<Arc<Api>> {
     Router::new()
         .route("/healthz", get(async || Record(json!({ "alive": true }))))
         .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
         .route("/openapi.json", get(document))
+}
+
+/// Counts and names of stores; nothing of what anybody pushed.
+async fn metrics() -> Response {
+    typed(metrics::CONTENT_TYPE, Bytes::from(metrics::render()))
 }
 
 /// Ready is: the catalog answers and has a schema that this program knows, staging can be written, and nobody has asked it to stop.
