@@ -45,6 +45,9 @@ pub(crate) async fn watch(shared: &Shared, store: &Store, stop: &CancellationTok
         if reported_at.is_none_or(|at| at.elapsed() >= REPORT_EVERY) {
             tell(shared, store).await;
             reported_at = Some(Instant::now());
+            if resumed_elsewhere(shared, store).await {
+                probe_at = None;
+            }
         }
         if swept_at.is_none_or(|at| at.elapsed() >= SWEEP_EVERY) {
             sweep(shared, store);
@@ -54,6 +57,16 @@ pub(crate) async fn watch(shared: &Shared, store: &Store, stop: &CancellationTok
         stop.run_until_cancelled(tokio::time::sleep(LOOK)).await;
     }
     tell(shared, store).await;
+}
+
+/// Whether the catalog knows nothing of the pause any more: an operator ended it, or another worker whose probe succeeded. Asked
+/// only while paused; whoever waits for the store should not wait for our next probe as well.
+async fn resumed_elsewhere(shared: &Shared, store: &Store) -> bool {
+    store.health.is_paused()
+        && shared
+            .record(store)
+            .await
+            .is_ok_and(|record| record.state == BackendState::Active && record.health.open.is_none())
 }
 
 /// Beside everything else: a store that hangs is no reason to stop probing it.

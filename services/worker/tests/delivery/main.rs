@@ -123,6 +123,33 @@ async fn a_confirmed_denial_pauses_the_store_until_a_probe_succeeds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pause_that_an_operator_ends_waits_for_no_probe() {
+    let world = World::new().await;
+    world.stores[0].script(|_, _| Some(Fault::Fails(FailureKind::Denied)));
+    let engine = world.start_with(|settings| settings.probe_every = Duration::from_hours(1));
+    let pushed = world.push("d", 10).await;
+    let paused = || async { matches!(world.row(0).await.0.state, BackendState::Paused { .. }) };
+    world.until("it is paused", paused).await;
+    // The prober looks once by itself when a pause begins.
+    let looks = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&looks);
+    world.stores[0].script(move |op, _| {
+        count.fetch_add(u32::from(op != "store"), Ordering::Relaxed);
+        Some(Fault::Fails(FailureKind::Denied))
+    });
+    world.until("it was probed again", || async { looks.load(Ordering::Relaxed) > 0 }).await;
+    world.stores[0].script(|_, _| None);
+    // Again and again: a probe that began before may still record its pause.
+    let resumed_and_done = || async {
+        world.catalog.resume(world.ids[0], true).await.unwrap();
+        world.tally(0).await == (0, 10, 0)
+    };
+    world.until("it is worked on", resumed_and_done).await;
+    world.until_status(&pushed, ChangesetStatus::Completed).await;
+    engine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_denial_that_the_probe_refutes_is_the_objects_own() {
     let world = World::new().await;
     let bad = layout::blob(sealed(b"sealed d 3"));

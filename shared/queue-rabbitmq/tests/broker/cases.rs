@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use n2s_queue::{Memory as _, PoisonHandler, Poisoned, Queue as _, QueueErrorKind, Remembers, conformance};
+use n2s_queue::{
+    Consumer as _, Memory as _, PoisonHandler, Poisoned, Queue as _, QueueErrorKind, Remembers, conformance,
+};
 use n2s_queue_rabbitmq::{Options, RabbitQueue};
 
 use crate::Case;
@@ -39,6 +41,7 @@ pub fn all() -> Vec<(&'static str, Case)> {
         ("a_private_ca_is_trusted_and_an_unknown_one_is_not", a_private_ca),
         ("a_wrong_password_is_refused_and_not_repeated", a_wrong_password),
         ("other_arguments_are_a_misconfiguration", other_arguments),
+        ("consumers_come_and_go_on_one_connection", consumers_come_and_go),
     ]);
     all
 }
@@ -134,5 +137,30 @@ fn other_arguments(world: &mut World) {
         // It is no reason to tear anything down.
         assert_eq!(other.recall("x").await.unwrap(), Remembers::Nothing);
         other.ready().unwrap();
+    });
+}
+
+/// A goodbye said on a channel that is closed already costs the connection, and with it all that others consume.
+fn consumers_come_and_go(world: &mut World) {
+    let (queue, _vhost) = world.open();
+    let runtime = Arc::clone(&world.runtime);
+    runtime.block_on(async {
+        let mut staying = queue.consume(&"b".parse().unwrap(), 10).await.unwrap();
+        drop(queue.consume(&backend(), 10).await.unwrap());
+        let come_and_go = |_| {
+            let queue = Arc::clone(&queue);
+            tokio::spawn(async move {
+                for _ in 0..50 {
+                    drop(queue.consume(&backend(), 10).await.unwrap());
+                }
+            })
+        };
+        let visitors: Vec<_> = (0..8).map(come_and_go).collect();
+        for visitor in visitors {
+            visitor.await.unwrap();
+        }
+        queue.publish(&"b".parse().unwrap(), vec![message(300)]).await.remove(0).unwrap();
+        let delivered = staying.next(1, Duration::ZERO).await.unwrap().unwrap();
+        assert_eq!(delivered[0].message().unwrap().job.0, 300);
     });
 }
