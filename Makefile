@@ -68,6 +68,7 @@ deny: ## Licences, sources and banned dependencies
 doc: ## Write the pages that are generated from the code
 	N2S_WRITE_PAGES=1 $(CARGO) test --locked -p n2s-config page
 	N2S_WRITE_PAGES=1 $(CARGO) test --locked -p n2s-intake --test page
+	N2S_WRITE_PAGES=1 $(CARGO) test --locked -p n2s-telemetry --test page
 	N2S_WRITE_PAGES=1 $(CARGO) test --locked -p n2s-envelope examples::the_examples
 
 bench: build ## Measure pushes and pulls beside other programs (half an hour); prints JSON

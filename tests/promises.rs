@@ -135,6 +135,7 @@ const REQUIRED: &[&str] = &[
     "C-fleet-dispatcher-killed",
     "C-fleet-drain",
     "C-fleet-ready",
+    "C-metrics",
     "C-fleet-restricted",
     "C-fleet-none",
     "C-fleet-refused",

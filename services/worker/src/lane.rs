@@ -168,6 +168,8 @@ impl Lane {
             }
         }
         failpoint(Point::Acked);
+        self.store.meters.claimed.add(claims.len() as u64);
+        self.store.meters.stale.add(tickets.len().saturating_sub(claims.len()) as u64);
         if claims.len() < tickets.len() {
             tracing::debug!(stale = tickets.len() - claims.len(), "stale messages");
         }
@@ -257,6 +259,11 @@ impl Lane {
 
     async fn submit(&self, batch: &Batch, finish: Finish) {
         if batch.submit(finish.claim) {
+            let result = self.store.meters.finished(&finish.outcome);
+            tracing::debug!(
+                job.id = %finish.claim.job, job.epoch = finish.claim.epoch, backend.name = %self.store.deps.name,
+                op.result = result, "a job ended"
+            );
             // The finisher outlives every lane, so this fails only when it panicked; the lease then lapses.
             drop(self.outcomes.send(finish).await);
         }
