@@ -3,7 +3,7 @@
 CARGO ?= cargo
 PREFIX ?= $(HOME)/.local
 
-.PHONY: help deps build install demo fleet-demo test test-binaries test-fleet test-cluster test-stores kills lint fmt bench deny doc fuzz
+.PHONY: help deps build install demo fleet-demo test test-binaries test-fleet test-cluster test-stores kills lint fmt bench bench-fleet deny doc fuzz
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -67,6 +67,10 @@ doc: ## Write the pages that are generated from the code
 bench: build ## Measure pushes and pulls beside other programs (half an hour); prints JSON
 	@load-tests/peers.sh
 	$(CARGO) run --release --locked -p n2s-load-tests -- target/release/n2s
+
+bench-fleet: build ## Measure a fleet beside others' queues (20 minutes; FIGURE=jobs for one figure); prints JSON
+	@load-tests/fleet-peers.sh
+	$(CARGO) run --release --locked -p n2s-load-tests --bin n2s-load-fleet -- target/release/n2s $(FIGURE)
 
 fuzz: ## Throw bytes at every reader, FUZZ_SECONDS (30) each
 	tests/fuzz/run.sh
