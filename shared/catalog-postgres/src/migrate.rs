@@ -11,13 +11,14 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/postgres/0001_catalog.sql"),
     include_str!("../../../migrations/postgres/0002_validation.sql"),
     include_str!("../../../migrations/postgres/0003_api_tokens.sql"),
+    include_str!("../../../migrations/postgres/0004_held_jobs.sql"),
 ];
 
 /// Grants; run after every migration.
 const ROLES: &str = include_str!("../../../migrations/postgres/worker_role.sql");
 
 /// The version this program works with.
-pub(crate) const KNOWN: i64 = 3;
+pub(crate) const KNOWN: i64 = 4;
 
 /// The advisory lock of migrations: "n2s" and a number.
 const LOCK: i64 = 0x6e32_7300_0000_0001;
