@@ -3,7 +3,7 @@
 CARGO ?= cargo
 PREFIX ?= $(HOME)/.local
 
-.PHONY: help deps build check-deploy install demo fleet-demo test test-binaries test-fleet test-faults test-cluster test-stores kills lint fmt bench bench-stores deny doc fuzz
+.PHONY: help deps build check-deploy install demo fleet-demo test test-binaries test-fleet test-faults test-cluster test-stores kills lint fmt bench bench-stores bench-fleet deny doc fuzz
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -77,6 +77,10 @@ bench: build ## Measure pushes and pulls beside other programs (half an hour); p
 
 bench-stores: ## Measure the adaptive limit beside fixed ones, and what a dead store costs another (5 minutes); prints JSON
 	$(CARGO) run --release --locked -p n2s-load-tests --bin n2s-load-stores
+
+bench-fleet: build ## Measure a fleet beside others' queues (20 minutes; FIGURE=jobs for one figure); prints JSON
+	@load-tests/fleet-peers.sh
+	$(CARGO) run --release --locked -p n2s-load-tests --bin n2s-load-fleet -- target/release/n2s $(FIGURE)
 
 fuzz: ## Throw bytes at every reader, FUZZ_SECONDS (30) each
 	tests/fuzz/run.sh
