@@ -105,7 +105,7 @@ impl StoreHealth {
 
     /// How many objects are under way.
     pub(crate) fn in_flight(&self) -> u32 {
-        self.lock().in_flight
+        self.lock().limit.in_flight()
     }
 
     /// Whether the circuit is open.
