@@ -135,6 +135,7 @@ const REQUIRED: &[&str] = &[
     "C-fleet-dispatcher-killed",
     "C-fleet-drain",
     "C-fleet-ready",
+    "C-metrics",
     "C-fleet-restricted",
     "C-fleet-none",
     "C-fleet-refused",
@@ -150,6 +151,13 @@ const REQUIRED: &[&str] = &[
     "C-fault-clock",
     "C-fault-links",
     "C-fault-secrets",
+    "C-store-writing",
+    "C-store-charged",
+    "C-store-loses",
+    "C-store-reading",
+    "C-store-staging",
+    "C-store-denied",
+    "C-store-down",
 ];
 
 #[test]

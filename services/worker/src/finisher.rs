@@ -11,6 +11,7 @@ use n2s_domain::limits::{CLAIM_BATCH_MAX, FINISH_GATHER};
 use n2s_failpoints::{Point, failpoint};
 use n2s_queue::Bell;
 use n2s_storage::{Staging, StagingKey};
+use n2s_telemetry::metrics::families;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
@@ -58,6 +59,7 @@ impl Finisher {
             match self.catalog.finish(batch).await {
                 Ok(report) => {
                     let late = report.accepted.iter().filter(|accepted| !**accepted).count();
+                    families::DISCARDED.with([]).add(late as u64);
                     if late > 0 {
                         tracing::info!(outcomes = late, "discarded: by now the jobs are somebody else's");
                     }

@@ -8,6 +8,8 @@ mod health;
 mod lane;
 mod ledger;
 mod manifests;
+mod meters;
+mod presence;
 mod prober;
 mod ready;
 mod sources;

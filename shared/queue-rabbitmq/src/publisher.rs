@@ -7,6 +7,7 @@ use lapin::{BasicProperties, Confirmation};
 use n2s_domain::BackendName;
 use n2s_failpoints::{Point, failpoint};
 use n2s_queue::{Message, QueueErrorKind};
+use n2s_telemetry::metrics::families;
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::{BrokerError, explain};
@@ -77,6 +78,7 @@ fn judge(session: &Session, backend: &BackendName, confirmation: Confirmation) -
     let unsure = confirmation == Confirmation::NotRequested;
     if let Some(returned) = confirmation.take_message() {
         session.forget_declared(backend);
+        families::RETURNED.with([backend.as_str()]).increment();
         let why = format!("returned: {} {}", returned.reply_code, returned.reply_text);
         return Err(BrokerError::unavailable(OP, why));
     }

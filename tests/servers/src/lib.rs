@@ -12,6 +12,8 @@ pub mod rgw;
 #[cfg(feature = "s3")]
 pub mod s3;
 #[cfg(feature = "s3")]
+pub mod s3_faulty;
+#[cfg(feature = "s3")]
 pub mod s3_scripted;
 
 pub use daemon::{Daemon, find, free_port};

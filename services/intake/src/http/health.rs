@@ -1,13 +1,15 @@
-//! Whether it lives, whether it is ready, what it offers: asked without a token.
+//! Whether it lives, whether it is ready, how much it did, what it offers: asked without a token.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
+use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
 use bytes::Bytes;
 use n2s_client::wire::problem::{PROBLEM_JSON, Problem, Refusal};
+use n2s_telemetry::metrics;
 use serde_json::json;
 use tokio::sync::watch;
 use utoipa::openapi::OpenApi;
@@ -21,6 +23,7 @@ pub(super) fn routes(document: &OpenApi) -> Router<Arc<Api>> {
     Router::new()
         .route("/healthz", get(async || Record(json!({ "alive": true }))))
         .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
         .route("/openapi.json", get(document))
 }
 
@@ -32,6 +35,11 @@ pub(super) fn turning_away(why: watch::Receiver<String>) -> Router {
         (StatusCode::SERVICE_UNAVAILABLE, headers, Json(problem))
     };
     Router::new().route("/healthz", get(async || Json(json!({ "alive": true })))).fallback(wait)
+}
+
+/// Counts and names of stores; nothing of what anybody pushed.
+async fn metrics() -> Response {
+    typed(metrics::CONTENT_TYPE, Bytes::from(metrics::render()))
 }
 
 /// Ready is: the catalog answers and has a schema that this program knows, staging can be written, and nobody has asked it to stop.

@@ -15,6 +15,7 @@ mod fetch;
 mod health;
 mod library;
 mod manifests;
+mod measured;
 mod operate;
 mod plain;
 mod proving;
@@ -117,5 +118,6 @@ fn router(api: &Arc<Api>) -> Router {
         .fallback(answer::no_such_endpoint)
         .method_not_allowed_fallback(answer::no_such_endpoint)
         .layer(axum::middleware::from_fn_with_state(Arc::clone(api), answer::finish))
+        .layer(axum::middleware::from_fn(measured::count))
         .with_state(Arc::clone(api))
 }
