@@ -145,6 +145,9 @@ const REQUIRED: &[&str] = &[
     "C-store-staging",
     "C-store-denied",
     "C-store-down",
+    "C-shared-blobs",
+    "C-shared-abandoned",
+    "C-soak",
 ];
 
 #[test]
@@ -165,7 +168,7 @@ fn every_promise_has_a_test_that_exists() {
         if tests.starts_with("open: ") {
             continue;
         }
-        assert!(["test", "test-fleet", "test-cluster"].contains(&target), "{id} names {target}");
+        assert!(["test", "test-fleet", "test-cluster", "soak"].contains(&target), "{id} names {target}");
         for test in tests.split(", ") {
             let (file, function) =
                 test.trim_matches('`').split_once("::").unwrap_or_else(|| panic!("{test} in {id}"));
