@@ -59,18 +59,15 @@ impl Stage {
     fn start(&mut self, failpoint: &str) {
         let armed = [("N2S_FAILPOINT", failpoint)];
         let armed = if failpoint.is_empty() { &[][..] } else { &armed };
-        self.crew = match &self.fleet {
-            Some(fleet) => vec![
-                fleet.start("dispatcher", &["dispatcher"], &[]).at_work("dispatcher"),
-                fleet.start("worker", &["worker"], armed).at_work("worker"),
-            ],
-            None => {
-                let mut command = self.world.command(&["up"]);
-                command.envs(armed.iter().copied());
-                let mut up = Member::start("up", command, &self.world.path("up.log"));
-                up.said("API on ");
-                vec![up]
-            }
+        self.crew = if let Some(fleet) = &self.fleet {
+            let dispatcher = fleet.start("dispatcher", &["dispatcher"], &[]).at_work("dispatcher");
+            vec![dispatcher, fleet.start("worker", &["worker"], armed).at_work("worker")]
+        } else {
+            let mut command = self.world.command(&["up"]);
+            command.envs(armed.iter().copied());
+            let mut up = Member::start("up", command, &self.world.path("up.log"));
+            up.said("API on ");
+            vec![up]
         };
     }
 
@@ -152,10 +149,13 @@ fn blobs_that_are_pending_complete_both() {
         stage.start("");
         stage.push("one", "src", &[]);
         stage.push("two", "src", &[]);
-        let pending = |dataset: &str| assert_eq!(stage.newest(dataset)["status"], "pushing");
-        ["one", "two"].map(pending);
+        for dataset in ["one", "two"] {
+            assert_eq!(stage.newest(dataset)["status"], "pushing");
+        }
         stage.release(held);
-        ["one", "two"].map(|dataset| stage.comes_back(dataset, "src"));
+        for dataset in ["one", "two"] {
+            stage.comes_back(dataset, "src");
+        }
         stage.settles();
     });
 }
@@ -207,7 +207,9 @@ fn blobs_that_are_being_finished_at_that_instant_complete_both() {
         for member in &stage.crew {
             member.signal(Signal::CONT);
         }
-        ["one", "two"].map(|dataset| stage.comes_back(dataset, "src"));
+        for dataset in ["one", "two"] {
+            stage.comes_back(dataset, "src");
+        }
         stage.settles();
     }
 }
