@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use n2s_domain::{Entropy as _, SeededEntropy};
 use n2s_tests::listed;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::ground::Ground;
 use crate::history::{Call, History, Told, What};
@@ -30,6 +30,8 @@ pub struct Actor<'a> {
     dice: SeededEntropy,
     /// What it was told last, newest last.
     told: Vec<u64>,
+    /// Whether its last push was told no version: then somebody else may hold the dataset, and it is taken over at times.
+    refused: bool,
     calls: u64,
 }
 
@@ -41,7 +43,15 @@ struct Ended {
 impl<'a> Actor<'a> {
     /// Makes its home, with the vault, and its first tree.
     pub fn new(ground: &'a Ground, history: &'a History, seed: u64, number: usize) -> Self {
-        let actor = Self { ground, history, number, dice: dice_of(seed, number), told: Vec::new(), calls: 0 };
+        let actor = Self {
+            ground,
+            history,
+            number,
+            dice: dice_of(seed, number),
+            told: Vec::new(),
+            refused: false,
+            calls: 0,
+        };
         for home in [actor.home(false), actor.home(true)] {
             fs::create_dir(&home).unwrap();
             fs::copy(ground.fleet.world.path("home/vault"), home.join("vault")).unwrap();
@@ -70,7 +80,13 @@ impl<'a> Actor<'a> {
         match next {
             Step::Push { changes, wait, kill_ms } => {
                 self.change(changes);
-                let more: &[&str] = if wait { &[] } else { &["--no-wait"] };
+                let take_over = self.refused && self.below(2) == 0;
+                let more: &[&str] = match (wait, take_over) {
+                    (true, false) => &[],
+                    (true, true) => &["--take-over"],
+                    (false, false) => &["--no-wait"],
+                    (false, true) => &["--no-wait", "--take-over"],
+                };
                 self.push(if kill_ms.is_some() { "push, killed" } else { "push" }, (false, more), kill_ms);
             }
             Step::TakeOver { changes } => {
@@ -168,6 +184,7 @@ impl<'a> Actor<'a> {
             Some(Told { changeset, version: answer["version"].as_u64()?, status })
         });
         let is_told = told.is_some();
+        self.refused = !is_told;
         self.told.extend(told.as_ref().map(|told| told.version));
         self.end(kind, begun_ms, ended.code, What::Push { tree, told });
         is_told
@@ -221,7 +238,12 @@ impl<'a> Actor<'a> {
         command.stdin(Stdio::null()).stdout(File::create(&out).unwrap()).stderr(log).process_group(0);
         let patience = kill_ms.map_or(PATIENCE, Duration::from_millis);
         let code = ended_within(command.spawn().unwrap(), patience);
-        let answer = fs::read(&out).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let answer: Option<Value> = fs::read(&out).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        if code > 0 {
+            // Of standard error the last line says why.
+            let log = fs::read_to_string(self.log()).unwrap_or_default();
+            self.history.note(json!({ "dataset": self.dataset(), "why": log.lines().last() }));
+        }
         Ended { code, answer }
     }
 }
