@@ -2,12 +2,15 @@
 
 mod attendance;
 mod deps;
+mod doubts;
 mod failure;
 mod finisher;
 mod health;
 mod lane;
 mod ledger;
 mod manifests;
+mod meters;
+mod presence;
 mod prober;
 mod ready;
 mod sources;

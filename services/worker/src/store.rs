@@ -1,16 +1,19 @@
 //! One store as a lane sees it, and what all lanes share.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use n2s_catalog::{BackendRecord, Catalog, CatalogError};
 use n2s_domain::{BackendId, Timestamp};
 use n2s_storage::Storage;
-use tokio::sync::{RwLock, Semaphore, SemaphorePermit};
+use tokio::sync::{Mutex, RwLock, Semaphore, SemaphorePermit};
 
 use crate::attendance::Hearing;
 use crate::deps::{StoreDeps, WorkerDeps, WorkerSettings};
+use crate::doubts::Doubts;
 use crate::health::StoreHealth;
 use crate::ledger::Ledger;
+use crate::meters::Meters;
 use crate::ready::Ready;
 
 /// What all lanes share.
@@ -19,8 +22,13 @@ pub(crate) struct Shared {
     pub deps: WorkerDeps,
     pub settings: WorkerSettings,
     pub ledger: Arc<Ledger>,
-    /// Read by ordinary work, written by a job that must run alone because workers disappeared while they held it.
-    pub alone: RwLock<()>,
+    /// What was found wrong in staging.
+    pub doubts: Doubts,
+    /// Held by a job that must run alone because workers disappeared while they held it: two such never run beside each
+    /// other, so that one of them that ends the process costs no other a lapse that counts.
+    pub alone: Mutex<()>,
+    /// Whether the catalog shows this worker.
+    pub shown: AtomicBool,
 }
 
 /// One store.
@@ -31,8 +39,13 @@ pub(crate) struct Store {
     pub ready: Ready,
     /// Whether its lane hears its queue.
     pub hearing: Hearing,
+    /// Read by ordinary work, written by a job that must run alone. Of this store only: a job of one store that waited for, or
+    /// held up, the work of all would let a store that hangs stop the others.
+    pub alone: RwLock<()>,
+    /// What it counts.
+    pub meters: Meters,
     /// One probe at a time; whoever waited looks first whether another's will do.
-    pub probing: tokio::sync::Mutex<()>,
+    pub probing: Mutex<()>,
     /// Kibibytes of bodies this store may hold in memory. Each store has its own share, because one that hangs would
     /// hold on to all of a common pool.
     memory: Semaphore,
@@ -74,7 +87,9 @@ impl Store {
             health: Arc::new(StoreHealth::new(deps.concurrency, deps.batch)),
             ready: Ready::default(),
             hearing: Hearing::default(),
-            probing: tokio::sync::Mutex::default(),
+            alone: RwLock::default(),
+            meters: Meters::new(&deps.name),
+            probing: Mutex::default(),
             memory: Semaphore::new(memory_kib as usize),
             memory_kib,
             deps,

@@ -5,16 +5,18 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use n2s_catalog::ClaimRef;
 use n2s_domain::limits::CLAIM_BATCH_MAX;
-use tokio::sync::{RwLock, mpsc};
+use n2s_telemetry::metrics::families;
+use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::attendance::Attendance;
 use crate::deps::{WorkerDeps, WorkerSettings};
+use crate::doubts::Doubts;
 use crate::failure::report;
 use crate::finisher::Finisher;
 use crate::lane::Lane;
-use crate::prober;
 use crate::store::{Shared, Store};
+use crate::{presence, prober};
 
 /// See the crate.
 #[derive(Debug)]
@@ -28,7 +30,14 @@ impl Worker {
     pub fn new(deps: WorkerDeps, settings: WorkerSettings) -> Self {
         let share = settings.bytes_max / u64::try_from(deps.stores.len().max(1)).unwrap_or(1);
         let stores = deps.stores.iter().map(|store| Arc::new(Store::new(store.clone(), share))).collect();
-        let shared = Shared { deps, settings, ledger: Arc::default(), alone: RwLock::default() };
+        let shared = Shared {
+            deps,
+            settings,
+            ledger: Arc::default(),
+            doubts: Doubts::default(),
+            alone: Mutex::default(),
+            shown: false.into(),
+        };
         Self { shared: Arc::new(shared), stores }
     }
 
@@ -59,8 +68,10 @@ impl Worker {
             tokio::join!(lanes, finisher.run());
             stop.cancel();
         };
-        let probers = join_all(self.stores.iter().map(|store| prober::watch(&self.shared, store, &stop)));
+        let probers =
+            join_all(self.stores.iter().map(|store| prober::watch(&self.shared, store, (&shutdown, &stop))));
         tokio::join!(work, probers, self.beat(&stop));
+        presence::leave(&self.shared).await;
     }
 
     fn lane(&self, store: &Arc<Store>, outcomes: &mpsc::Sender<n2s_catalog::Finish>) -> Lane {
@@ -70,8 +81,10 @@ impl Worker {
     /// Extends the leases of everything held, and stops work on what is not ours any more.
     async fn beat(&self, stop: &CancellationToken) {
         let lease = self.shared.settings.lease;
+        let leases = families::LEASES.hold([]);
         while stop.run_until_cancelled(tokio::time::sleep(lease / 3)).await.is_some() {
             let held = self.shared.ledger.all();
+            leases.set(f64::from(u32::try_from(held.len()).unwrap_or(u32::MAX)));
             if held.is_empty() {
                 continue;
             }

@@ -22,11 +22,14 @@ pub mod vaults;
 use std::fmt;
 
 pub use audit::{Audit, Drift};
-pub use backends::{BackendHealth, BackendRecord, BackendState, BackendTally, Backends, HealthReport};
+pub use backends::{
+    BackendHealth, BackendRecord, BackendState, BackendTally, Backends, HealthReport, LANE_KEPT,
+    LANE_SILENCE_MAX, LaneRecord, LaneReport,
+};
 pub use completion::{Completion, Settled};
 pub use error::{CatalogError, Held};
 pub use jobs::{
-    Claim, ClaimRef, ClaimTarget, Copy, Depth, Finish, FinishReport, JobKind, Jobs, LeaseTerms,
+    Backlog, Claim, ClaimRef, ClaimTarget, Copy, Depth, Finish, FinishReport, JobKind, Jobs, LeaseTerms,
     ManifestObject, ManifestTarget, Outcome, Pick, SweepReport, Ticket, UploadTarget,
 };
 pub use library::{
