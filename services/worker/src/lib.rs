@@ -2,6 +2,7 @@
 
 mod attendance;
 mod deps;
+mod doubts;
 mod failure;
 mod finisher;
 mod health;

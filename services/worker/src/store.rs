@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, RwLock, Semaphore, SemaphorePermit};
 
 use crate::attendance::Hearing;
 use crate::deps::{StoreDeps, WorkerDeps, WorkerSettings};
+use crate::doubts::Doubts;
 use crate::health::StoreHealth;
 use crate::ledger::Ledger;
 use crate::meters::Meters;
@@ -21,6 +22,8 @@ pub(crate) struct Shared {
     pub deps: WorkerDeps,
     pub settings: WorkerSettings,
     pub ledger: Arc<Ledger>,
+    /// What was found wrong in staging.
+    pub doubts: Doubts,
     /// Held by a job that must run alone because workers disappeared while they held it: two such never run beside each
     /// other, so that one of them that ends the process costs no other a lapse that counts.
     pub alone: Mutex<()>,
