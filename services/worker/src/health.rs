@@ -275,8 +275,20 @@ pub(crate) struct Slots {
     objects: u32,
 }
 
+impl Slots {
+    /// Some of them, to be free by themselves.
+    pub(crate) fn take(&mut self, objects: usize) -> Self {
+        let objects = u32::try_from(objects).unwrap_or(u32::MAX).min(self.objects);
+        self.objects -= objects;
+        Self { health: Arc::clone(&self.health), objects }
+    }
+}
+
 impl Drop for Slots {
     fn drop(&mut self) {
+        if self.objects == 0 {
+            return;
+        }
         let mut inner = self.health.lock();
         let now = inner.epoch.elapsed();
         inner.limit.ended(self.objects, now);

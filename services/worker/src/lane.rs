@@ -140,7 +140,9 @@ impl Lane {
                 return tokio::time::sleep(RECOVERY).await;
             }
         };
-        let batch = self.shared.ledger.hold(&claims, hard.child_token());
+        let held: Vec<_> = groups(claims, self.store.deps.batch)
+            .map(|some| (self.shared.ledger.hold(&some, hard.child_token()), some))
+            .collect();
         failpoint(Point::Leased);
         for delivery in deliveries {
             if let Err(error) = delivery.ack().await {
@@ -148,12 +150,16 @@ impl Lane {
             }
         }
         failpoint(Point::Acked);
-        if claims.len() < tickets.len() {
-            tracing::debug!(stale = tickets.len() - claims.len(), "stale messages");
+        let claimed = held.iter().map(|(_, some)| some.len()).sum();
+        if claimed < tickets.len() {
+            tracing::debug!(stale = tickets.len() - claimed, "stale messages");
         }
-        if !claims.is_empty() {
-            let slots = self.store.health.occupy(claims.len());
-            tasks.spawn(self.clone().work(claims, batch, slots, hard.clone()));
+        if claimed > 0 {
+            let mut slots = self.store.health.occupy(claimed);
+            for (batch, some) in held {
+                let slots = slots.take(some.len());
+                tasks.spawn(self.clone().work(some, batch, slots, hard.clone()));
+            }
         }
     }
 
@@ -241,6 +247,16 @@ impl Lane {
             drop(self.outcomes.send(finish).await);
         }
     }
+}
+
+/// What the store likes to be given at once goes together. The rest does not: one large object would keep the places of small ones
+/// that are long done.
+fn groups(claims: Vec<Claim>, batch: u32) -> impl Iterator<Item = Vec<Claim>> {
+    let mut left = claims.into_iter();
+    std::iter::from_fn(move || {
+        let some: Vec<Claim> = left.by_ref().take(batch.max(1) as usize).collect();
+        (!some.is_empty()).then_some(some)
+    })
 }
 
 async fn drain(tasks: &mut JoinSet<()>) {
