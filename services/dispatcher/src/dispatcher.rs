@@ -99,8 +99,10 @@ impl Dispatcher {
                 () = shutdown.cancelled() => return,
                 _ = listener.heard(self.settings.poll) => {}
             }
-            // Rings may come with every outcome; looking that often would only cost the catalog.
-            tokio::time::sleep_until(desk.looked_at + self.settings.pause).await;
+            // Rings may come with every outcome; looking that often would only cost the catalog. With nothing under way they are
+            // few, and somebody waits.
+            let pause = if desk.window.is_empty() { self.settings.pause / 5 } else { self.settings.pause };
+            tokio::time::sleep_until(desk.looked_at + pause).await;
         }
     }
 

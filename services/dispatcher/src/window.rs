@@ -41,6 +41,11 @@ impl Window {
         self.in_flight += jobs;
     }
 
+    /// Whether nothing is under way, as far as is known.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.in_flight == 0
+    }
+
     /// How many more may go.
     pub(crate) fn room(&self, bounds: &Bounds) -> u32 {
         let wanted = self.per_sec * bounds.horizon.as_secs_f64();

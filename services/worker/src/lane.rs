@@ -93,10 +93,11 @@ impl Lane {
                 }
             }
             if let Some(open) = consumer.as_mut() {
-                let gather = if self.store.health.is_idle() { CLAIM_GATHER } else { CLAIM_GATHER_BUSY };
-                let next = open.consumer.next(free.min(CLAIM_BATCH_MAX), gather);
+                let next = open.consumer.next(free.min(CLAIM_BATCH_MAX), CLAIM_GATHER);
                 match shutdown.run_until_cancelled(next).await? {
-                    Some(Ok(deliveries)) => return Some(deliveries),
+                    Some(Ok(deliveries)) => {
+                        return shutdown.run_until_cancelled(self.more(open, deliveries, free)).await;
+                    }
                     Some(Err(error)) => self.deaf(&report(&error)),
                     None => self.deaf("it was closed"),
                 }
@@ -104,6 +105,25 @@ impl Lane {
             }
             shutdown.run_until_cancelled(tokio::time::sleep(RECOVERY)).await?;
         }
+    }
+
+    /// Gathers longer while the store has other work. Whether it has is asked when the first delivery has come: asked before, a job that
+    /// comes alone, long after the last one, would wait for company.
+    async fn more(
+        &self,
+        open: &mut Subscription,
+        mut deliveries: Vec<Delivery>,
+        free: usize,
+    ) -> Vec<Delivery> {
+        let room = free.min(CLAIM_BATCH_MAX).saturating_sub(deliveries.len());
+        if room > 0 && !self.store.health.is_idle() {
+            let next = open.consumer.next(room, CLAIM_GATHER_BUSY);
+            // An error shows again in the next call.
+            if let Ok(Some(Ok(more))) = tokio::time::timeout(CLAIM_GATHER_BUSY, next).await {
+                deliveries.extend(more);
+            }
+        }
+        deliveries
     }
 
     /// Notes that nothing is heard of the queue, and why. An outage is told of once, however long it lasts.

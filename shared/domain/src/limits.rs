@@ -23,7 +23,7 @@ pub const PAGE_ROWS_MAX: u32 = 10_000;
 /// Jobs claimed, and outcomes flushed, at once.
 pub const CLAIM_BATCH_MAX: usize = 512;
 /// How long a claim batch may gather while the store is idle, while it is not, and how long a finish batch may.
-pub const CLAIM_GATHER: Duration = Duration::from_millis(5);
+pub const CLAIM_GATHER: Duration = Duration::from_millis(2);
 /// See [`CLAIM_GATHER`]: nobody waits for a store that has work, and each claim costs the catalog a transaction.
 pub const CLAIM_GATHER_BUSY: Duration = Duration::from_millis(25);
 /// See [`CLAIM_GATHER`].

@@ -8,8 +8,10 @@ use n2s_domain::{ChangesetId, ChangesetStatus};
 use crate::progress::Watch;
 use crate::side::Side;
 
-/// Between two looks: into the home's own catalog, and at a server.
+/// Between two looks: into the home's own catalog, where a small push is done soon, and at a server.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+const LOOK_EARLY_EVERY: Duration = Duration::from_millis(5);
+const EARLY: Duration = Duration::from_secs(1);
 const ASK_EVERY: Duration = Duration::from_millis(250);
 /// Unreachable stores get this long to come back before the push stops waiting for them.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -26,10 +28,11 @@ pub struct Waited {
 }
 
 pub async fn wait_for(side: &Side, changeset: ChangesetId, watch: &Watch) -> anyhow::Result<Waited> {
-    let (every, who) = match side.node {
-        Some(_) => (LOOK_EVERY, "the next command, or `n2s up`, catches up"),
-        None => (ASK_EVERY, "the server catches up by itself"),
+    let who = match side.node {
+        Some(_) => "the next command, or `n2s up`, catches up",
+        None => "the server catches up by itself",
     };
+    let began = Instant::now();
     let mut unreachable_since: Option<Instant> = None;
     let mut queue_failed_since: Option<Instant> = None;
     loop {
@@ -67,6 +70,11 @@ pub async fn wait_for(side: &Side, changeset: ChangesetId, watch: &Watch) -> any
         }
         let waiting: u64 = record.stores.iter().map(|store| store.waiting).sum();
         watch.waiting(waiting, &reasons);
+        let every = match side.node {
+            Some(_) if began.elapsed() < EARLY => LOOK_EARLY_EVERY,
+            Some(_) => LOOK_EVERY,
+            None => ASK_EVERY,
+        };
         tokio::time::sleep(every).await;
     }
 }

@@ -34,16 +34,21 @@ pub(super) struct Shared {
     pub(super) budget: Budget,
 }
 
-/// Files read in one batch, their bytes, and paths of any kind.
+/// Files read in one batch, and their bytes.
 const READS_MAX: usize = 512;
 const BYTES_MAX: u64 = 6 * 1024 * 1024;
-const STEPS_MAX: usize = 2_048;
+/// Paths that may have something to record, and paths of any kind: a batch costs the catalog some transactions, however little
+/// there is in it, so where little has changed it spans more of the tree.
+const CHANGES_MAX: usize = 2_048;
+const STEPS_MAX: usize = 4_096;
 
 /// Consecutive steps of the merge.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     steps: Vec<Step>,
     reads: usize,
+    /// Steps that may have something to record; a file that is read may turn out to be as it was.
+    changes: usize,
     bytes: u64,
     /// Bytes of every file, those that are not read included.
     sizes: u64,
@@ -75,11 +80,15 @@ impl Batch {
             Step::Unchanged(seen) => self.sizes = self.sizes.saturating_add(seen.entry.size()),
             _ => {}
         }
+        self.changes += usize::from(matches!(step, Step::Put(_) | Step::Read { .. } | Step::Removed(_)));
         self.steps.push(step);
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.reads >= READS_MAX || self.bytes >= BYTES_MAX || self.steps.len() >= STEPS_MAX
+        self.reads >= READS_MAX
+            || self.bytes >= BYTES_MAX
+            || self.changes >= CHANGES_MAX
+            || self.steps.len() >= STEPS_MAX
     }
 
     /// Bytes it reads.
@@ -91,9 +100,9 @@ impl Batch {
         self.steps.is_empty()
     }
 
-    /// Whether it may have something to record; a file that is read may turn out to be as it was.
+    /// Whether it may have something to record.
     pub(super) fn changes(&self) -> bool {
-        self.steps.iter().any(|step| matches!(step, Step::Put(_) | Step::Read { .. } | Step::Removed(_)))
+        self.changes > 0
     }
 }
 
