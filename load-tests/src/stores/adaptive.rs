@@ -11,31 +11,38 @@ use crate::bed::{Bed, Served};
 use crate::store::{Manner, Model};
 
 const GRID: [u32; 5] = [4, 16, 32, 64, 128];
+/// Where each has to see every state of a store.
+const SHORT_GRID: [u32; 2] = [32, 128];
 const LATENCY: Duration = Duration::from_millis(50);
 
-/// Each store: fixed limits for `secs` each, the adaptive one for four times as long, warm-up included.
+/// Each store: fixed limits for `secs` each, the adaptive one for four times as long, warm-up included. One that changes every `2 * secs`: fixed ones for
+/// both of its states, the adaptive one for both twice.
 pub async fn measure(only: Option<&str>, secs: Duration) -> Result<Value> {
     let stores = [
         ("fast", Manner::Fast),
         ("slow-50-ms", Manner::After(LATENCY)),
         ("throttling-above-24", Manner::Crowd(LATENCY, 24)),
-        // Each of its states is seen twice by the adaptive limit, and once by each fixed one.
-        ("changing", Manner::Changing(LATENCY, 24, secs.as_secs().div_ceil(2).max(1))),
+        ("changing", Manner::Changing(LATENCY, 24, 2 * secs.as_secs())),
     ];
     let mut rows = Vec::new();
     for (name, manner) in stores.into_iter().filter(|(name, _)| only.is_none_or(|only| only == *name)) {
         let mut fixed = Vec::new();
-        for limit in GRID {
+        let (grid, secs) = match manner {
+            Manner::Changing(..) => (&SHORT_GRID[..], secs * 4),
+            _ => (&GRID[..], secs),
+        };
+        let long = if matches!(manner, Manner::Changing(..)) { secs * 2 } else { secs * 4 };
+        for limit in grid.iter().copied() {
             let ran = run(manner, (limit, limit), secs).await?;
             fixed.push(json!({ "limit": limit, "per_sec": ran.per_sec.round(), "refused": ran.refused }));
         }
         let best = fixed.iter().filter_map(|row| row["per_sec"].as_f64()).fold(0.0, f64::max);
-        let ran = run(manner, (1, 128), secs * 4).await?;
+        let ran = run(manner, (1, 128), long).await?;
         rows.push(json!({
             "store": name, "fixed": fixed, "of_best": (ran.per_sec / best * 1_000.0).round() / 1_000.0,
             "adaptive": {
                 "per_sec": ran.per_sec.round(), "refused": ran.refused, "ended_at": ran.limit, "why": ran.why,
-                "warm_up_included_secs": (secs * 4).as_secs(),
+                "warm_up_included_secs": long.as_secs(),
             },
         }));
     }

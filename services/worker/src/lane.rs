@@ -43,6 +43,13 @@ struct Subscription {
     prefetch: usize,
 }
 
+/// What a lane got for its permits.
+struct Taken {
+    deliveries: Vec<Delivery>,
+    /// Whether the queue had as many as there were permits, so that it may have more.
+    bound: bool,
+}
+
 /// No more than the permits; in powers of two below a claim's most, so that a limit that moves a little makes no new consumer.
 fn prefetch(permits: usize) -> usize {
     if permits >= CLAIM_BATCH_MAX { CLAIM_BATCH_MAX } else { 1 << permits.max(1).ilog2() }
@@ -54,8 +61,8 @@ impl Lane {
         let hard = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let mut consumer: Option<Subscription> = None;
-        while let Some(deliveries) = self.deliveries(&mut consumer, &shutdown).await {
-            self.take(deliveries, &mut tasks, &hard).await;
+        while let Some(taken) = self.deliveries(&mut consumer, &shutdown).await {
+            self.take(taken, &mut tasks, &hard).await;
             while let Some(ended) = tasks.try_join_next() {
                 note(ended);
             }
@@ -73,7 +80,7 @@ impl Lane {
         &self,
         consumer: &mut Option<Subscription>,
         shutdown: &CancellationToken,
-    ) -> Option<Vec<Delivery>> {
+    ) -> Option<Taken> {
         loop {
             let free = shutdown.run_until_cancelled(self.store.health.free()).await?;
             let name = &self.store.deps.name;
@@ -96,7 +103,10 @@ impl Lane {
                 let next = open.consumer.next(free.min(CLAIM_BATCH_MAX), CLAIM_GATHER);
                 match shutdown.run_until_cancelled(next).await? {
                     Some(Ok(deliveries)) => {
-                        return shutdown.run_until_cancelled(self.more(open, deliveries, free)).await;
+                        let more = self.more(open, deliveries, free);
+                        let deliveries = shutdown.run_until_cancelled(more).await?;
+                        let bound = deliveries.len() >= free.min(CLAIM_BATCH_MAX).min(prefetch);
+                        return Some(Taken { deliveries, bound });
                     }
                     Some(Err(error)) => self.deaf(&report(&error)),
                     None => self.deaf("it was closed"),
@@ -137,7 +147,12 @@ impl Lane {
     }
 
     /// Claims, acks, and starts the work.
-    async fn take(&self, deliveries: Vec<Delivery>, tasks: &mut JoinSet<()>, hard: &CancellationToken) {
+    async fn take(
+        &self,
+        Taken { deliveries, bound }: Taken,
+        tasks: &mut JoinSet<()>,
+        hard: &CancellationToken,
+    ) {
         let mut tickets = HashSet::new();
         for delivery in &deliveries {
             match delivery.message() {
@@ -175,7 +190,7 @@ impl Lane {
             tracing::debug!(stale = tickets.len() - claimed, "stale messages");
         }
         if claimed > 0 {
-            let mut slots = self.store.health.occupy(claimed);
+            let mut slots = self.store.health.occupy(claimed, bound);
             for (batch, some) in held {
                 let slots = slots.take(some.len());
                 tasks.spawn(self.clone().work(some, batch, slots, hard.clone()));
