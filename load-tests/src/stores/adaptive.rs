@@ -38,8 +38,9 @@ pub async fn measure(only: Option<&str>, secs: Duration) -> Result<Value> {
         }
         let best = fixed.iter().filter_map(|row| row["per_sec"].as_f64()).fold(0.0, f64::max);
         let ran = run(manner, (1, 128), long).await?;
+        let share = |rate: f64| (rate / best * 1_000.0).round() / 1_000.0;
         rows.push(json!({
-            "store": name, "fixed": fixed, "of_best": (ran.per_sec / best * 1_000.0).round() / 1_000.0,
+            "store": name, "fixed": fixed, "of_best_with_warm_up": share(ran.per_sec), "of_best_in_second_half": share(ran.later_per_sec),
             "adaptive": {
                 "per_sec": ran.per_sec.round(), "refused": ran.refused, "ended_at": ran.limit, "why": ran.why,
                 "warm_up_included_secs": long.as_secs(),
@@ -51,6 +52,8 @@ pub async fn measure(only: Option<&str>, secs: Duration) -> Result<Value> {
 
 struct Ran {
     per_sec: f64,
+    /// In the second half.
+    later_per_sec: f64,
     refused: u64,
     limit: Option<u32>,
     why: String,
@@ -65,14 +68,25 @@ async fn run(manner: Manner, bounds: (u32, u32), secs: Duration) -> Result<Ran> 
     while model.stored.load(Relaxed) == 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    let (began, before) = (Instant::now(), model.stored.load(Relaxed));
-    tokio::time::sleep(secs).await;
-    let (took, stored) = (began.elapsed().as_secs_f64(), model.stored.load(Relaxed) - before);
+    let done = || (Instant::now(), model.stored.load(Relaxed));
+    let from = done();
+    tokio::time::sleep(secs / 2).await;
+    let middle = done();
+    tokio::time::sleep(secs / 2).await;
+    let end = done();
+    let stored = end.1 - from.1;
     anyhow::ensure!(stored < u64::from(jobs) - 256, "{jobs} jobs are too few");
     let lane = bed.catalog.lanes().await?.pop();
     bed.stop().await?;
-    #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 52 bits")]
-    let per_sec = stored as f64 / took;
+    let (per_sec, later_per_sec) = (rate(from, end), rate(middle, end));
     let (limit, why) = lane.map_or((None, String::new()), |lane| (Some(lane.report.limit), lane.report.why));
-    Ok(Ran { per_sec, refused: model.refused.load(Relaxed), limit, why })
+    Ok(Ran { per_sec, later_per_sec, refused: model.refused.load(Relaxed), limit, why })
+}
+
+type Moment = (Instant, u64);
+
+fn rate((from, before): Moment, (to, after): Moment) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 52 bits")]
+    let stored = (after - before) as f64;
+    stored / (to - from).as_secs_f64()
 }
