@@ -6,7 +6,7 @@
 //! halved until they meet, and the ceiling itself is tried again after some seconds, or after what the store asked for
 //! (Retry-After), so that a store that grew is found out. A rate that moves by itself by a third starts the doubling anew.
 //!
-//! A reading lasts half a second and one whole round of operations at least, begins when everything that began under the former
+//! A reading lasts half a second (one, when it no longer doubles) and one whole round of operations at least, begins when everything that began under the former
 //! limit has ended, and counts only if the limit, not a lack of work, is what held most of it back.
 //!
 //! Rejected: latency gradients (Vegas and its kin), which read the queueing inside one's own disk as congestion, and a store
@@ -138,7 +138,8 @@ impl Adaptive {
         if self.min == self.max {
             return;
         }
-        match self.gauge.read(self.limit, now) {
+        let length = if matches!(self.phase, Phase::Rising { .. }) { gauge::ROUGH } else { gauge::FINE };
+        match self.gauge.read(self.limit, now, length) {
             Reading::Unripe => {}
             Reading::PushedBack(push) => self.give_way(push, now),
             Reading::Slack => self.idle(now),
