@@ -3,7 +3,7 @@
 CARGO ?= cargo
 PREFIX ?= $(HOME)/.local
 
-.PHONY: help deps build check-deploy install demo fleet-demo test test-binaries test-fleet test-cluster test-stores kills lint fmt bench bench-stores deny doc fuzz
+.PHONY: help deps build check-deploy install demo fleet-demo test test-binaries test-fleet test-faults test-cluster test-stores kills lint fmt bench bench-stores bench-fleet deny doc fuzz
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ test-stores: ## The stores' suites against servers that have to be fetched first
 test-fleet: deps test-binaries ## The journeys by a fleet: PostgreSQL, RabbitMQ, a bucket, every role a process of its own (minutes)
 	tests/in_fleet/run.sh
 
+test-faults: deps test-binaries ## What breaks in a fleet: roles, broker, database, links and messages (minutes)
+	tests/faults/run.sh
+
 test-cluster: deps ## The queue at a cluster of three brokers, killed one after the other (minutes)
 	$(CARGO) test --locked -p n2s-queue-rabbitmq --features cluster-tests --test cluster
 
@@ -65,6 +68,7 @@ deny: ## Licences, sources and banned dependencies
 doc: ## Write the pages that are generated from the code
 	N2S_WRITE_PAGES=1 $(CARGO) test --locked -p n2s-config page
 	N2S_WRITE_PAGES=1 $(CARGO) test --locked -p n2s-intake --test page
+	N2S_WRITE_PAGES=1 $(CARGO) test --locked -p n2s-telemetry --test page
 	N2S_WRITE_PAGES=1 $(CARGO) test --locked -p n2s-envelope examples::the_examples
 
 bench: build ## Measure pushes and pulls beside other programs (half an hour); prints JSON
@@ -73,6 +77,10 @@ bench: build ## Measure pushes and pulls beside other programs (half an hour); p
 
 bench-stores: ## Measure the adaptive limit beside fixed ones, and what a dead store costs another (5 minutes); prints JSON
 	$(CARGO) run --release --locked -p n2s-load-tests --bin n2s-load-stores
+
+bench-fleet: build ## Measure a fleet beside others' queues (20 minutes; FIGURE=jobs for one figure); prints JSON
+	@load-tests/fleet-peers.sh
+	$(CARGO) run --release --locked -p n2s-load-tests --bin n2s-load-fleet -- target/release/n2s $(FIGURE)
 
 fuzz: ## Throw bytes at every reader, FUZZ_SECONDS (30) each
 	tests/fuzz/run.sh

@@ -12,6 +12,7 @@ mod side;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use n2s_domain::{Clock as _, SystemClock};
 
 use crate::args::Args;
 use crate::output::Output;
@@ -22,6 +23,7 @@ pub fn main() -> ExitCode {
     let args = Args::parse();
     let filter = std::env::var("N2S_LOG").unwrap_or_else(|_| "warn".to_owned());
     n2s_telemetry::init(n2s_telemetry::LogFormat::Text, &filter);
+    n2s_telemetry::metrics::families::started(SystemClock.now(), env!("CARGO_PKG_VERSION"));
     raise_file_limit();
     let output = Output::new(args.output, args.quiet);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

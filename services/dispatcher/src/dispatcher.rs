@@ -11,7 +11,8 @@ use n2s_catalog::{Catalog, CatalogError, Pick, Ticket};
 use n2s_domain::fairness::shares;
 use n2s_domain::{BackendId, BackendName, limits};
 use n2s_failpoints::{Point, failpoint};
-use n2s_queue::{Bell, Message, Queue};
+use n2s_queue::{Bell, Message, Queue, QueueError, QueueErrorKind};
+use n2s_telemetry::metrics::families;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +31,10 @@ pub struct DispatcherDeps {
     /// The stores this process serves.
     pub backends: Vec<(BackendId, BackendName)>,
 }
+
+/// Jobs marked and published at once. Workers have the first of them while the next are marked: a window of many thousands that went as one
+/// would leave them idle meanwhile, and then have them all at once.
+const BATCH_MAX: u32 = 4_096;
 
 /// Bounds; the defaults are meant for everybody.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +91,8 @@ impl Dispatcher {
     async fn serve(&self, id: BackendId, name: &BackendName, shutdown: &CancellationToken) {
         let mut listener = self.deps.bell.listen();
         let mut desk = Desk { id, name, window: Window::default(), looked_at: Instant::now(), turn: 0 };
+        let office = families::LEADER.hold(["dispatcher", name.as_str()]);
+        office.set(1.0);
         while !shutdown.is_cancelled() {
             // Not raced against the shutdown: a catalog call is never dropped half-way.
             match self.look(&mut desk).await {
@@ -112,7 +119,7 @@ impl Dispatcher {
         let elapsed = std::mem::replace(&mut desk.looked_at, Instant::now()).elapsed();
         desk.window.looked(in_flight, elapsed);
         let Self { settings: DispatcherSettings { floor, ceiling, horizon, .. }, .. } = *self;
-        let room = desk.window.room(&Bounds { floor, ceiling, horizon });
+        let room = desk.window.room(&Bounds { floor, ceiling, horizon }).min(BATCH_MAX);
         if room == 0 {
             return Ok(false);
         }
@@ -145,12 +152,29 @@ impl Dispatcher {
         let publish = self.deps.queue.publish(desk.name, messages);
         match tokio::time::timeout(self.settings.publish_timeout, publish).await {
             Ok(answers) => {
+                count(desk.name, &answers);
                 let refused = tickets.iter().zip(answers).filter(|(_, answer)| answer.is_err());
                 refused.map(|(ticket, _)| *ticket).collect()
             }
             // Some may have arrived: their claims find the row pending, or dispatched anew, and are stale.
-            Err(_elapsed) => tickets.to_vec(),
+            Err(_elapsed) => {
+                families::PUBLISHED.with([desk.name.as_str(), "unconfirmed"]).add(tickets.len() as u64);
+                tickets.to_vec()
+            }
         }
+    }
+}
+
+/// Counts what became of messages.
+fn count(store: &BackendName, answers: &[Result<(), QueueError>]) {
+    let refusal = |answer: &Result<(), QueueError>| answer.as_ref().err().map(|error| error.kind);
+    let refused = answers.iter().filter_map(refusal);
+    let full = refused.clone().filter(|kind| *kind == QueueErrorKind::Full).count();
+    let all = refused.count();
+    for (result, messages) in
+        [("confirmed", answers.len() - all), ("refused", full), ("unconfirmed", all - full)]
+    {
+        families::PUBLISHED.with([store.as_str(), result]).add(messages as u64);
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use n2s_catalog::{Catalog, CatalogError, Settled};
 use n2s_queue::Bell;
+use n2s_telemetry::metrics::families;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +39,8 @@ impl Folder {
     /// Folds until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) {
         let mut listener = self.bell.listen();
+        let office = families::LEADER.hold(["folder", ""]);
+        office.set(1.0);
         while !shutdown.is_cancelled() {
             if let Err(error) = self.fold_all(&shutdown).await {
                 tracing::warn!(error = report(&error), "folding failed; trying again");
@@ -54,7 +57,8 @@ impl Folder {
         while !shutdown.is_cancelled() {
             let (settled, folded) = self.catalog.fold(DELTAS_MAX).await?;
             for event in settled {
-                tracing::info!(changeset.id = %event.changeset, status = ?event.status, "settled");
+                families::SETTLED.with([event.status.as_str()]).increment();
+                tracing::info!(changeset.id = %event.changeset, changeset.status = event.status.as_str(), "settled");
                 // Nobody may be listening, and that is fine.
                 drop(self.settled.send(event));
             }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod census;
 mod dispatcher;
 mod folder;
 mod poison;

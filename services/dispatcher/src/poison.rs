@@ -8,6 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use n2s_catalog::{Catalog, Ticket};
 use n2s_queue::{Bell, PoisonHandler, Poisoned};
+use n2s_telemetry::metrics::families;
 
 /// See the module.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ impl PoisonDesk {
 impl PoisonHandler for PoisonDesk {
     async fn poisoned(&self, poisoned: Poisoned) -> anyhow::Result<()> {
         let Poisoned { backend, message, reason } = poisoned;
+        // Whose queue it was is in the log: here anybody who writes to the broker could make up names.
+        families::POISONED.with([]).increment();
         match message {
             Ok(message) => {
                 let ticket = Ticket { job: message.job, dispatch_seq: message.dispatch_seq };

@@ -12,9 +12,11 @@ use n2s_domain::{Clock, limits};
 use n2s_failpoints::{Point, failpoint};
 use n2s_queue::Bell;
 use n2s_storage::{Staging, StagingKey};
+use n2s_telemetry::metrics::families;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::census;
 use crate::report::report;
 
 /// What the sweeper works with.
@@ -35,6 +37,8 @@ pub struct SweeperDeps {
 pub struct SweeperSettings {
     /// Between two sweeps.
     pub every: Duration,
+    /// Between two samples of what waits.
+    pub sample_every: Duration,
     /// Between two listings of staging: they cost as much as staging holds.
     pub orphans_every: Duration,
     /// How long staging keeps what nothing needs.
@@ -49,6 +53,7 @@ impl Default for SweeperSettings {
     fn default() -> Self {
         Self {
             every: Duration::from_secs(2),
+            sample_every: Duration::from_secs(5),
             orphans_every: Duration::from_hours(1),
             staging_grace: limits::STAGING_GRACE,
             staging_high_water: 32 << 30,
@@ -80,12 +85,19 @@ impl Sweeper {
         Ok(taken)
     }
 
-    /// Sweeps until `shutdown`.
+    /// Sweeps, and samples what waits, until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) {
+        let office = families::LEADER.hold(["sweeper", ""]);
+        office.set(1.0);
+        // Beside it: a sweep may take long, and that is when one wants to know.
+        tokio::join!(self.sweeping(&shutdown), census::watch(&self.deps, &self.settings, &shutdown));
+    }
+
+    async fn sweeping(&self, shutdown: &CancellationToken) {
         let mut listener = self.deps.bell.listen();
         let mut orphans_at = Instant::now();
         while !shutdown.is_cancelled() {
-            self.sweep(&shutdown).await;
+            self.sweep(shutdown).await;
             if orphans_at <= Instant::now() && !shutdown.is_cancelled() {
                 Self::noting("orphans in staging", self.delete_orphans().await);
                 orphans_at = Instant::now() + self.settings.orphans_every;
@@ -100,7 +112,7 @@ impl Sweeper {
                             break;
                         }
                         // Somebody may wait for an undo: `open` is refused until it has finished.
-                        Self::noting("undo", self.undo(&shutdown).await);
+                        Self::noting("undo", self.undo(shutdown).await);
                     }
                 }
             }
@@ -120,6 +132,14 @@ impl Sweeper {
     async fn sweep_jobs(&self, shutdown: &CancellationToken) -> Result<(), CatalogError> {
         while !shutdown.is_cancelled() {
             let swept = self.deps.catalog.sweep_jobs(ROWS_MAX).await?;
+            for (cause, jobs) in [
+                ("unclaimed", swept.requeued),
+                ("lapsed", swept.lost),
+                ("given_up", swept.failed),
+                ("clock", swept.clamped),
+            ] {
+                families::SWEPT.with([cause]).add(jobs);
+            }
             let rows = swept.requeued + swept.lost + swept.failed + swept.clamped;
             if rows == 0 {
                 break;

@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 use n2s_catalog::{Affected, CatalogError, Damage, Proof, ValidationRun, Vouched};
 use n2s_domain::ProofLevel;
 use n2s_envelope::Opener;
+use n2s_telemetry::metrics::families;
 use tokio::time::Instant;
 
 use crate::budget::Budget;
@@ -110,8 +111,11 @@ impl Stepper<'_> {
     /// Counts and records what was right. False when the run has been taken over.
     async fn intact(&self, proofs: &[Proof], report: &mut StoreReport) -> Result<bool, CatalogError> {
         report.checked += proofs.len() as u64;
+        self.count("intact", proofs.len() as u64);
         if self.level.reads_bytes() {
-            report.bytes += proofs.iter().map(|proof| proof.bytes).sum::<u64>();
+            let bytes = proofs.iter().map(|proof| proof.bytes).sum();
+            report.bytes += bytes;
+            families::VALIDATED_BYTES.with([self.store.name.as_str()]).add(bytes);
         }
         self.deps.catalog.record_proofs(self.run, self.level, proofs).await
     }
@@ -124,6 +128,7 @@ impl Stepper<'_> {
         report: &mut StoreReport,
     ) -> Stepped {
         report.unchecked += undecided.len() as u64;
+        self.count("unchecked", undecided.len() as u64);
         let Some((_, why)) = undecided.first() else {
             self.silent = 0;
             return Stepped::On(Vec::new());
@@ -135,6 +140,11 @@ impl Stepper<'_> {
             return Stepped::Stopped(Stop::new(why));
         }
         Stepped::On(undecided.into_iter().map(|(object, _)| object).collect())
+    }
+
+    /// Once per wave: the look-up costs nothing beside it.
+    fn count(&self, result: &str, copies: u64) {
+        families::VALIDATED.with([self.store.name.as_str(), result]).add(copies);
     }
 
     async fn look(&self, items: &[Item]) -> Vec<Verdict> {
@@ -192,6 +202,7 @@ impl Stepper<'_> {
             tracing::warn!(backend.name = %self.store.name, object = found.key, message = found.message, "damaged");
             found.affected = self.affected(&found).await?;
             report.checked += 1;
+            self.count("damaged", 1);
             report.found(found);
         }
         Ok(None)

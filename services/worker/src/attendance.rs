@@ -37,6 +37,11 @@ impl Hearing {
         !std::mem::replace(&mut ear.told, true)
     }
 
+    /// Whether it has a consumer.
+    pub(crate) fn hears(&self) -> bool {
+        self.lock().trouble.is_none()
+    }
+
     fn trouble(&self) -> Option<String> {
         self.lock().trouble.clone()
     }

@@ -11,6 +11,7 @@ use n2s_domain::limits::{CLAIM_BATCH_MAX, FINISH_GATHER};
 use n2s_failpoints::{Point, failpoint};
 use n2s_queue::Bell;
 use n2s_storage::{Staging, StagingKey};
+use n2s_telemetry::metrics::families;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
@@ -56,7 +57,14 @@ impl Finisher {
         let mut closed_at = None;
         let freed = loop {
             match self.catalog.finish(batch).await {
-                Ok(report) => break report.freed,
+                Ok(report) => {
+                    let late = report.accepted.iter().filter(|accepted| !**accepted).count();
+                    families::DISCARDED.with([]).add(late as u64);
+                    if late > 0 {
+                        tracing::info!(outcomes = late, "discarded: by now the jobs are somebody else's");
+                    }
+                    break report.freed;
+                }
                 Err(error) => {
                     tracing::warn!(
                         outcomes = batch.len(),

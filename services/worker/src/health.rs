@@ -102,6 +102,16 @@ impl StoreHealth {
         self.lock().limit.in_flight() == 0
     }
 
+    /// How many objects are under way.
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.lock().limit.in_flight()
+    }
+
+    /// Whether the circuit is open.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.lock().breaker.admits()
+    }
+
     /// Whether objects may be sent.
     pub(crate) fn admits(&self) -> bool {
         self.lock().admits()

@@ -185,7 +185,9 @@ impl Lane {
             }
         }
         failpoint(Point::Acked);
-        let claimed = held.iter().map(|(_, some)| some.len()).sum();
+        let claimed = held.iter().map(|(_, some)| some.len()).sum::<usize>();
+        self.store.meters.claimed.add(claimed as u64);
+        self.store.meters.stale.add(tickets.len().saturating_sub(claimed) as u64);
         if claimed < tickets.len() {
             tracing::debug!(stale = tickets.len() - claimed, "stale messages");
         }
@@ -278,6 +280,11 @@ impl Lane {
 
     async fn submit(&self, batch: &Batch, finish: Finish) {
         if batch.submit(finish.claim) {
+            let result = self.store.meters.finished(&finish.outcome);
+            tracing::debug!(
+                job.id = %finish.claim.job, job.epoch = finish.claim.epoch, backend.name = %self.store.deps.name,
+                op.result = result, "a job ended"
+            );
             // The finisher outlives every lane, so this fails only when it panicked; the lease then lapses.
             drop(self.outcomes.send(finish).await);
         }

@@ -8,6 +8,7 @@ mod health;
 mod lane;
 mod ledger;
 mod manifests;
+mod meters;
 mod presence;
 mod prober;
 mod ready;

@@ -67,6 +67,7 @@ pub(crate) async fn watch(
             sweep(shared, store);
             swept_at = Some(Instant::now());
         }
+        store.meters.show(&store.health, store.hearing.hears());
         stop.run_until_cancelled(tokio::time::sleep(LOOK)).await;
     }
     tell(shared, store).await;

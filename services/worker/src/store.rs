@@ -12,6 +12,7 @@ use crate::attendance::Hearing;
 use crate::deps::{StoreDeps, WorkerDeps, WorkerSettings};
 use crate::health::StoreHealth;
 use crate::ledger::Ledger;
+use crate::meters::Meters;
 use crate::ready::Ready;
 
 /// What all lanes share.
@@ -38,6 +39,8 @@ pub(crate) struct Store {
     /// Read by ordinary work, written by a job that must run alone. Of this store only: a job of one store that waited for, or
     /// held up, the work of all would let a store that hangs stop the others.
     pub alone: RwLock<()>,
+    /// What it counts.
+    pub meters: Meters,
     /// One probe at a time; whoever waited looks first whether another's will do.
     pub probing: Mutex<()>,
     /// Kibibytes of bodies this store may hold in memory. Each store has its own share, because one that hangs would
@@ -82,6 +85,7 @@ impl Store {
             ready: Ready::default(),
             hearing: Hearing::default(),
             alone: RwLock::default(),
+            meters: Meters::new(&deps.name),
             probing: Mutex::default(),
             memory: Semaphore::new(memory_kib as usize),
             memory_kib,

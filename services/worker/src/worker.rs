@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use n2s_catalog::ClaimRef;
 use n2s_domain::limits::CLAIM_BATCH_MAX;
+use n2s_telemetry::metrics::families;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -73,8 +74,10 @@ impl Worker {
     /// Extends the leases of everything held, and stops work on what is not ours any more.
     async fn beat(&self, stop: &CancellationToken) {
         let lease = self.shared.settings.lease;
+        let leases = families::LEASES.hold([]);
         while stop.run_until_cancelled(tokio::time::sleep(lease / 3)).await.is_some() {
             let held = self.shared.ledger.all();
+            leases.set(f64::from(u32::try_from(held.len()).unwrap_or(u32::MAX)));
             if held.is_empty() {
                 continue;
             }

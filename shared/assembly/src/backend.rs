@@ -7,7 +7,7 @@ use std::time::Duration;
 use n2s_config::{BackendConfig, BackendKind, Config, NewBackend, S3Config, StagingKind, add_backend};
 use n2s_domain::BackendName;
 use n2s_domain::backoff::RetryPolicy;
-use n2s_storage::{Staging, Storage, TimedOut, Verified};
+use n2s_storage::{Metered, Staging, Storage, TimedOut, Verified};
 use n2s_storage_backends::LocalStore;
 
 use crate::bucket;
@@ -16,28 +16,37 @@ use crate::home::Home;
 
 /// A configured store, with its decorators.
 pub(crate) fn open(name: &BackendName, config: &BackendConfig) -> Result<Arc<dyn Storage>, AssemblyError> {
+    let mut in_bucket = None;
     let store: Arc<dyn Storage> = match config.kind {
         BackendKind::Local => {
             let store = Arc::new(LocalStore::new(name.as_str(), &config.path));
             Arc::new(TimedOut::new(store, config.timeout()))
         }
         // Each of its requests has the deadline. One for a batch would count the wait for a place among `pool_size` as slowness.
-        BackendKind::S3 => bucket::open(name.as_str(), &config.s3, config.timeout())?,
+        BackendKind::S3 => {
+            in_bucket = Some(config.s3.bucket.clone());
+            bucket::open(name.as_str(), &config.s3, config.timeout())?
+        }
     };
-    Ok(Arc::new(Verified(store)))
+    Ok(Arc::new(Metered::new(Arc::new(Verified(store)), name.as_str(), in_bucket)))
 }
 
 /// Where sealed blobs wait.
 pub(crate) fn open_staging(home: &Home, config: &Config) -> Result<Staging, AssemblyError> {
     let config = &config.staging;
+    let mut in_bucket = None;
     let store: Arc<dyn Storage> = match config.kind {
         StagingKind::Local => {
             let root = config.path.clone().unwrap_or_else(|| home.root().to_owned());
             Arc::new(LocalStore::new("staging", root))
         }
-        StagingKind::S3 => bucket::open("staging", &config.s3, config.timeout())?,
+        StagingKind::S3 => {
+            in_bucket = Some(config.s3.bucket.clone());
+            bucket::open("staging", &config.s3, config.timeout())?
+        }
     };
-    Ok(Staging::new(store))
+    // No store can be configured under such a name.
+    Ok(Staging::new(Arc::new(Metered::new(store, "@staging", in_bucket))))
 }
 
 /// How many objects the store likes to be given at once.

@@ -1,13 +1,15 @@
-//! The small listener of roles without an API: `/healthz` and `/readyz`, for whoever watches over the process.
+//! The small listener of roles without an API: `/healthz`, `/readyz` and `/metrics`, for whoever watches over the process.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use n2s_telemetry::metrics;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -34,6 +36,7 @@ impl Health {
         let router = Router::new()
             .route("/healthz", get(async || Json(json!({ "alive": true }))))
             .route("/readyz", get(ready))
+            .route("/metrics", get(metrics))
             .with_state(vitals);
         let stop = CancellationToken::new();
         let stopped = stop.clone();
@@ -57,6 +60,10 @@ impl Health {
         // A panic has been logged by the runtime.
         let _ = self.task.await;
     }
+}
+
+async fn metrics() -> Response {
+    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::render()).into_response()
 }
 
 async fn ready(State(vitals): State<Arc<Vitals>>) -> Response {

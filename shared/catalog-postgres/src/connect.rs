@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use n2s_catalog::CatalogError;
+use n2s_failpoints::{Point, failpoint};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
 
@@ -89,6 +90,14 @@ impl fmt::Debug for PostgresCatalog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PostgresCatalog").field("connections", &self.pool.size()).finish_non_exhaustive()
     }
+}
+
+/// Commits, between two points where a test may kill the process.
+pub(crate) async fn commit(tx: Tx<'_>, done: Point) -> Result<(), Fail> {
+    failpoint(Point::CatalogCommitting);
+    tx.commit().await?;
+    failpoint(done);
+    Ok(())
 }
 
 /// The schema's version. Asked through a pool of its own, which gives up early: a pool knocks at a closed door for as long as its

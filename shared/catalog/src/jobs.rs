@@ -215,6 +215,29 @@ pub struct Depth {
     pub next_due: Option<Timestamp>,
 }
 
+/// What a store has to do, and since when: for whoever watches over it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// In the queue.
+    pub queued: u64,
+    /// With workers.
+    pub leased: u64,
+    /// Of both, those about blobs: in the totals of a store these are pending placements.
+    pub held_uploads: u64,
+    /// Copies known to be damaged.
+    pub damaged: u64,
+    /// For how long the first due job has been due.
+    pub due_for: Option<Duration>,
+    /// For how long the first queued job has been queued, if it was for [`n2s_domain::limits::QUEUED_MAX`].
+    pub queued_for: Option<Duration>,
+    /// For how long the first leased job has been held, if it may be for [`n2s_domain::limits::JOB_HELD_MAX`].
+    pub leased_for: Option<Duration>,
+    /// For how long the first failed placement has been failed.
+    pub failed_for: Option<Duration>,
+    /// The age of the oldest proof of a blob; one that was never proven counts from its upload.
+    pub proof_age: Option<Duration>,
+}
+
 /// Jobs.
 #[async_trait]
 pub trait Jobs {
@@ -267,4 +290,8 @@ pub trait Jobs {
 
     /// Live jobs of each store, for people: counts every one.
     async fn depths(&self) -> Result<Vec<(BackendId, Depth)>, CatalogError>;
+
+    /// What each store has to do, for machines that ask every few seconds: costs what is queued, leased or damaged, and a step for
+    /// each changeset that waits; never what is pending or done.
+    async fn backlogs(&self) -> Result<Vec<(BackendId, Backlog)>, CatalogError>;
 }

@@ -29,7 +29,7 @@ pub use backends::{
 pub use completion::{Completion, Settled};
 pub use error::{CatalogError, Held};
 pub use jobs::{
-    Claim, ClaimRef, ClaimTarget, Copy, Depth, Finish, FinishReport, JobKind, Jobs, LeaseTerms,
+    Backlog, Claim, ClaimRef, ClaimTarget, Copy, Depth, Finish, FinishReport, JobKind, Jobs, LeaseTerms,
     ManifestObject, ManifestTarget, Outcome, Pick, SweepReport, Ticket, UploadTarget,
 };
 pub use library::{

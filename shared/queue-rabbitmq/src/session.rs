@@ -35,6 +35,16 @@ pub(crate) enum Role {
     Consume,
 }
 
+impl Role {
+    /// Its name in the metrics.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Publish => "publish",
+            Self::Consume => "consume",
+        }
+    }
+}
+
 /// See the module.
 pub(crate) struct Session {
     pub(crate) options: Options,

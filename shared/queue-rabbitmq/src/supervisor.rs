@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use n2s_queue::{PoisonHandler, QueueErrorKind};
+use n2s_telemetry::metrics::families;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -108,6 +109,7 @@ impl Supervisor {
             Ok(session) => Arc::new(session),
             Err(error) => return error,
         };
+        families::BROKER_CONNECTIONS.with([self.role.as_str()]).increment();
         tracing::info!(role = ?self.role, "connected to the queue's broker");
         states.send_replace(State::Open(Arc::clone(&session)));
         let cause = match &self.poison {

@@ -1,6 +1,10 @@
 //! What wraps a store to hold it within limits and to count. Time is the runtime's, stopped: nothing here waits.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::float_cmp,
+    reason = "a test fails by panicking; the numbers are whole"
+)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,10 +14,9 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use n2s_domain::{FailureKind, SealedHash, Timestamp};
 use n2s_storage::testing::{Fault, Faulty};
-use n2s_storage::{
-    Body, Get, Limited, Limits, Metered, Operation, Put, Storage, StorageExt as _, TimedOut, layout,
-};
+use n2s_storage::{Body, Get, Limited, Limits, Metered, Put, Storage, StorageExt as _, TimedOut, layout};
 use n2s_storage_backends::LocalStore;
+use n2s_telemetry::metrics::render;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -123,11 +126,30 @@ async fn a_deadline_grows_with_the_bytes_of_the_batch() {
     assert_eq!(waits(&mut Box::pin(async { drop(store.stat(std::slice::from_ref(&key)).await) })).await, 30);
 }
 
+/// A number of the exposition, by its whole series.
+fn shown(series: &str) -> f64 {
+    let text = render();
+    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {series} in\n{text}")).parse().unwrap()
+}
+
+/// Objects of an operation that ended so.
+fn objects(store: &str, operation: &str, result: &str) -> f64 {
+    shown(&format!(
+        "n2s_store_objects_total{{backend=\"{store}\",operation=\"{operation}\",result=\"{result}\"}}"
+    ))
+}
+
+/// A family by store and operation.
+fn of(family: &str, store: &str, operation: &str) -> f64 {
+    shown(&format!("{family}{{backend=\"{store}\",operation=\"{operation}\"}}"))
+}
+
 #[tokio::test]
 async fn what_went_through_is_counted_by_operation_and_outcome() {
+    const NAME: &str = "counted";
     let (faulty, _dir) = faulty();
-    let store = Metered::new(Arc::clone(&faulty) as Arc<dyn Storage>);
-    let meter = store.meter();
+    let store = Metered::new(Arc::clone(&faulty) as Arc<dyn Storage>, NAME, None);
     let bad = kib(2, 2).key.to_string();
     faulty
         .script(move |op, key| (op == "store" && key == bad).then_some(Fault::Fails(FailureKind::Throttled)));
@@ -139,34 +161,37 @@ async fn what_went_through_is_counted_by_operation_and_outcome() {
     store.health().await.unwrap();
     assert_eq!(store.sweep(Timestamp::from_micros(0)).await.unwrap(), 0);
     assert_eq!(store.list("blobs").try_collect::<Vec<_>>().await.unwrap().len(), 2);
-    let snapshot = meter.snapshot();
-    assert_eq!(&*snapshot.backend, "disk");
-    let outcomes = Operation::ALL.map(|operation| {
-        let counts = snapshot.of(operation);
-        assert_eq!(counts.durations.iter().sum::<u64>(), counts.calls, "{operation:?}");
-        assert_eq!((counts.running, counts.abandoned), (0, 0), "{operation:?}");
-        (counts.calls, counts.succeeded, counts.failed.iter().sum::<u64>(), counts.bytes)
+    let outcomes = ["store", "retrieve", "stat", "delete", "list", "health", "sweep"].map(|operation| {
+        assert_eq!(of("n2s_store_calls_running", NAME, operation), 0.0, "{operation}");
+        assert_eq!(objects(NAME, operation, "abandoned"), 0.0, "{operation}");
+        let failed: f64 = FailureKind::ALL.map(|kind| objects(NAME, operation, kind.as_str())).iter().sum();
+        (
+            of("n2s_store_call_duration_seconds_count", NAME, operation),
+            objects(NAME, operation, "ok"),
+            failed,
+            of("n2s_store_bytes_total", NAME, operation),
+        )
     });
     let expected = [
-        (1, 3, 1, 3 << 11),
-        (2, 1, 1, 1 << 11),
-        (1, 1, 0, 0),
-        (1, 1, 0, 0),
-        (1, 2, 0, 0),
-        (1, 1, 0, 0),
-        (1, 1, 0, 0),
+        (1.0, 3.0, 1.0, 6144.0),
+        (2.0, 1.0, 1.0, 2048.0),
+        (1.0, 1.0, 0.0, 0.0),
+        (1.0, 1.0, 0.0, 0.0),
+        (1.0, 2.0, 0.0, 0.0),
+        (1.0, 1.0, 0.0, 0.0),
+        (1.0, 1.0, 0.0, 0.0),
     ];
-    assert_eq!(outcomes, expected, "{:?}", Operation::ALL);
-    assert_eq!(snapshot.of(Operation::Store).failed_with(FailureKind::Throttled), 1);
-    assert_eq!(snapshot.of(Operation::Retrieve).failed_with(FailureKind::NotFound), 1);
-    assert!(snapshot.of(Operation::Store).duration > Duration::ZERO);
+    assert_eq!(outcomes, expected);
+    assert_eq!(objects(NAME, "store", "throttled"), 1.0);
+    assert_eq!(objects(NAME, "retrieve", "not-found"), 1.0);
+    assert!(of("n2s_store_call_duration_seconds_sum", NAME, "store") > 0.0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_went_away_and_who_still_waits_is_counted_too() {
+    const NAME: &str = "left";
     let (faulty, _dir) = faulty();
-    let store = Arc::new(Metered::new(Arc::clone(&faulty) as Arc<dyn Storage>));
-    let meter = store.meter();
+    let store = Arc::new(Metered::new(Arc::clone(&faulty) as Arc<dyn Storage>, NAME, None));
     store.put(kib(1, 9)).await.unwrap();
     faulty.script(|_, _| Some(Fault::Hangs));
     let waiting = tokio::spawn({
@@ -174,23 +199,21 @@ async fn who_went_away_and_who_still_waits_is_counted_too() {
         async move { store.put(kib(1, 1)).await }
     });
     tokio::task::yield_now().await;
-    assert_eq!(meter.snapshot().of(Operation::Store).running, 1);
+    assert_eq!(of("n2s_store_calls_running", NAME, "store"), 1.0);
     waiting.abort();
     assert!(waiting.await.unwrap_err().is_cancelled());
     // A listing that nobody reads to its end, too.
     let mut listing = store.list("blobs");
     listing.next().await.unwrap().unwrap();
     drop(listing);
-    for operation in [Operation::Store, Operation::List] {
-        let snapshot = meter.snapshot();
-        let counts = snapshot.of(operation);
-        assert_eq!((counts.running, counts.abandoned), (0, 1), "{operation:?}");
+    for operation in ["store", "list"] {
+        assert_eq!(of("n2s_store_calls_running", NAME, operation), 0.0, "{operation}");
+        assert_eq!(objects(NAME, operation, "abandoned"), 1.0, "{operation}");
     }
     // Outside a deadline, what is late has been answered: by the deadline.
     let timed = Arc::new(TimedOut::new(faulty, Duration::from_secs(20)));
-    let store = Metered::new(timed);
+    let store = Metered::new(timed, "late", None);
     store.put(kib(1, 1)).await.unwrap_err();
-    let snapshot = store.meter().snapshot();
-    assert_eq!(snapshot.of(Operation::Store).failed_with(FailureKind::Unavailable), 1);
-    assert_eq!(snapshot.of(Operation::Store).abandoned, 0);
+    assert_eq!(objects("late", "store", "unavailable"), 1.0);
+    assert_eq!(objects("late", "store", "abandoned"), 0.0);
 }

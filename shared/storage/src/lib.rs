@@ -18,7 +18,6 @@ mod verified;
 pub use error::StorageError;
 pub use key::{InvalidKey, ObjectKey};
 pub use limited::{Limited, Limits};
-pub use meter::{DURATION_BOUNDS_MS, Meter, MeterSnapshot, Operation, OperationCounts};
 pub use metered::Metered;
 pub use staging::{Staged, Staging, StagingKey};
 pub use storage::{Body, Get, Listed, Put, Stat, Storage, StorageExt, Stored};

@@ -1,38 +1,34 @@
-//! What a store was asked for and how it answered, as plain numbers. Telemetry reads them; nothing here knows how they are shown.
+//! One store's counters and log lines, made once when the store is opened, so that an operation only adds to them.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
 use n2s_domain::FailureKind;
+use n2s_telemetry::metrics::{Counter, GaugeGuard, Timer, families};
+use tracing::Level;
 
 use crate::error::StorageError;
+use crate::key::ObjectKey;
 
 /// The methods of a store that take time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Operation {
-    /// `store`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
     Store,
-    /// `retrieve`
     Retrieve,
-    /// `stat`
     Stat,
-    /// `delete`
     Delete,
-    /// `list`, from the call to the end of the stream.
+    /// From the call to the end of the stream.
     List,
-    /// `health`
     Health,
-    /// `sweep`
     Sweep,
 }
 
 impl Operation {
-    /// Every operation, in the order of declaration.
-    pub const ALL: [Self; 7] =
+    const ALL: [Self; 7] =
         [Self::Store, Self::Retrieve, Self::Stat, Self::Delete, Self::List, Self::Health, Self::Sweep];
 
     /// Its name, as errors have it.
-    pub const fn as_str(self) -> &'static str {
+    const fn as_str(self) -> &'static str {
         match self {
             Self::Store => "store",
             Self::Retrieve => "retrieve",
@@ -45,92 +41,68 @@ impl Operation {
     }
 }
 
-/// Upper bounds of the classes of durations, in milliseconds; the last class has none.
-pub const DURATION_BOUNDS_MS: [u64; 9] = [1, 4, 16, 64, 256, 1_000, 4_000, 16_000, 64_000];
-
-/// One operation's numbers since the store was opened. All only grow but `running`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OperationCounts {
-    /// Calls that ended with an answer.
-    pub calls: u64,
-    /// Calls whose caller went away before the answer.
-    pub abandoned: u64,
-    /// Calls that wait for their answer.
-    pub running: u64,
-    /// Objects that were answered well. The absence of one that was looked for is a good answer.
-    pub succeeded: u64,
-    /// Objects that failed, by [`FailureKind::ALL`]'s order.
-    pub failed: [u64; FailureKind::ALL.len()],
-    /// Bytes that were acknowledged or came back.
-    pub bytes: u64,
-    /// How long answered calls took, together.
-    pub duration: Duration,
-    /// Answered calls by [`DURATION_BOUNDS_MS`]; each is in one class only.
-    pub durations: [u64; DURATION_BOUNDS_MS.len() + 1],
+/// One operation's numbers.
+#[derive(Debug)]
+struct Numbers {
+    ok: Counter,
+    /// By [`FailureKind::ALL`]'s order.
+    failed: [Counter; FailureKind::ALL.len()],
+    abandoned: Counter,
+    bytes: Counter,
+    seconds: Timer,
+    running: GaugeGuard<2>,
 }
 
-/// All numbers of a store at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MeterSnapshot {
-    /// The store's configured name.
-    pub backend: Arc<str>,
-    /// One for each of [`Operation::ALL`], in its order.
-    pub operations: [OperationCounts; Operation::ALL.len()],
-}
-
-impl MeterSnapshot {
-    /// One operation's numbers.
-    pub fn of(&self, operation: Operation) -> &OperationCounts {
-        &self.operations[operation as usize]
-    }
-}
-
-impl OperationCounts {
-    /// Objects that failed in this way.
-    pub fn failed_with(&self, kind: FailureKind) -> u64 {
-        let place = FailureKind::ALL.iter().position(|other| *other == kind);
-        self.failed[place.expect("ALL has every kind")]
-    }
-
-    fn count<T>(&mut self, answer: &Result<T, StorageError>, bytes: impl FnOnce(&T) -> u64) {
-        match answer {
-            Ok(answer) => {
-                self.succeeded += 1;
-                self.bytes += bytes(answer);
-            }
-            Err(error) => {
-                let place = FailureKind::ALL.iter().position(|kind| *kind == error.kind);
-                self.failed[place.expect("ALL has every kind")] += 1;
-            }
+impl Numbers {
+    fn new(backend: &str, operation: Operation) -> Self {
+        let operation = operation.as_str();
+        let objects = |result| families::STORE_OBJECTS.with([backend, operation, result]);
+        Self {
+            ok: objects("ok"),
+            failed: FailureKind::ALL.map(|kind| objects(kind.as_str())),
+            abandoned: objects("abandoned"),
+            bytes: families::STORE_BYTES.with([backend, operation]),
+            seconds: families::STORE_SECONDS.with([backend, operation]),
+            running: families::STORE_RUNNING.hold([backend, operation]),
         }
     }
 }
 
-/// The numbers of one store, shared by the store that counts and whoever reads.
+/// What is said of the operations of one store.
 #[derive(Debug)]
-pub struct Meter {
-    backend: Arc<str>,
-    // One lock for all: it is taken twice for a batch, and what is read belongs together.
-    operations: Mutex<[OperationCounts; Operation::ALL.len()]>,
+pub(crate) struct Meter {
+    backend: String,
+    /// Where its objects lie, for the log; `None` where the store has no buckets.
+    bucket: Option<String>,
+    numbers: [Numbers; Operation::ALL.len()],
 }
 
 impl Meter {
-    pub(crate) fn new(backend: &str) -> Self {
-        Self { backend: backend.into(), operations: Mutex::default() }
+    pub(crate) fn new(backend: &str, bucket: Option<String>) -> Arc<Self> {
+        let numbers = Operation::ALL.map(|operation| Numbers::new(backend, operation));
+        Arc::new(Self { backend: backend.to_owned(), bucket, numbers })
     }
 
-    /// The numbers now.
-    pub fn snapshot(&self) -> MeterSnapshot {
-        MeterSnapshot { backend: Arc::clone(&self.backend), operations: self.lock().clone() }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, [OperationCounts; Operation::ALL.len()]> {
-        self.operations.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn begin(self: &Arc<Self>, operation: Operation) -> Running {
-        self.lock()[operation as usize].running += 1;
-        Running { meter: Arc::clone(self), operation, since: Instant::now(), answered: false }
+    /// A call begins. The keys and sizes are looked at only when somebody reads the log of operations.
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        operation: Operation,
+        objects: impl IntoIterator<Item = (ObjectKey, Option<u64>)>,
+    ) -> Running {
+        let numbers = &self.numbers[operation as usize];
+        numbers.running.add(1.0);
+        let logged = if tracing::enabled!(Level::DEBUG) { objects.into_iter().collect() } else { Vec::new() };
+        for (key, size) in &logged {
+            tracing::debug!(
+                op.name = operation.as_str(),
+                backend.name = self.backend,
+                s3.bucket = self.bucket,
+                object.key = %key,
+                object.size = size,
+                "a store operation begins"
+            );
+        }
+        Running { meter: Arc::clone(self), operation, begun: Instant::now(), logged, answered: false }
     }
 }
 
@@ -138,41 +110,93 @@ impl Meter {
 pub(crate) struct Running {
     meter: Arc<Meter>,
     operation: Operation,
-    since: Instant,
+    begun: Instant,
+    logged: Vec<(ObjectKey, Option<u64>)>,
     answered: bool,
 }
 
 impl Running {
     /// Counts an object of a call that goes on.
     pub(crate) fn object<T>(&self, answer: &Result<T, StorageError>) {
-        self.meter.lock()[self.operation as usize].count(answer, |_| 0);
+        self.count(answer, |_| 0);
     }
 
     /// Ends the call.
     pub(crate) fn answered<'t, T: 't>(
         mut self,
         answers: impl IntoIterator<Item = &'t Result<T, StorageError>>,
-        mut bytes: impl FnMut(usize, &T) -> u64,
+        bytes: impl Fn(usize, &T) -> u64,
     ) {
-        let took = self.since.elapsed();
         self.answered = true;
-        let mut operations = self.meter.lock();
-        let counts = &mut operations[self.operation as usize];
-        counts.calls += 1;
-        counts.duration += took;
-        let class = DURATION_BOUNDS_MS.iter().position(|bound| took <= Duration::from_millis(*bound));
-        counts.durations[class.unwrap_or(DURATION_BOUNDS_MS.len())] += 1;
+        self.numbers().seconds.since(self.begun);
         for (place, answer) in answers.into_iter().enumerate() {
-            counts.count(answer, |answer| bytes(place, answer));
+            let moved = self.count(answer, |answer| bytes(place, answer));
+            self.log(place, answer.as_ref().map(|_| moved));
         }
+    }
+
+    fn count<T>(&self, answer: &Result<T, StorageError>, bytes: impl FnOnce(&T) -> u64) -> u64 {
+        let numbers = self.numbers();
+        match answer {
+            Ok(answer) => {
+                let moved = bytes(answer);
+                numbers.ok.increment();
+                numbers.bytes.add(moved);
+                moved
+            }
+            Err(error) => {
+                let place = FailureKind::ALL.iter().position(|kind| *kind == error.kind);
+                numbers.failed[place.expect("ALL has every kind")].increment();
+                0
+            }
+        }
+    }
+
+    /// Failures are told at `info`, since each may cost an attempt; the rest, one line per object, at `debug`.
+    fn log(&self, place: usize, answer: Result<u64, &StorageError>) {
+        let Meter { backend, bucket, .. } = &*self.meter;
+        let key = self.logged.get(place).map(|(key, _)| key.as_str());
+        let took = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        match answer {
+            Ok(moved) if key.is_some() => {
+                let size = self.logged[place].1.unwrap_or(moved);
+                tracing::debug!(
+                    op.name = self.operation.as_str(),
+                    op.result = "ok",
+                    op.duration_ms = took,
+                    backend.name = backend,
+                    s3.bucket = bucket.as_deref(),
+                    object.key = key,
+                    object.size = size,
+                    "a store operation ended"
+                );
+            }
+            Ok(_) => {}
+            Err(error) => tracing::info!(
+                op.name = self.operation.as_str(),
+                op.result = error.kind.as_str(),
+                op.duration_ms = took,
+                backend.name = backend,
+                s3.bucket = bucket.as_deref(),
+                object.key = error.key.as_ref().map(ObjectKey::as_str).or(key),
+                object.size = self.logged.get(place).and_then(|(_, size)| *size),
+                error = error.report(),
+                "a store operation ended"
+            ),
+        }
+    }
+
+    fn numbers(&self) -> &Numbers {
+        &self.meter.numbers[self.operation as usize]
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let mut operations = self.meter.lock();
-        let counts = &mut operations[self.operation as usize];
-        counts.running -= 1;
-        counts.abandoned += u64::from(!self.answered);
+        let numbers = self.numbers();
+        numbers.running.add(-1.0);
+        if !self.answered {
+            numbers.abandoned.increment();
+        }
     }
 }

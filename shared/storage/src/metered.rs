@@ -1,7 +1,7 @@
-//! Counts what goes through a store: calls, objects, bytes, durations and failures by kind.
+//! Counts and logs what goes through a store: calls, objects, bytes, durations and failures by kind. The one place where that is done,
+//! whatever the store and whoever asks.
 //!
-//! Put it outside `TimedOut` and `Verified`, whose verdicts then count, and inside `Limited`, whose waits then do not. Rejected: a
-//! metrics library's counters here, which would tie every store to how one program shows its numbers.
+//! Put it outside `TimedOut` and `Verified`, whose verdicts then count, and inside `Limited`, whose waits then do not.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use n2s_domain::Timestamp;
 
 use crate::error::StorageError;
 use crate::key::ObjectKey;
-use crate::meter::{Meter, Operation};
+use crate::meter::{Meter, Operation, Running};
 use crate::storage::{Get, Listed, Put, Stat, Storage, Stored};
 
 /// A store that counts.
@@ -25,15 +25,23 @@ pub struct Metered {
 }
 
 impl Metered {
-    /// Counts from zero.
-    pub fn new(inner: Arc<dyn Storage>) -> Self {
-        let meter = Arc::new(Meter::new(inner.name()));
+    /// Counts under this name. The bucket, where there is one, is for the log.
+    pub fn new(inner: Arc<dyn Storage>, name: &str, bucket: Option<String>) -> Self {
+        let meter = Meter::new(name, bucket);
         Self { inner, meter }
     }
 
-    /// The numbers, to be kept by whoever shows them.
-    pub fn meter(&self) -> Arc<Meter> {
-        Arc::clone(&self.meter)
+    fn storing(&self, puts: &[Put]) -> Running {
+        let objects = puts.iter().map(|put| (put.key.clone(), Some(put.body.bytes().len() as u64)));
+        self.meter.begin(Operation::Store, objects)
+    }
+
+    fn about(&self, operation: Operation, keys: &[ObjectKey]) -> Running {
+        self.meter.begin(operation, keys.iter().map(|key| (key.clone(), None)))
+    }
+
+    fn whole(&self, operation: Operation) -> Running {
+        self.meter.begin(operation, [])
     }
 }
 
@@ -45,7 +53,7 @@ impl Storage for Metered {
     }
 
     async fn store(&self, puts: Vec<Put>) -> Vec<Result<Stored, StorageError>> {
-        let running = self.meter.begin(Operation::Store);
+        let running = self.storing(&puts);
         let sizes: Vec<u64> = puts.iter().map(|put| put.body.bytes().len() as u64).collect();
         let answers = self.inner.store(puts).await;
         running.answered(&answers, |place, _| sizes[place]);
@@ -53,7 +61,7 @@ impl Storage for Metered {
     }
 
     async fn store_fresh(&self, puts: Vec<Put>) -> Vec<Result<Stored, StorageError>> {
-        let running = self.meter.begin(Operation::Store);
+        let running = self.storing(&puts);
         let sizes: Vec<u64> = puts.iter().map(|put| put.body.bytes().len() as u64).collect();
         let answers = self.inner.store_fresh(puts).await;
         running.answered(&answers, |place, _| sizes[place]);
@@ -61,28 +69,29 @@ impl Storage for Metered {
     }
 
     async fn retrieve(&self, gets: Vec<Get>) -> Vec<Result<Bytes, StorageError>> {
-        let running = self.meter.begin(Operation::Retrieve);
+        let objects = gets.iter().map(|get| (get.key.clone(), None));
+        let running = self.meter.begin(Operation::Retrieve, objects);
         let answers = self.inner.retrieve(gets).await;
         running.answered(&answers, |_, bytes| bytes.len() as u64);
         answers
     }
 
     async fn stat(&self, keys: &[ObjectKey]) -> Vec<Result<Option<Stat>, StorageError>> {
-        let running = self.meter.begin(Operation::Stat);
+        let running = self.about(Operation::Stat, keys);
         let answers = self.inner.stat(keys).await;
         running.answered(&answers, |_, _| 0);
         answers
     }
 
     async fn delete(&self, keys: &[ObjectKey]) -> Vec<Result<(), StorageError>> {
-        let running = self.meter.begin(Operation::Delete);
+        let running = self.about(Operation::Delete, keys);
         let answers = self.inner.delete(keys).await;
         running.answered(&answers, |_, ()| 0);
         answers
     }
 
     fn list(&self, prefix: &str) -> BoxStream<'_, Result<Listed, StorageError>> {
-        let running = self.meter.begin(Operation::List);
+        let running = self.whole(Operation::List);
         stream::unfold((self.inner.list(prefix), Some(running)), |(mut listing, mut running)| async move {
             let Some(answer) = listing.next().await else {
                 if let Some(running) = running.take() {
@@ -99,7 +108,7 @@ impl Storage for Metered {
     }
 
     async fn health(&self) -> Result<(), StorageError> {
-        let running = self.meter.begin(Operation::Health);
+        let running = self.whole(Operation::Health);
         let answer = self.inner.health().await;
         running.answered([&answer], |_, ()| 0);
         answer
@@ -114,7 +123,7 @@ impl Storage for Metered {
     }
 
     async fn sweep(&self, before: Timestamp) -> Result<usize, StorageError> {
-        let running = self.meter.begin(Operation::Sweep);
+        let running = self.whole(Operation::Sweep);
         let answer = self.inner.sweep(before).await;
         running.answered([&answer], |_, _| 0);
         answer

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod metrics;
 mod notify;
 
 use std::error::Error;

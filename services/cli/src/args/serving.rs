@@ -22,7 +22,7 @@ pub enum Serve {
 /// What every role without an API takes.
 #[derive(Debug, Default, ClapArgs)]
 pub struct Watched {
-    /// Answer GET /healthz and /readyz there [default: [health] listen in the configuration, else nowhere]
+    /// Answer GET /healthz, /readyz and /metrics there [default: [health] listen in the configuration, else nowhere]
     #[arg(long, value_name = "ADDR")]
     pub health: Option<SocketAddr>,
 }

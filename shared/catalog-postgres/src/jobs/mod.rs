@@ -1,5 +1,6 @@
 //! See `n2s_catalog::jobs`. States are 0 pending, 1 queued, 2 leased; the transitions are those of `n2s_domain::job::step`.
 
+mod backlog;
 mod claim;
 mod dispatch;
 mod finish;
@@ -10,8 +11,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use n2s_catalog::{
-    CatalogError, Claim, ClaimRef, Copy, Depth, Finish, FinishReport, Jobs, LeaseTerms, Pick, SweepReport,
-    Ticket,
+    Backlog, CatalogError, Claim, ClaimRef, Copy, Depth, Finish, FinishReport, Jobs, LeaseTerms, Pick,
+    SweepReport, Ticket,
 };
 use n2s_domain::fairness::DueGroup;
 use n2s_domain::{BackendId, BlobId, ChangesetId};
@@ -83,5 +84,9 @@ impl Jobs for PostgresCatalog {
 
     async fn depths(&self) -> Result<Vec<(BackendId, Depth)>, CatalogError> {
         self.live().await.at("count live jobs")
+    }
+
+    async fn backlogs(&self) -> Result<Vec<(BackendId, Backlog)>, CatalogError> {
+        self.waiting().await.at("look at what waits")
     }
 }

@@ -117,6 +117,7 @@ async fn live(world: &World) {
     world.catalog.heartbeat(&held, Duration::from_mins(1)).await.unwrap();
     world.catalog.sweep_jobs(100).await.unwrap();
     world.catalog.in_window(store).await.unwrap();
+    world.catalog.backlogs().await.unwrap();
     world.catalog.depths().await.unwrap();
     world.catalog.copies(BlobId(77)).await.unwrap();
     world.catalog.manifest_copies(open.lease.changeset).await.unwrap();

@@ -277,7 +277,8 @@ async fn what_was_acknowledged_is_there_after_a_power_cut() {
     let world = World::on(&server, 1).await;
     let pushed = world.push("a", &["one"]).await;
     server.kill();
-    assert!(world.catalog.changeset(pushed.changeset).await.is_err());
+    let away = world.catalog.changeset(pushed.changeset).await;
+    assert!(matches!(away, Err(CatalogError::Away { .. })), "{away:?}");
     server.restart();
     let record = world.catalog.changeset(pushed.changeset).await.unwrap();
     assert_eq!(record.status, ChangesetStatus::Pushing);

@@ -283,6 +283,18 @@ impl<'w> Twin<'w> {
         let expected =
             [JobState::Pending, JobState::Queued, JobState::Leased].map(|s| u64::from(state == Some(s)));
         assert_eq!([depth.pending, depth.queued, depth.leased], expected);
+        let backlogs = self.w.catalog.backlogs().await.unwrap();
+        let backlog = backlogs.iter().find(|(id, _)| *id == self.w.stores[0]).map(|(_, b)| *b).unwrap();
+        assert_eq!([backlog.queued, backlog.leased], expected[1..]);
+        assert_eq!(backlog.held_uploads, expected[1] + expected[2]);
+        let due_for =
+            (state == Some(JobState::Pending)).then_some(self.row.due_at).filter(|due| *due <= self.now);
+        let due_for = due_for.map(|due| self.now.since(due));
+        // Where the database's clock runs by itself, it has been a little longer.
+        assert_eq!(backlog.due_for.is_some(), due_for.is_some(), "{:?}", self.row);
+        assert!(backlog.due_for >= due_for, "{:?} of {:?}", backlog.due_for, self.row);
+        assert_eq!(backlog.queued_for.is_some(), state == Some(JobState::Queued));
+        assert_eq!(backlog.leased_for.is_some(), state == Some(JobState::Leased));
     }
 
     async fn dispatch(&self) -> (Event, bool) {

@@ -1,13 +1,15 @@
 //! Jobs and claims.
 
+use std::time::Duration;
+
 use n2s_domain::fairness::DueGroup;
-use n2s_domain::limits::LOSSES_BEFORE_ALONE;
+use n2s_domain::limits::{JOB_HELD_MAX, LOSSES_BEFORE_ALONE, QUEUED_MAX};
 use n2s_domain::{BackendId, JobId, StoreKey};
 
 use super::Columns;
 use super::staging::staged;
 use crate::{
-    Claim, ClaimRef, ClaimTarget, Copy, Depth, ManifestObject, ManifestTarget, Ticket, UploadTarget,
+    Backlog, Claim, ClaimRef, ClaimTarget, Copy, Depth, ManifestObject, ManifestTarget, Ticket, UploadTarget,
 };
 
 /// `project_id, changeset_id, due`.
@@ -86,6 +88,24 @@ pub fn depth<E, R: Columns<E>>(row: &R) -> Result<(BackendId, Depth), E> {
         next_due: row.time_opt("next_due")?,
     };
     Ok((row.backend()?, depth))
+}
+
+/// `now`, `backend_id`, the counts of what is held, and the first of each kind of waiting.
+pub fn backlog<E, R: Columns<E>>(row: &R) -> Result<(BackendId, Backlog), E> {
+    let now = row.time("now")?;
+    let since = |name, term: Duration| Ok(row.time_opt(name)?.map(|end| now.since(end.before(term))));
+    let backlog = Backlog {
+        queued: row.count("queued")?,
+        leased: row.count("leased")?,
+        held_uploads: row.count("held_uploads")?,
+        damaged: row.count("damaged")?,
+        due_for: since("due_at", Duration::ZERO)?,
+        queued_for: since("queued_until", QUEUED_MAX)?,
+        leased_for: since("held_until", JOB_HELD_MAX)?,
+        failed_for: since("failed_at", Duration::ZERO)?,
+        proof_age: since("proven_at", Duration::ZERO)?,
+    };
+    Ok((row.backend()?, backlog))
 }
 
 /// The job of an outcome whose claim still holds.
