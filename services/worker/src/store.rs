@@ -106,3 +106,43 @@ impl Store {
 fn kib(bytes: u64) -> u32 {
     u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).min(u32::MAX >> 4)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use n2s_domain::backoff::RetryPolicy;
+    use n2s_storage_backends::LocalStore;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn bodies_in_memory_stay_within_the_share() {
+        const SHARE: u64 = 1 << 20;
+        let deps = StoreDeps {
+            id: BackendId(1),
+            name: "disk".parse().unwrap(),
+            kind: "local".to_owned(),
+            storage: Arc::new(LocalStore::new("disk", "/nonexistent")),
+            retry: RetryPolicy::default(),
+            concurrency: (1, 100_000),
+            batch: 1,
+        };
+        let store = Store::new(deps, SHARE);
+        let at_once = |bytes| tokio::time::timeout(Duration::from_millis(1), store.memory(bytes));
+        let mut held = Vec::new();
+        while let Ok(body) = at_once(SHARE / 8).await {
+            held.push(body);
+            assert!(held.len() <= 8, "more than the share, whatever the limit allows");
+        }
+        assert_eq!(held.len(), 8);
+        held.pop();
+        assert!(at_once(SHARE / 4).await.is_err() && at_once(SHARE / 8).await.is_ok());
+        // One that is larger than the share goes by itself.
+        assert!(at_once(64 * SHARE).await.is_err());
+        held.clear();
+        let whole = at_once(64 * SHARE).await.unwrap();
+        assert!(at_once(1).await.is_err());
+        drop(whole);
+    }
+}
