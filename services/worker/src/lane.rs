@@ -20,6 +20,7 @@ use crate::health::Slots;
 use crate::ledger::Batch;
 use crate::manifests;
 use crate::store::{Shared, Store};
+use crate::traces::Traces;
 use crate::uploads::upload;
 use crate::verdicts::outcomes;
 
@@ -135,11 +136,12 @@ impl Lane {
 
     /// Claims, acks, and starts the work.
     async fn take(&self, deliveries: Vec<Delivery>, tasks: &mut JoinSet<()>, hard: &CancellationToken) {
-        let mut tickets = HashSet::new();
+        let (mut tickets, mut named) = (HashSet::new(), HashMap::new());
         for delivery in &deliveries {
             match delivery.message() {
                 Ok(message) => {
                     tickets.insert(Ticket { job: message.job, dispatch_seq: message.dispatch_seq });
+                    named.extend(message.traceparent.map(|trace| (message.job, trace)));
                 }
                 // Acked with the rest: if a job was meant, its deadline brings it back.
                 Err(error) => tracing::warn!(backend.name = %self.store.deps.name, %error, "thrown away"),
@@ -157,7 +159,8 @@ impl Lane {
                 return tokio::time::sleep(RECOVERY).await;
             }
         };
-        let batch = self.shared.ledger.hold(&claims, hard.child_token());
+        let mut batch = self.shared.ledger.hold(&claims, hard.child_token());
+        batch.traces = Traces::begin(&claims, &named, &self.store.deps.name);
         failpoint(Point::Leased);
         for delivery in deliveries {
             if let Err(error) = delivery.ack().await {
@@ -240,6 +243,7 @@ impl Lane {
     async fn submit(&self, batch: &Batch, finish: Finish) {
         if batch.submit(finish.claim) {
             let result = self.store.meters.finished(&finish.outcome);
+            batch.traces.ended(finish.claim, result);
             tracing::debug!(
                 job.id = %finish.claim.job, job.epoch = finish.claim.epoch, backend.name = %self.store.deps.name,
                 op.result = result, "a job ended"

@@ -18,6 +18,7 @@ mod queue;
 mod seat;
 mod service;
 mod station;
+mod traces;
 mod validation;
 mod vitals;
 
@@ -31,4 +32,5 @@ pub use home::Home;
 pub use node::Node;
 pub use push_lock::PushLock;
 pub use service::{Role, Service};
+pub use traces::collect_traces;
 pub use validation::Validation;
