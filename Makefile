@@ -3,7 +3,7 @@
 CARGO ?= cargo
 PREFIX ?= $(HOME)/.local
 
-.PHONY: help deps build install demo fleet-demo test test-binaries test-fleet test-cluster test-stores kills lint fmt bench deny doc fuzz
+.PHONY: help deps build check-deploy install demo fleet-demo test test-binaries test-fleet test-faults test-cluster test-stores kills lint fmt bench bench-stores bench-fleet deny doc fuzz
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -14,6 +14,9 @@ deps: ## Install what the tests need (root: apt; otherwise says what to install)
 build: ## Build the binary, optimised
 	$(CARGO) build --release --locked -p n2s
 	tests/no-failpoints.sh target/release/n2s
+
+check-deploy: deps ## Look at what is in deploy/, as far as that goes without a cluster or containers
+	@deploy/check.sh
 
 install: build ## Install the binary, completions and manual pages below PREFIX
 	install -Dm755 target/release/n2s $(DESTDIR)$(PREFIX)/bin/n2s
@@ -36,6 +39,9 @@ test-stores: ## The stores' suites against servers that have to be fetched first
 
 test-fleet: deps test-binaries ## The journeys by a fleet: PostgreSQL, RabbitMQ, a bucket, every role a process of its own (minutes)
 	tests/in_fleet/run.sh
+
+test-faults: deps test-binaries ## What breaks in a fleet: roles, broker, database, links and messages (minutes)
+	tests/faults/run.sh
 
 test-cluster: deps ## The queue at a cluster of three brokers, killed one after the other (minutes)
 	$(CARGO) test --locked -p n2s-queue-rabbitmq --features cluster-tests --test cluster
@@ -68,6 +74,13 @@ doc: ## Write the pages that are generated from the code
 bench: build ## Measure pushes and pulls beside other programs (half an hour); prints JSON
 	@load-tests/peers.sh
 	$(CARGO) run --release --locked -p n2s-load-tests -- target/release/n2s
+
+bench-stores: ## Measure the adaptive limit beside fixed ones, and what a dead store costs another (5 minutes); prints JSON
+	$(CARGO) run --release --locked -p n2s-load-tests --bin n2s-load-stores
+
+bench-fleet: build ## Measure a fleet beside others' queues (20 minutes; FIGURE=jobs for one figure); prints JSON
+	@load-tests/fleet-peers.sh
+	$(CARGO) run --release --locked -p n2s-load-tests --bin n2s-load-fleet -- target/release/n2s $(FIGURE)
 
 fuzz: ## Throw bytes at every reader, FUZZ_SECONDS (30) each
 	tests/fuzz/run.sh

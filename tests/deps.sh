@@ -13,6 +13,9 @@ compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/
 [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing+=(rabbitmq-server)
 command -v promtool >/dev/null || missing+=(prometheus)
 command -v openssl >/dev/null || missing+=(openssl)
+# For deploy/check.sh.
+command -v systemd-analyze >/dev/null || missing+=(systemd)
+command -v docker-compose >/dev/null || missing+=(docker-compose)
 if [ ${#missing[@]} -gt 0 ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         written=()
@@ -30,7 +33,7 @@ if [ ${#missing[@]} -gt 0 ]; then
             written+=("$policy")
             printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy"
         fi
-        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}"
+        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
     else
         echo "These are missing: ${missing[*]}. Install them, on Debian with: sudo apt-get install ${missing[*]}" >&2
         exit 1
@@ -38,7 +41,7 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 # The interpreter is looked at too: an upgrade of Python leaves a link to nowhere.
-if ! cmp -s tests/requirements.txt .venv/requirements.txt || ! .venv/bin/python3 -c 'import nacl, blake3, zstandard' 2>/dev/null; then
+if ! cmp -s tests/requirements.txt .venv/requirements.txt || ! .venv/bin/python3 -c 'import nacl, blake3, zstandard, kubernetes_validate, yaml' 2>/dev/null; then
     rm -rf .venv
     python3 -m venv .venv
     .venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt

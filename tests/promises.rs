@@ -142,6 +142,25 @@ const REQUIRED: &[&str] = &[
     "C-fleet-restricted",
     "C-fleet-none",
     "C-fleet-refused",
+    "C-fault-intake",
+    "C-fault-intake-first",
+    "C-fault-dispatcher",
+    "C-fault-dispatchers",
+    "C-fault-worker",
+    "C-fault-stopped",
+    "C-fault-broker",
+    "C-fault-database",
+    "C-fault-messages",
+    "C-fault-clock",
+    "C-fault-links",
+    "C-fault-secrets",
+    "C-store-writing",
+    "C-store-charged",
+    "C-store-loses",
+    "C-store-reading",
+    "C-store-staging",
+    "C-store-denied",
+    "C-store-down",
 ];
 
 #[test]
@@ -162,7 +181,10 @@ fn every_promise_has_a_test_that_exists() {
         if tests.starts_with("open: ") {
             continue;
         }
-        assert!(["test", "test-fleet", "test-cluster"].contains(&target), "{id} names {target}");
+        assert!(
+            ["test", "test-fleet", "test-faults", "test-cluster"].contains(&target),
+            "{id} names {target}"
+        );
         for test in tests.split(", ") {
             let (file, function) =
                 test.trim_matches('`').split_once("::").unwrap_or_else(|| panic!("{test} in {id}"));

@@ -1,7 +1,5 @@
 //! One trace from the client's push to the store's answer, through every process that has a part in it.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use n2s_servers::{Collected, Collector, Postgres, RabbitMq};
 use n2s_tests::{Fleet, World, until};
 

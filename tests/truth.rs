@@ -132,3 +132,27 @@ fn why_a_store_is_stuck_and_since_when_is_told_until_it_is_back() {
     world.pull("out", &["--from", "two"]).code(0);
     assert_same(&world.path("src"), &world.path("out"));
 }
+
+/// What each worker may have under way at a store, why, and since when; who paused a store.
+#[test]
+fn what_a_worker_allows_a_store_and_who_paused_one_is_told() {
+    let world = pushed();
+    let _engine = world.start(&["up"]);
+    let workers = || backend(&world, "two")["workers"].as_array().unwrap().clone();
+    until("the worker being seen", || workers().len() == 1);
+    let worker = workers().remove(0);
+    for key in ["worker", "since", "why", "decided_at", "reported_at"] {
+        assert!(worker[key].as_str().is_some_and(|text| !text.is_empty()), "{key} is missing in {worker}");
+    }
+    assert_eq!((&worker["draining_since"], &worker["in_flight"]), (&Value::Null, &json!(0)));
+    assert!(worker["concurrency"].as_u64().unwrap() >= 256);
+    assert_eq!(backend(&world, "two")["concurrency"], worker["concurrency"]);
+    let text = world.n2s(&["backends", "list"]).code(0).out;
+    for word in [worker["worker"].as_str().unwrap(), worker["why"].as_str().unwrap(), "under way"] {
+        assert!(text.contains(word), "'{word}' is missing in {text}");
+    }
+    world.n2s(&["backends", "pause", "two", "--reason", "moving house"]).code(0);
+    let row = backend(&world, "two");
+    assert_eq!(row["paused_by"], "operator", "{row}");
+    assert!(row["reason"].as_str().unwrap().contains("by an operator: moving house (since "), "{row}");
+}

@@ -35,6 +35,7 @@ BEGIN
     GRANT UPDATE (status, attempted_at, completed_at, retry_count, lost_count, error_kind, error_message, location)
         ON blob_backends TO n2s_worker;
     GRANT DELETE ON placement_waiters TO n2s_worker;
+    GRANT SELECT, INSERT, UPDATE, DELETE ON lanes TO n2s_worker;
     GRANT UPDATE (manifest, attempted_at, completed_at, retry_count, lost_count, error_kind, error_message)
         ON changeset_backends TO n2s_worker;
     GRANT UPDATE (initialised_at, vault_id, paused_by, pause_reason, paused_at, open_since, probe_at, error_kind, error_message,

@@ -62,6 +62,8 @@ pub const ALL: &[Scenario] = &[FIRST_PUSH, SECOND_PUSH, A_PULL, ROTATION, TAKING
 
 /// What is killed in `n2s up`, which never ends by itself.
 pub const SWEEPING: &[Point] = &[Point::SweeperFreeing, Point::SweeperFreed];
+/// What no command of one machine comes to: `faults/` kills there.
+pub const IN_A_FLEET: &[Point] = &[Point::Sent];
 /// Staging above its mark, and one store that has what is staged.
 pub const FULL_STAGING: Scenario =
     Scenario { prepare: full_staging, args: PUSH, points: SWEEPING, late: false };

@@ -33,6 +33,10 @@ pub struct DispatcherDeps {
     pub backends: Vec<(BackendId, BackendName)>,
 }
 
+/// Jobs marked and published at once. Workers have the first of them while the next are marked: a window of many thousands that went as one
+/// would leave them idle meanwhile, and then have them all at once.
+const BATCH_MAX: u32 = 4_096;
+
 /// Bounds; the defaults are meant for everybody.
 #[derive(Clone, Copy, Debug)]
 pub struct DispatcherSettings {
@@ -116,7 +120,7 @@ impl Dispatcher {
         let elapsed = std::mem::replace(&mut desk.looked_at, Instant::now()).elapsed();
         desk.window.looked(in_flight, elapsed);
         let Self { settings: DispatcherSettings { floor, ceiling, horizon, .. }, .. } = *self;
-        let room = desk.window.room(&Bounds { floor, ceiling, horizon });
+        let room = desk.window.room(&Bounds { floor, ceiling, horizon }).min(BATCH_MAX);
         if room == 0 {
             return Ok(false);
         }

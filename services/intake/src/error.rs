@@ -26,6 +26,9 @@ pub(crate) fn catalog(error: CatalogError) -> SeamError {
         CatalogError::BackendsFixed { .. } | CatalogError::NoBackends => {
             SeamError::Invalid(error.to_string())
         }
+        CatalogError::Away { .. } => {
+            SeamError::Unavailable { doing: "the catalog's part", source: error.into() }
+        }
         other => SeamError::Other { doing: "the catalog's part", source: other.into() },
     }
 }
@@ -36,5 +39,24 @@ pub(crate) fn staging(error: StorageError) -> SeamError {
         FailureKind::Denied => "writing to staging (it may not be written)",
         _ => "writing to staging",
     };
-    SeamError::Other { doing, source: error.into() }
+    match error.kind {
+        FailureKind::Unavailable | FailureKind::Throttled => {
+            SeamError::Unavailable { doing, source: error.into() }
+        }
+        _ => SeamError::Other { doing, source: error.into() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_away_can_be_asked_again_and_what_fails_cannot() {
+        let source = || anyhow::anyhow!("it said so");
+        let away = catalog(CatalogError::Away { op: "look", source: source() });
+        assert!(matches!(away, SeamError::Unavailable { .. }), "{away:?}");
+        let failed = catalog(CatalogError::Database { op: "look", source: source() });
+        assert!(matches!(failed, SeamError::Other { .. }), "{failed:?}");
+    }
 }

@@ -124,10 +124,12 @@ impl Operator for Intake {
 
     async fn backends(&self) -> Result<Vec<BackendStatus>, SeamError> {
         let rows = self.catalog.backends().await.map_err(catalog)?;
+        let lanes = self.catalog.lanes().await.map_err(catalog)?;
         let mut found = Vec::with_capacity(rows.len());
         for (row, tally) in rows {
+            let here = lanes.iter().filter(|lane| lane.backend == row.id).cloned().collect();
             let proof = self.catalog.proof_overview(row.id).await.map_err(catalog)?;
-            found.push(backend_status(row, &tally, proof));
+            found.push(backend_status(row, &tally, proof, here));
         }
         Ok(found)
     }

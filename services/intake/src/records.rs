@@ -1,10 +1,10 @@
 //! The catalog's rows as operators see them.
 
 use n2s_catalog as cat;
-use n2s_catalog::{BackendRecord, BackendState, BackendTally, ProofOverview, ValidationRecord};
+use n2s_catalog::{BackendRecord, BackendState, BackendTally, LaneRecord, ProofOverview, ValidationRecord};
 use n2s_client::seam::{
-    BackendStatus, ChangesetRecord, FailedUpload, ListedFile, ManifestState, Moment, PathKind, StoreProgress,
-    StoreState, ValidationStatus,
+    BackendStatus, ChangesetRecord, FailedUpload, LaneStatus, ListedFile, ManifestState, Moment, PathKind,
+    PausedBy, StoreError, StoreProgress, StoreState, ValidationStatus,
 };
 use n2s_domain::{BackendName, Content, Timestamp, path::escape};
 
@@ -14,24 +14,51 @@ pub(crate) fn backend_status(
     row: BackendRecord,
     tally: &BackendTally,
     proof: ProofOverview,
+    lanes: Vec<LaneRecord>,
 ) -> BackendStatus {
     let (state, reason, since) = state(&row);
+    let paused_by = match row.state {
+        BackendState::Active => None,
+        BackendState::Paused { by_operator: true, .. } => Some(PausedBy::Operator),
+        BackendState::Paused { by_operator: false, .. } => Some(PausedBy::Health),
+    };
+    let error = |(kind, message, at)| StoreError { kind, message, at: Moment(at) };
+    let allowed = lanes.iter().map(|lane| lane.report.limit).sum();
     BackendStatus {
         backend: row.name,
         kind: row.kind,
         state,
         reason,
         since: since.map(Moment),
+        paused_by,
+        probe_at: row.health.open.map(|(_, at)| Moment(at)),
+        last_error: row.health.last_error.map(error),
         completed: tally.completed,
         pending: tally.pending,
         failed: tally.failed,
         bytes: tally.bytes,
         initialised_at: row.initialised_at.map(Moment),
-        concurrency: row.health.concurrency,
+        // Without workers, what the last one had.
+        concurrency: if lanes.is_empty() { row.health.concurrency } else { Some(allowed) },
+        in_flight: lanes.iter().map(|lane| lane.report.in_flight).sum(),
+        workers: lanes.into_iter().map(lane_status).collect(),
         last_success_at: row.health.last_success_at.map(Moment),
         proven_since: proof.oldest.map(Moment),
         damaged: proof.damaged,
         last_validation: proof.last.map(validation_status),
+    }
+}
+
+fn lane_status(lane: LaneRecord) -> LaneStatus {
+    LaneStatus {
+        worker: lane.report.worker,
+        since: Moment(lane.joined_at),
+        draining_since: lane.draining_at.map(Moment),
+        concurrency: lane.report.limit,
+        in_flight: lane.report.in_flight,
+        why: lane.report.why,
+        decided_at: Moment(lane.decided_at),
+        reported_at: Moment(lane.reported_at),
     }
 }
 
@@ -50,12 +77,17 @@ fn validation_status(run: ValidationRecord) -> ValidationStatus {
 
 fn state(row: &BackendRecord) -> (StoreState, String, Option<Timestamp>) {
     match (&row.state, &row.health.open) {
-        (BackendState::Paused { reason, since, .. }, _) => {
-            (StoreState::Paused, format!("{reason} (since {since})"), Some(*since))
+        (BackendState::Paused { reason, since, by_operator }, _) => {
+            let who = if *by_operator { "by an operator: " } else { "" };
+            (StoreState::Paused, format!("{who}{reason} (since {since})"), Some(*since))
         }
-        (BackendState::Active, Some((since, _))) => {
+        (BackendState::Active, Some((since, probe))) => {
             let error = row.health.last_error.as_ref().map_or("", |(_, text, _)| text);
-            (StoreState::Unreachable, format!("{error} (since {since})"), Some(*since))
+            (
+                StoreState::Unreachable,
+                format!("{error} (since {since}, asked again at {probe})"),
+                Some(*since),
+            )
         }
         (BackendState::Active, None) => (StoreState::Active, String::new(), None),
     }

@@ -58,8 +58,11 @@ impl Finisher {
         let freed = loop {
             match self.catalog.finish(batch).await {
                 Ok(report) => {
-                    let discarded = report.accepted.iter().filter(|accepted| !**accepted).count();
-                    families::DISCARDED.with([]).add(discarded as u64);
+                    let late = report.accepted.iter().filter(|accepted| !**accepted).count();
+                    families::DISCARDED.with([]).add(late as u64);
+                    if late > 0 {
+                        tracing::info!(outcomes = late, "discarded: by now the jobs are somebody else's");
+                    }
                     break report.freed;
                 }
                 Err(error) => {

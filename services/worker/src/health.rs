@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use n2s_catalog::HealthReport;
 use n2s_domain::breaker::{Breaker, Circuit, FAULTS_TO_OPEN};
-use n2s_domain::concurrency::{Interval, Limit};
+use n2s_domain::concurrency::{Adaptive, Push};
 use n2s_domain::judge::Probe;
+use n2s_domain::limits::CLAIM_BATCH_MAX;
 use n2s_domain::{Entropy, FailureKind, Timestamp};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -29,46 +30,57 @@ pub(crate) struct StoreHealth {
 struct Inner {
     breaker: Breaker,
     paused: bool,
-    limit: Limit,
-    in_flight: u32,
+    limit: Adaptive,
+    /// What the limit's times are since.
+    epoch: Instant,
     batch: u32,
     events: u64,
     succeeded: Option<Mark>,
     probed: Option<(Mark, Probe)>,
-    interval: Interval,
-    interval_began: Instant,
     news: HealthReport,
-    has_news: bool,
+    urgency: Option<Urgency>,
+}
+
+/// How soon the catalog should hear what happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Urgency {
+    /// Objects arrived: some time.
+    Quiet,
+    /// Something changed.
+    Soon,
+}
+
+/// What the adaptive limit is, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Allowance {
+    pub limit: u32,
+    pub in_flight: u32,
+    pub why: String,
 }
 
 /// What one operation costs a store besides its bytes, in bytes.
 const TOLL: u64 = 64 * 1024;
-/// How long the adaptive limit watches before it moves.
-const WATCH: Duration = Duration::from_millis(500);
-const QUIET: Interval = Interval { length: Duration::ZERO, work: 0, saturated: false, pushed_back: false };
 
 impl StoreHealth {
     pub(crate) fn new((min, max): (u32, u32), batch: u32) -> Self {
         let inner = Inner {
             breaker: Breaker::default(),
             paused: false,
-            limit: Limit::new(min, max),
-            in_flight: 0,
+            limit: Adaptive::new(min, max),
+            epoch: Instant::now(),
             batch,
             events: 1,
             succeeded: None,
             probed: None,
-            interval: QUIET,
-            interval_began: Instant::now(),
             news: HealthReport::default(),
-            has_news: false,
+            urgency: None,
         };
         Self { inner: Mutex::new(inner), changed: Notify::new() }
     }
 
     /// How many objects may be under way at once at the moment.
     pub(crate) fn permits(&self) -> usize {
-        self.lock().limit.current() as usize
+        self.lock().limit.limit() as usize
     }
 
     /// Waits until objects may be sent, a batch of them if some are under way already; returns how many. For one waiter.
@@ -78,11 +90,8 @@ impl StoreHealth {
             let changed = self.changed.notified();
             {
                 let inner = self.lock();
-                let limit = inner.limit.current();
-                let free = limit.saturating_sub(inner.in_flight);
-                let enough = if inner.in_flight == 0 { 1 } else { inner.batch.clamp(1, limit) };
-                if inner.admits() && free >= enough {
-                    return free as usize;
+                if inner.admits() && inner.room() >= inner.enough() {
+                    return inner.room() as usize;
                 }
             }
             changed.await;
@@ -91,12 +100,12 @@ impl StoreHealth {
 
     /// Whether nothing is under way.
     pub(crate) fn is_idle(&self) -> bool {
-        self.lock().in_flight == 0
+        self.lock().limit.in_flight() == 0
     }
 
     /// How many objects are under way.
     pub(crate) fn in_flight(&self) -> u32 {
-        self.lock().in_flight
+        self.lock().limit.in_flight()
     }
 
     /// Whether the circuit is open.
@@ -113,8 +122,11 @@ impl StoreHealth {
     pub(crate) fn occupy(self: &Arc<Self>, objects: usize) -> Slots {
         let objects = u32::try_from(objects).unwrap_or(u32::MAX);
         let mut inner = self.lock();
-        inner.in_flight = inner.in_flight.saturating_add(objects);
-        inner.interval.saturated |= inner.in_flight >= inner.limit.current();
+        let now = inner.epoch.elapsed();
+        // What is asked of a queue at once has a bound of its own.
+        let left = inner.room().saturating_sub(objects);
+        let bound = left < inner.batch.clamp(1, inner.limit.limit()) || objects as usize >= CLAIM_BATCH_MAX;
+        inner.limit.began(objects, bound, now);
         drop(inner);
         Slots { health: Arc::clone(self), objects }
     }
@@ -129,9 +141,9 @@ impl StoreHealth {
         let mut inner = self.lock();
         inner.breaker = inner.breaker.succeeded();
         inner.succeeded = Some(inner.tick());
-        inner.interval.work = inner.interval.work.saturating_add(bytes + TOLL);
+        inner.limit.stored(bytes.saturating_add(TOLL));
         inner.news.success = true;
-        inner.has_news = true;
+        inner.tell(Urgency::Quiet);
     }
 
     /// The store did not answer usefully.
@@ -140,20 +152,20 @@ impl StoreHealth {
         if inner.breaker.admits() {
             inner.breaker = inner.breaker.faulted(now, entropy);
         }
-        inner.interval.pushed_back = true;
-        inner.has_news = true;
+        inner.limit.pushed_back(Push::Failed);
+        inner.tell(Urgency::Soon);
     }
 
-    /// The store asked for less.
-    pub(crate) fn throttled(&self) {
-        self.lock().interval.pushed_back = true;
+    /// The store asked for less, and perhaps said for how long.
+    pub(crate) fn throttled(&self, retry_after: Option<Duration>) {
+        self.lock().limit.pushed_back(Push::Throttled { retry_after });
     }
 
     /// The last error, for people.
     pub(crate) fn note_error(&self, kind: FailureKind, message: &str) {
         let mut inner = self.lock();
         inner.news.error = Some((kind, message.to_owned()));
-        inner.has_news = true;
+        inner.tell(Urgency::Soon);
     }
 
     /// Stops sending, or goes on.
@@ -171,8 +183,12 @@ impl StoreHealth {
     pub(crate) fn probed(&self, began: Mark, healthy: bool, now: Timestamp, entropy: &dyn Entropy) {
         let mut inner = self.lock();
         inner.probed = Some((began, if healthy { Probe::Healthy } else { Probe::Unhealthy }));
+        if healthy && !inner.breaker.admits() {
+            let since = inner.epoch.elapsed();
+            inner.limit.recovered(since);
+        }
         inner.breaker = inner.breaker.probed(healthy, now, entropy);
-        inner.has_news = true;
+        inner.tell(Urgency::Soon);
         drop(inner);
         self.changed.notify_one();
     }
@@ -205,18 +221,31 @@ impl StoreHealth {
         self.lock().breaker.wants_probe(now)
     }
 
+    /// Whether there are news, and how soon they should be told.
+    pub(crate) fn urgency(&self) -> Option<Urgency> {
+        self.lock().urgency
+    }
+
     /// What happened since the last call; `None` when nothing did.
     pub(crate) fn news(&self, now: Timestamp) -> Option<HealthReport> {
         let mut inner = self.lock();
-        if !std::mem::take(&mut inner.has_news) {
-            return None;
-        }
+        inner.urgency.take()?;
         let open_for = match inner.breaker.circuit {
             Circuit::Closed => None,
             Circuit::Open { probe_at } => Some(probe_at.since(now)),
         };
-        let concurrency = Some(inner.limit.current());
+        let concurrency = Some(inner.limit.limit());
         Some(HealthReport { open_for, concurrency, ..std::mem::take(&mut inner.news) })
+    }
+
+    /// How much it may have in flight, and why.
+    pub(crate) fn allowance(&self) -> Allowance {
+        let inner = self.lock();
+        Allowance {
+            limit: inner.limit.limit(),
+            in_flight: inner.limit.in_flight(),
+            why: inner.limit.why().to_string(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -234,15 +263,18 @@ impl Inner {
         Mark(self.events)
     }
 
-    fn watch(&mut self) {
-        let length = self.interval_began.elapsed();
-        if length >= WATCH {
-            let before = self.limit.current();
-            self.limit = self.limit.observed(Interval { length, ..self.interval });
-            self.has_news |= before != self.limit.current();
-            self.interval = QUIET;
-            self.interval_began = Instant::now();
-        }
+    fn tell(&mut self, urgency: Urgency) {
+        self.urgency = self.urgency.max(Some(urgency));
+    }
+
+    /// How many more may go.
+    fn room(&self) -> u32 {
+        self.limit.limit().saturating_sub(self.limit.in_flight())
+    }
+
+    /// How many must be able to go before any goes.
+    fn enough(&self) -> u32 {
+        if self.limit.in_flight() == 0 { 1 } else { self.batch.clamp(1, self.limit.limit()) }
     }
 }
 
@@ -256,8 +288,8 @@ pub(crate) struct Slots {
 impl Drop for Slots {
     fn drop(&mut self) {
         let mut inner = self.health.lock();
-        inner.in_flight = inner.in_flight.saturating_sub(self.objects);
-        inner.watch();
+        let now = inner.epoch.elapsed();
+        inner.limit.ended(self.objects, now);
         drop(inner);
         self.health.changed.notify_one();
     }

@@ -27,6 +27,9 @@ use crate::verdicts::outcomes;
 /// How long a lane waits after its queue or the catalog failed.
 const RECOVERY: Duration = Duration::from_millis(250);
 
+/// How long a job that must run alone waits for another such job.
+const ALONE_WAIT: Duration = Duration::from_secs(1);
+
 /// See the module.
 #[derive(Clone, Debug)]
 pub(crate) struct Lane {
@@ -185,14 +188,14 @@ impl Lane {
             let (alone, together): (Vec<&Claim>, Vec<&Claim>) =
                 claims.values().partition(|claim| claim.alone);
             if !together.is_empty() {
-                let guard = batch.unless_stopped(self.shared.alone.read()).await;
+                let guard = batch.unless_stopped(self.store.alone.read()).await;
                 self.attempt(&claims, &together, &batch, &hard).await;
                 drop(guard);
             }
             for claim in alone {
-                let guard = batch.unless_stopped(self.shared.alone.write()).await;
-                self.attempt(&claims, &[claim], &batch, &hard).await;
-                drop(guard);
+                if !self.alone(&claims, claim, &batch, &hard).await {
+                    break;
+                }
             }
         }
         // Stopped, or the circuit opened while they were on their way: somebody else's turn, at nobody's cost.
@@ -205,6 +208,23 @@ impl Lane {
             .await;
         }
         drop(slots);
+    }
+
+    /// A job that workers disappeared with. False where another such job takes long: what is left is given back then, because it
+    /// would keep its place here from others.
+    async fn alone(
+        &self,
+        claims: &HashMap<ClaimRef, Claim>,
+        claim: &Claim,
+        batch: &Batch,
+        hard: &CancellationToken,
+    ) -> bool {
+        let turn = tokio::time::timeout(ALONE_WAIT, self.shared.alone.lock());
+        let Some(Ok(_turn)) = batch.unless_stopped(turn).await else { return false };
+        let guard = batch.unless_stopped(self.store.alone.write()).await;
+        self.attempt(claims, &[claim], batch, hard).await;
+        drop(guard);
+        true
     }
 
     async fn attempt(

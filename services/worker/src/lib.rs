@@ -9,6 +9,7 @@ mod lane;
 mod ledger;
 mod manifests;
 mod meters;
+mod presence;
 mod prober;
 mod ready;
 mod sources;

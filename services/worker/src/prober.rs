@@ -13,20 +13,28 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::{Blame, Failure, report};
-use crate::health::Mark;
+use crate::health::{Mark, Urgency};
+use crate::presence::Presence;
 use crate::ready::check_marker;
 use crate::store::{Shared, Store};
 
-/// How often the prober looks whether it is needed, and tells the catalog what happened.
+/// How often the prober looks whether it is needed.
 const LOOK: Duration = Duration::from_millis(100);
+/// How soon the catalog hears what changed, and how soon that objects arrived: every worker of a fleet says so, in one row.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
+const REPORT_QUIETLY_EVERY: Duration = Duration::from_secs(5);
 /// Between two looks for what writers that died left on the store.
 const SWEEP_EVERY: Duration = Duration::from_hours(1);
 
 /// Probes a store whenever that is due, and reports its health, until `stop`.
-pub(crate) async fn watch(shared: &Shared, store: &Store, stop: &CancellationToken) {
+pub(crate) async fn watch(
+    shared: &Shared,
+    store: &Store,
+    (shutdown, stop): (&CancellationToken, &CancellationToken),
+) {
+    let mut lane = Presence::default();
     let mut probe_at = None;
-    let mut reported_at: Option<Instant> = None;
+    let (mut reported_at, mut asked_at): (Option<Instant>, Option<Instant>) = (None, None);
     let mut swept_at: Option<Instant> = None;
     match shared.record(store).await {
         Ok(record) => inherit(shared, store, &record),
@@ -42,13 +50,19 @@ pub(crate) async fn watch(shared: &Shared, store: &Store, stop: &CancellationTok
             probe_at = Some(Instant::now() + shared.settings.probe_every);
             reported_at = None;
         }
-        if reported_at.is_none_or(|at| at.elapsed() >= REPORT_EVERY) {
+        if let Some(urgency) = store.health.urgency()
+            && reported_at.is_none_or(|at| at.elapsed() >= every(urgency))
+        {
             tell(shared, store).await;
             reported_at = Some(Instant::now());
+        }
+        if store.health.is_paused() && asked_at.is_none_or(|at| at.elapsed() >= REPORT_EVERY) {
+            asked_at = Some(Instant::now());
             if resumed_elsewhere(shared, store).await {
                 probe_at = None;
             }
         }
+        lane.show(shared, store, shutdown.is_cancelled()).await;
         if swept_at.is_none_or(|at| at.elapsed() >= SWEEP_EVERY) {
             sweep(shared, store);
             swept_at = Some(Instant::now());
@@ -59,14 +73,18 @@ pub(crate) async fn watch(shared: &Shared, store: &Store, stop: &CancellationTok
     tell(shared, store).await;
 }
 
+const fn every(urgency: Urgency) -> Duration {
+    match urgency {
+        Urgency::Soon => REPORT_EVERY,
+        Urgency::Quiet => REPORT_QUIETLY_EVERY,
+    }
+}
+
 /// Whether the catalog knows nothing of the pause any more: an operator ended it, or another worker whose probe succeeded. Asked
 /// only while paused; whoever waits for the store should not wait for our next probe as well.
 async fn resumed_elsewhere(shared: &Shared, store: &Store) -> bool {
-    store.health.is_paused()
-        && shared
-            .record(store)
-            .await
-            .is_ok_and(|record| record.state == BackendState::Active && record.health.open.is_none())
+    let active = |record: BackendRecord| record.state == BackendState::Active && record.health.open.is_none();
+    shared.record(store).await.is_ok_and(active)
 }
 
 /// Beside everything else: a store that hangs is no reason to stop probing it.

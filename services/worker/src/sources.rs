@@ -5,12 +5,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use n2s_catalog::{ClaimRef, ManifestObject, StagedKey, UploadTarget, Vouched};
 use n2s_domain::{BackendId, ChangesetId, FailureKind, SealedHash};
-use n2s_storage::{Body, ObjectKey, Storage, StorageExt as _, layout};
+use n2s_storage::{Body, ObjectKey, Staging, StagingKey, Storage, StorageError, StorageExt as _, layout};
 
 use crate::failure::Failure;
 use crate::finisher::staging_key;
 use crate::ledger::Batch;
 use crate::store::{Shared, Store};
+
+/// Bytes that changed on their way are whole where they lie, and an object that has no other copy yet would fail for good if they were
+/// given up. So what is not as it should be is read again before anybody believes it; more than twice tells nothing new.
+const LOOKS: usize = 2;
 
 /// Reads sealed blobs, in the order asked. `None` when the batch is to stop.
 pub(crate) async fn blobs(
@@ -56,7 +60,7 @@ async fn from_staging(
 ) -> Option<Vec<Option<Result<Body, Failure>>>> {
     let present: Vec<StagedKey> = staged.iter().flatten().copied().collect();
     let keys: Vec<_> = present.iter().map(|key| staging_key(*key)).collect();
-    let mut answers = batch.unless_stopped(shared.deps.staging.get(&keys)).await?.into_iter();
+    let mut answers = batch.unless_stopped(second_look(&shared.deps.staging, &keys)).await?.into_iter();
     let mut lost = Vec::new();
     let mut bodies = Vec::with_capacity(staged.len());
     for key in staged {
@@ -77,6 +81,23 @@ async fn from_staging(
         tracing::warn!(error = crate::failure::report(&error), "the loss is not recorded; found again");
     }
     Some(bodies)
+}
+
+/// Reads, and reads again what was not as it should be.
+async fn second_look(staging: &Staging, keys: &[StagingKey]) -> Vec<Result<Body, StorageError>> {
+    let mut answers = staging.get(keys).await;
+    for _ in 1..LOOKS {
+        let corrupt = |i: &usize| answers[*i].as_ref().is_err_and(|error| error.kind == FailureKind::Corrupt);
+        let wrong: Vec<usize> = (0..answers.len()).filter(corrupt).collect();
+        let again: Vec<_> = wrong.iter().map(|&i| keys[i]).collect();
+        if again.is_empty() {
+            break;
+        }
+        for (i, answer) in wrong.into_iter().zip(staging.get(&again).await) {
+            answers[i] = answer;
+        }
+    }
+    answers
 }
 
 async fn from_copies(
@@ -110,9 +131,9 @@ async fn first_intact(
             unreachable = Some(format!("backend {backend} has a copy and is not configured here"));
             continue;
         };
-        match batch.unless_stopped(storage.get(key.clone())).await? {
-            Ok(bytes) if is(digest, &bytes) => return Some(Ok(Body::Bytes(bytes))),
-            Ok(_) => {
+        match batch.unless_stopped(intact(storage.as_ref(), key, digest)).await? {
+            Ok(Some(bytes)) => return Some(Ok(Body::Bytes(bytes))),
+            Ok(None) => {
                 tracing::warn!(backend.name = storage.name(), object = %key, "this copy is damaged");
                 doubt(shared, object, *backend).await;
             }
@@ -120,8 +141,8 @@ async fn first_intact(
             Err(error) if error.kind == FailureKind::NotFound && !has_marker(batch, storage).await? => {
                 unreachable = Some(format!("n2s.json is gone from {}: is it mounted?", storage.name()));
             }
-            Err(error) if matches!(error.kind, FailureKind::NotFound | FailureKind::Corrupt) => {
-                tracing::warn!(error = error.report(), "this copy is missing or damaged");
+            Err(error) if error.kind == FailureKind::NotFound => {
+                tracing::warn!(error = error.report(), "this copy is missing");
                 doubt(shared, object, *backend).await;
             }
             Err(error) => unreachable = Some(error.report()),
@@ -134,6 +155,22 @@ async fn first_intact(
             format!("neither staging nor any other store has an intact copy of {key}; push the data again"),
         ),
     }))
+}
+
+/// A copy's bytes, looked at twice like those in staging; `None` when they are not those of the digest.
+async fn intact(
+    storage: &dyn Storage,
+    key: &ObjectKey,
+    digest: SealedHash,
+) -> Result<Option<Bytes>, StorageError> {
+    for _ in 0..LOOKS {
+        match storage.get(key.clone()).await {
+            Ok(bytes) if is(digest, &bytes) => return Ok(Some(bytes)),
+            Err(error) if error.kind != FailureKind::Corrupt => return Err(error),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(None)
 }
 
 /// The validator looks at it first, and knows how to tell damage from an outage.

@@ -1,11 +1,12 @@
 //! One store as a lane sees it, and what all lanes share.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use n2s_catalog::{BackendRecord, Catalog, CatalogError};
 use n2s_domain::{BackendId, Timestamp};
 use n2s_storage::Storage;
-use tokio::sync::{RwLock, Semaphore, SemaphorePermit};
+use tokio::sync::{Mutex, RwLock, Semaphore, SemaphorePermit};
 
 use crate::attendance::Hearing;
 use crate::deps::{StoreDeps, WorkerDeps, WorkerSettings};
@@ -20,8 +21,11 @@ pub(crate) struct Shared {
     pub deps: WorkerDeps,
     pub settings: WorkerSettings,
     pub ledger: Arc<Ledger>,
-    /// Read by ordinary work, written by a job that must run alone because workers disappeared while they held it.
-    pub alone: RwLock<()>,
+    /// Held by a job that must run alone because workers disappeared while they held it: two such never run beside each
+    /// other, so that one of them that ends the process costs no other a lapse that counts.
+    pub alone: Mutex<()>,
+    /// Whether the catalog shows this worker.
+    pub shown: AtomicBool,
 }
 
 /// One store.
@@ -32,10 +36,13 @@ pub(crate) struct Store {
     pub ready: Ready,
     /// Whether its lane hears its queue.
     pub hearing: Hearing,
+    /// Read by ordinary work, written by a job that must run alone. Of this store only: a job of one store that waited for, or
+    /// held up, the work of all would let a store that hangs stop the others.
+    pub alone: RwLock<()>,
     /// What it counts.
     pub meters: Meters,
     /// One probe at a time; whoever waited looks first whether another's will do.
-    pub probing: tokio::sync::Mutex<()>,
+    pub probing: Mutex<()>,
     /// Kibibytes of bodies this store may hold in memory. Each store has its own share, because one that hangs would
     /// hold on to all of a common pool.
     memory: Semaphore,
@@ -77,8 +84,9 @@ impl Store {
             health: Arc::new(StoreHealth::new(deps.concurrency, deps.batch)),
             ready: Ready::default(),
             hearing: Hearing::default(),
+            alone: RwLock::default(),
             meters: Meters::new(&deps.name),
-            probing: tokio::sync::Mutex::default(),
+            probing: Mutex::default(),
             memory: Semaphore::new(memory_kib as usize),
             memory_kib,
             deps,

@@ -45,7 +45,7 @@ pub(crate) async fn outcomes(
         let (outcome, signal) = verdict(shared, store, (began, charged), &failure);
         match signal {
             Signal::Fault => store.health.faulted(shared.now(), shared.deps.entropy.as_ref()),
-            Signal::Throttle => store.health.throttled(),
+            Signal::Throttle => store.health.throttled(failure.retry_after),
             Signal::Pause => confirmed = Some(failure.message),
             // The probe was just made; where it could not be, the next attempt asks for one again.
             Signal::ProbeWanted | Signal::Nothing => {}

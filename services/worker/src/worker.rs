@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use n2s_catalog::ClaimRef;
 use n2s_domain::limits::CLAIM_BATCH_MAX;
 use n2s_telemetry::metrics::families;
-use tokio::sync::{RwLock, mpsc};
+use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::attendance::Attendance;
@@ -14,8 +14,8 @@ use crate::deps::{WorkerDeps, WorkerSettings};
 use crate::failure::report;
 use crate::finisher::Finisher;
 use crate::lane::Lane;
-use crate::prober;
 use crate::store::{Shared, Store};
+use crate::{presence, prober};
 
 /// See the crate.
 #[derive(Debug)]
@@ -29,7 +29,8 @@ impl Worker {
     pub fn new(deps: WorkerDeps, settings: WorkerSettings) -> Self {
         let share = settings.bytes_max / u64::try_from(deps.stores.len().max(1)).unwrap_or(1);
         let stores = deps.stores.iter().map(|store| Arc::new(Store::new(store.clone(), share))).collect();
-        let shared = Shared { deps, settings, ledger: Arc::default(), alone: RwLock::default() };
+        let shared =
+            Shared { deps, settings, ledger: Arc::default(), alone: Mutex::default(), shown: false.into() };
         Self { shared: Arc::new(shared), stores }
     }
 
@@ -60,8 +61,10 @@ impl Worker {
             tokio::join!(lanes, finisher.run());
             stop.cancel();
         };
-        let probers = join_all(self.stores.iter().map(|store| prober::watch(&self.shared, store, &stop)));
+        let probers =
+            join_all(self.stores.iter().map(|store| prober::watch(&self.shared, store, (&shutdown, &stop))));
         tokio::join!(work, probers, self.beat(&stop));
+        presence::leave(&self.shared).await;
     }
 
     fn lane(&self, store: &Arc<Store>, outcomes: &mpsc::Sender<n2s_catalog::Finish>) -> Lane {

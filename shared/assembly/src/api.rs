@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use n2s_intake::http::{ApiLimits, Serve, serve, tls};
+use n2s_config::ApiConfig;
+use n2s_intake::http::{Door, Serve, serve, tls};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -23,21 +24,17 @@ pub struct ApiServer {
 impl ApiServer {
     /// Listens and serves, as `[api]` says.
     pub async fn start(node: &Arc<Node>) -> Result<Self, AssemblyError> {
+        let door = door(&node.config.api).await?;
+        Self::behind(node, door)
+    }
+
+    /// Serves behind a door that is open already.
+    pub(crate) fn behind(node: &Arc<Node>, door: Door) -> Result<Self, AssemblyError> {
         let config = &node.config.api;
-        let tls = match (&config.tls_cert, &config.tls_key) {
-            (Some(cert), Some(key)) => Some(tls(cert, key)?),
-            _ => None,
-        };
         let failed = |source| AssemblyError::Listen { address: config.address().to_owned(), source };
-        let listener = TcpListener::bind(config.address()).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
-        let limits = ApiLimits {
-            in_flight_mib: config.in_flight_mib,
-            connections: usize::try_from(config.connections_max).unwrap_or(usize::MAX),
-        };
-        let (stop, has_tls) = (CancellationToken::new(), tls.is_some());
-        let grace = Duration::from_secs(config.grace_secs);
-        let serving = Serve { intake: (*node.intake).clone(), listener, tls, limits, grace };
+        let address = door.listener.local_addr().map_err(failed)?;
+        let (stop, has_tls) = (CancellationToken::new(), door.tls.is_some());
+        let serving = Serve { intake: (*node.intake).clone(), door, in_flight_mib: config.in_flight_mib };
         let task = tokio::spawn(serve(serving, stop.clone()));
         Ok(Self { stop, task, address, tls: has_tls })
     }
@@ -53,4 +50,16 @@ impl ApiServer {
         // A panic has been logged by the runtime; there is nothing left to stop then.
         let _ = self.task.await;
     }
+}
+
+/// Listens, as `[api]` says; nobody answers yet.
+pub(crate) async fn door(config: &ApiConfig) -> Result<Door, AssemblyError> {
+    let tls = match (&config.tls_cert, &config.tls_key) {
+        (Some(cert), Some(key)) => Some(tls(cert, key)?),
+        _ => None,
+    };
+    let failed = |source| AssemblyError::Listen { address: config.address().to_owned(), source };
+    let listener = Arc::new(TcpListener::bind(config.address()).await.map_err(failed)?);
+    let connections = usize::try_from(config.connections_max).unwrap_or(usize::MAX);
+    Ok(Door { listener, tls, connections, grace: Duration::from_secs(config.grace_secs) })
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use n2s_catalog::Catalog;
 use n2s_catalog_postgres::{PostgresCatalog, PostgresOptions};
@@ -28,9 +29,11 @@ pub(crate) async fn open(
     config: &Config,
     (clock, login): (&Arc<dyn Clock>, Login),
 ) -> Result<Arc<dyn Catalog>, AssemblyError> {
-    let Some(options) = server(&config.database)? else {
+    let Some(mut options) = server(&config.database)? else {
         return Ok(Arc::new(sqlite(home, clock).await?));
     };
+    // A process that stops in the middle of a transaction holds its rows for no longer than its jobs.
+    options.idle_in_transaction_timeout = Duration::from_secs(config.worker.lease_secs);
     let catalog = PostgresCatalog::open(&options).await?;
     let known = match login {
         Login::Member => None,

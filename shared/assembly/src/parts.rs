@@ -40,7 +40,10 @@ pub(crate) fn dispatcher(
         bell: station.bell.clone(),
         backends,
     };
-    Dispatcher::new(deps, DispatcherSettings::default())
+    Dispatcher::new(
+        deps,
+        DispatcherSettings { queued_for: station.unclaimed, ..DispatcherSettings::default() },
+    )
 }
 
 /// What a worker serves, and with how much memory.
@@ -68,6 +71,7 @@ pub(crate) fn worker(station: &Station, queue: Arc<dyn Queue>, work: &Work) -> W
     };
     let mut settings = WorkerSettings::new(name());
     settings.grace = station.grace;
+    settings.lease = station.lease;
     if work.shares_memory {
         settings.bytes_max = 32 << 20;
     }

@@ -29,9 +29,9 @@ use crate::vitals::Vitals;
 /// Between two looks whether it is ready.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The pause after the first failure to open the catalog; it doubles.
-const PAUSE: Duration = Duration::from_millis(250);
+pub(crate) const PAUSE: Duration = Duration::from_millis(250);
 /// The longest.
-const PAUSE_MAX: Duration = Duration::from_secs(10);
+pub(crate) const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// A role that a process can have to itself; intake is an API over a [`Node`](crate::Node).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,6 +194,8 @@ async fn open(
     Ok(None)
 }
 
-fn may_pass(error: &AssemblyError) -> bool {
-    matches!(error, AssemblyError::NotYet(_) | AssemblyError::Catalog(CatalogError::Database { .. }))
+/// Whether waiting may put it right.
+pub(crate) fn may_pass(error: &AssemblyError) -> bool {
+    use CatalogError::{Away, Database};
+    matches!(error, AssemblyError::NotYet(_) | AssemblyError::Catalog(Away { .. } | Database { .. }))
 }

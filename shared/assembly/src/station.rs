@@ -31,6 +31,10 @@ pub(crate) struct Station {
     pub staging_high_water: u64,
     /// How long a worker may go on after it was asked to stop.
     pub grace: Duration,
+    /// How long a worker's claim lives without a sign of it.
+    pub lease: Duration,
+    /// How long a message may stay unclaimed.
+    pub unclaimed: Duration,
     /// How to reach the catalog's server, if it is on one.
     pub server: Option<PostgresOptions>,
     /// How to reach the broker, if the queue is one.
@@ -56,6 +60,8 @@ impl Station {
             bell: Bell::new(),
             staging_high_water: config.staging.high_water_mib.saturating_mul(1 << 20),
             grace: Duration::from_secs(config.worker.grace_secs),
+            lease: Duration::from_secs(config.worker.lease_secs),
+            unclaimed: Duration::from_secs(config.queue.unclaimed_secs),
             server: catalog::server(&config.database)?,
             broker,
             queue: Mutex::new(None),

@@ -2,7 +2,10 @@
 
 use async_trait::async_trait;
 use n2s_catalog::rows::backends;
-use n2s_catalog::{BackendRecord, BackendTally, Backends, CatalogError, HealthReport};
+use n2s_catalog::{
+    BackendRecord, BackendTally, Backends, CatalogError, HealthReport, LANE_KEPT, LANE_SILENCE_MAX,
+    LaneRecord, LaneReport,
+};
 use n2s_domain::{BackendId, BackendName, Epoch, VaultId};
 
 use crate::connect::PostgresCatalog;
@@ -72,6 +75,30 @@ impl Backends for PostgresCatalog {
         };
         transact!("record a store's health", self.run(query()))
     }
+
+    async fn report_lane(&self, backend: BackendId, report: &LaneReport) -> Result<(), CatalogError> {
+        let sql = "INSERT INTO lanes AS l (backend_id, worker, joined_at, draining_at, reported_at, allowed, in_flight, why, decided_at)
+             VALUES ($1, $2, n2s_now(), CASE WHEN $3 THEN n2s_now() END, n2s_now(), $4, $5, $6, n2s_now())
+             ON CONFLICT (backend_id, worker) DO UPDATE SET
+                draining_at = CASE WHEN $3 THEN coalesce(l.draining_at, n2s_now()) END, reported_at = n2s_now(),
+                allowed = $4, in_flight = $5, why = $6,
+                decided_at = CASE WHEN l.why = $6 THEN l.decided_at ELSE n2s_now() END";
+        let query = || {
+            let query = sqlx::query(sql).bind(backend.0).bind(text(&report.worker)).bind(report.draining);
+            query.bind(i64::from(report.limit)).bind(i64::from(report.in_flight)).bind(text(&report.why))
+        };
+        transact!("record what a worker does", self.run(query()))
+    }
+
+    async fn forget_lanes(&self, worker: &str) -> Result<(), CatalogError> {
+        let sql = "DELETE FROM lanes WHERE worker = $1 OR reported_at < n2s_now() - $2::bigint * interval '1 microsecond'";
+        let query = || sqlx::query(sql).bind(text(worker)).bind(micros(LANE_KEPT));
+        transact!("forget a worker", self.run(query()))
+    }
+
+    async fn lanes(&self) -> Result<Vec<LaneRecord>, CatalogError> {
+        self.live_lanes().await.at("list workers")
+    }
 }
 
 type Statement<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
@@ -103,6 +130,15 @@ impl PostgresCatalog {
         );
         let rows = rows.fetch_all(self.pool()).await?;
         rows.iter().map(backends::backend).collect()
+    }
+
+    async fn live_lanes(&self) -> Result<Vec<LaneRecord>, Fail> {
+        let rows = sqlx::query(
+            "SELECT * FROM lanes WHERE reported_at >= n2s_now() - $1::bigint * interval '1 microsecond'
+             ORDER BY backend_id, worker",
+        );
+        let rows = rows.bind(micros(LANE_SILENCE_MAX)).fetch_all(self.pool()).await?;
+        rows.iter().map(backends::lane).collect()
     }
 
     async fn epochs_on(&self, backend: BackendId) -> Result<Vec<Epoch>, Fail> {

@@ -10,8 +10,9 @@ use n2s_catalog::decisions::settling::{self, Step};
 use n2s_catalog::rows::completion::{self, StoreRow};
 use n2s_catalog::rows::{Columns as _, pairs};
 use n2s_catalog::{CatalogError, Completion, Settled};
+use n2s_failpoints::Point;
 
-use crate::connect::{PostgresCatalog, Tx};
+use crate::connect::{PostgresCatalog, Tx, commit};
 use crate::error::{Fail, transact};
 
 /// Taken for the length of a fold.
@@ -60,7 +61,7 @@ impl PostgresCatalog {
         for changeset in changesets {
             settled.extend(fire(&mut tx, changeset).await?);
         }
-        tx.commit().await?;
+        commit(tx, Point::Folded).await?;
         Ok((settled, !touched.is_empty()))
     }
 }

@@ -11,11 +11,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use n2s_catalog::CatalogError;
+use n2s_failpoints::{Point, failpoint};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
 
 use crate::error::{At as _, Fail};
-use crate::migrate::{KNOWN, check};
+use crate::migrate::{Schema, check};
 use crate::options::PostgresOptions;
 
 /// Connections idle for longer are asked whether they still stand before they are used.
@@ -54,11 +55,8 @@ impl PostgresCatalog {
                 })
             })
             .connect_lazy_with(options.pooled()?);
-        let found = found(options).await?;
-        if found != KNOWN {
-            let advice =
-                if found < KNOWN { "run `n2s migrate`" } else { "use the newer n2s that migrated it" };
-            return Err(CatalogError::Schema { found, known: KNOWN, advice });
+        if let Some(refusal) = found(options).await?.refusal() {
+            return Err(refusal);
         }
         Ok(Self { pool })
     }
@@ -94,9 +92,17 @@ impl fmt::Debug for PostgresCatalog {
     }
 }
 
+/// Commits, between two points where a test may kill the process.
+pub(crate) async fn commit(tx: Tx<'_>, done: Point) -> Result<(), Fail> {
+    failpoint(Point::CatalogCommitting);
+    tx.commit().await?;
+    failpoint(done);
+    Ok(())
+}
+
 /// The schema's version. Asked through a pool of its own, which gives up early: a pool knocks at a closed door for as long as its
 /// callers would wait for a busy one, and whoever begins wants to know at once.
-async fn found(options: &PostgresOptions) -> Result<i64, CatalogError> {
+async fn found(options: &PostgresOptions) -> Result<Schema, CatalogError> {
     let patience = options.acquire_timeout.min(OPENING_MAX);
     let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(patience);
     let pool = pool.connect_lazy_with(options.pooled()?);

@@ -47,9 +47,22 @@ impl Fail {
         match code.as_deref() {
             Some("53100") => CatalogError::Full { place },
             Some("25006") => CatalogError::ReadOnly { place },
+            code if is_away(&error, code) => CatalogError::Away { op, source: error.into() },
             _ => CatalogError::Database { op, source: error.into() },
         }
     }
+}
+
+/// Whether the server is at fault and not the statement: no connection (08), shutting down, crashed or not up yet (57P), full of connections
+/// (53300).
+fn is_away(error: &sqlx::Error, code: Option<&str>) -> bool {
+    let lost = matches!(
+        error,
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed
+    );
+    lost || code.is_some_and(|code| {
+        code.starts_with("08") || matches!(code, "57P01" | "57P02" | "57P03" | "57P05" | "53300")
+    })
 }
 
 /// Wraps the inside of a trait method.

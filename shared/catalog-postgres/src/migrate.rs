@@ -1,4 +1,9 @@
 //! The schema's versions.
+//!
+//! A fleet is upgraded while it works: migrate with the new program, then replace the processes. For as long as that takes, processes of the
+//! former release work with the new schema, so a release only adds to it; what it takes away goes in the next one. The database says which
+//! programs may still open it (`usable_from`). Rejected: one number that has to be equal, with which a process of the former release that
+//! is started anew in the middle of an upgrade (a crash, a drained machine) stays down until its turn comes.
 
 use n2s_catalog::CatalogError;
 use sqlx::{Connection as _, PgConnection, Row as _};
@@ -11,13 +16,40 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/postgres/0001_catalog.sql"),
     include_str!("../../../migrations/postgres/0002_validation.sql"),
     include_str!("../../../migrations/postgres/0003_api_tokens.sql"),
+    include_str!("../../../migrations/postgres/0004_lanes.sql"),
+    include_str!("../../../migrations/postgres/0005_held_jobs.sql"),
 ];
 
 /// Grants; run after every migration.
 const ROLES: &str = include_str!("../../../migrations/postgres/worker_role.sql");
 
 /// The version this program works with.
-pub(crate) const KNOWN: i64 = 3;
+pub(crate) const KNOWN: i64 = 5;
+
+/// The oldest program, by the version it knows, that works with the schema as this program leaves it. Raised by a migration that takes
+/// something away, and never to more than what the release before knows.
+const USABLE_FROM: i64 = 4;
+
+/// What a database says of its schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Schema {
+    /// Zero where there is none.
+    pub version: i64,
+    usable_from: i64,
+}
+
+impl Schema {
+    /// Why this program cannot work with it, if it cannot.
+    pub(crate) fn refusal(self) -> Option<CatalogError> {
+        let advice = match self.version {
+            version if version < KNOWN => "run `n2s migrate` with this n2s",
+            KNOWN => return None,
+            _ if self.usable_from <= KNOWN => return None,
+            _ => "use the newer n2s that migrated it",
+        };
+        Some(CatalogError::Schema { found: self.version, known: KNOWN, advice })
+    }
+}
 
 /// The advisory lock of migrations: "n2s" and a number.
 const LOCK: i64 = 0x6e32_7300_0000_0001;
@@ -36,7 +68,7 @@ pub async fn migrate(options: &PostgresOptions) -> Result<(i64, i64), CatalogErr
 
 async fn locked(connection: &mut PgConnection) -> Result<(i64, i64), Fail> {
     sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK).execute(&mut *connection).await?;
-    let found = check(connection).await?;
+    let found = check(connection).await?.version;
     if found > KNOWN {
         let advice = "use the newer n2s that migrated it";
         return Err(CatalogError::Schema { found, known: KNOWN, advice }.into());
@@ -46,10 +78,11 @@ async fn locked(connection: &mut PgConnection) -> Result<(i64, i64), Fail> {
         sqlx::raw_sql(*migration).execute(&mut *tx).await?;
     }
     sqlx::query(
-        "INSERT INTO catalog (one, schema_version) VALUES (1, $1)
-         ON CONFLICT (one) DO UPDATE SET schema_version = excluded.schema_version",
+        "INSERT INTO catalog (one, schema_version, usable_from) VALUES (1, $1, $2)
+         ON CONFLICT (one) DO UPDATE SET schema_version = excluded.schema_version, usable_from = excluded.usable_from",
     )
     .bind(i32::try_from(KNOWN).expect("migrations are few"))
+    .bind(i32::try_from(USABLE_FROM).expect("migrations are few"))
     .execute(&mut *tx)
     .await?;
     sqlx::raw_sql(ROLES).execute(&mut *tx).await?;
@@ -57,13 +90,17 @@ async fn locked(connection: &mut PgConnection) -> Result<(i64, i64), Fail> {
     Ok((found, KNOWN))
 }
 
-/// The schema's version; zero for a database without one.
-pub(crate) async fn check(connection: &mut PgConnection) -> Result<i64, Fail> {
+/// The schema's version.
+pub(crate) async fn check(connection: &mut PgConnection) -> Result<Schema, Fail> {
     let there =
         sqlx::query("SELECT to_regclass('catalog') IS NOT NULL AS there").fetch_one(&mut *connection).await?;
     if !there.try_get::<bool, _>("there")? {
-        return Ok(0);
+        return Ok(Schema { version: 0, usable_from: 0 });
     }
-    let row = sqlx::query("SELECT schema_version FROM catalog").fetch_optional(&mut *connection).await?;
-    Ok(row.map(|row| row.try_get::<i32, _>(0)).transpose()?.map_or(0, i64::from))
+    // Through JSON, because the first schemas have no such column, and no older program may open theirs.
+    let sql = "SELECT schema_version, coalesce((to_jsonb(c) ->> 'usable_from')::integer, schema_version) FROM catalog c";
+    let Some(row) = sqlx::query(sql).fetch_optional(&mut *connection).await? else {
+        return Ok(Schema { version: 0, usable_from: 0 });
+    };
+    Ok(Schema { version: row.try_get::<i32, _>(0)?.into(), usable_from: row.try_get::<i32, _>(1)?.into() })
 }

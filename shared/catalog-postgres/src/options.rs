@@ -75,6 +75,9 @@ impl PostgresOptions {
             ("lock_timeout", millis(self.lock_timeout)),
             ("idle_in_transaction_session_timeout", millis(self.idle_in_transaction_timeout)),
             ("plan_cache_mode", "force_custom_plan".to_owned()),
+            // What is looked for is in memory or on a disk without a head: else a batch's few hundred rows would be looked for by
+            // reading all of a table that is a queue, and whose statistics are always out of date.
+            ("random_page_cost", "1.1".to_owned()),
             // Compiling a plan costs more than any of ours takes.
             ("jit", "off".to_owned()),
         ]))

@@ -2,7 +2,10 @@
 
 use async_trait::async_trait;
 use n2s_catalog::rows::backends;
-use n2s_catalog::{BackendRecord, BackendTally, Backends, CatalogError, HealthReport};
+use n2s_catalog::{
+    BackendRecord, BackendTally, Backends, CatalogError, HealthReport, LANE_KEPT, LANE_SILENCE_MAX,
+    LaneRecord, LaneReport,
+};
 use n2s_domain::{BackendId, BackendName, Epoch, Timestamp, VaultId};
 
 use crate::connect::SqliteCatalog;
@@ -75,6 +78,28 @@ impl Backends for SqliteCatalog {
             .await
             .at("record a store's health")
     }
+
+    async fn report_lane(&self, backend: BackendId, report: &LaneReport) -> Result<(), CatalogError> {
+        let query = sqlx::query(
+            "INSERT INTO lanes (backend_id, worker, joined_at, draining_at, reported_at, allowed, in_flight, why, decided_at)
+             VALUES (?1, ?2, ?7, iif(?3, ?7, NULL), ?7, ?4, ?5, ?6, ?7)
+             ON CONFLICT (backend_id, worker) DO UPDATE SET draining_at = iif(?3, coalesce(draining_at, ?7), NULL),
+                reported_at = ?7, allowed = ?4, in_flight = ?5, why = ?6, decided_at = iif(why = ?6, decided_at, ?7)",
+        );
+        let query = query.bind(backend.0).bind(report.worker.clone()).bind(report.draining);
+        let query = query.bind(i64::from(report.limit)).bind(i64::from(report.in_flight));
+        self.run(query.bind(report.why.clone()).bind(self.now())).await.at("record what a worker does")
+    }
+
+    async fn forget_lanes(&self, worker: &str) -> Result<(), CatalogError> {
+        let silent = Timestamp::from_micros(self.now()).before(LANE_KEPT).as_micros();
+        let query = sqlx::query("DELETE FROM lanes WHERE worker = ? OR reported_at < ?");
+        self.run(query.bind(worker.to_owned()).bind(silent)).await.at("forget a worker")
+    }
+
+    async fn lanes(&self) -> Result<Vec<LaneRecord>, CatalogError> {
+        self.live_lanes().await.at("list workers")
+    }
 }
 
 type Statement<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
@@ -101,6 +126,13 @@ impl SqliteCatalog {
     async fn all_backends(&self) -> Result<Vec<(BackendRecord, BackendTally)>, Fail> {
         let rows = sqlx::query("SELECT * FROM backends ORDER BY name").fetch_all(self.readers()).await?;
         rows.iter().map(backends::backend).collect()
+    }
+
+    async fn live_lanes(&self) -> Result<Vec<LaneRecord>, Fail> {
+        let since = Timestamp::from_micros(self.now()).before(LANE_SILENCE_MAX).as_micros();
+        let rows = sqlx::query("SELECT * FROM lanes WHERE reported_at >= ? ORDER BY backend_id, worker");
+        let rows = rows.bind(since).fetch_all(self.readers()).await?;
+        rows.iter().map(backends::lane).collect()
     }
 
     async fn epochs_on(&self, backend: BackendId) -> Result<Vec<Epoch>, Fail> {

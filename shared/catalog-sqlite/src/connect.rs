@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0001_catalog.sql"),
     include_str!("../../../migrations/sqlite/0002_validation.sql"),
     include_str!("../../../migrations/sqlite/0003_api_tokens.sql"),
+    include_str!("../../../migrations/sqlite/0004_lanes.sql"),
 ];
 
 /// Pages of write-ahead log, 16 MiB, before it is folded into the file: what a push changes, it changes again a moment later, and

@@ -1,5 +1,7 @@
 //! Configured stores as the catalog knows them: identity, initialisation, health, pause, totals.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use n2s_domain::{BackendId, BackendName, Epoch, FailureKind, Timestamp, VaultId};
 
@@ -96,6 +98,15 @@ pub trait Backends {
     /// Dispatches again. With `by_operator` false, ends only a pause that a probe had begun.
     async fn resume(&self, backend: BackendId, by_operator: bool) -> Result<(), CatalogError>;
 
+    /// Records what a worker does at a store, and since when. Advisory, for people.
+    async fn report_lane(&self, backend: BackendId, report: &LaneReport) -> Result<(), CatalogError>;
+
+    /// Forgets a worker's lanes, and those that were silent for an hour.
+    async fn forget_lanes(&self, worker: &str) -> Result<(), CatalogError>;
+
+    /// The lanes that were heard of within [`LANE_SILENCE_MAX`], by store and worker.
+    async fn lanes(&self) -> Result<Vec<LaneRecord>, CatalogError>;
+
     /// Records what a worker saw. `open_for` is the time to the next probe when the breaker is open.
     async fn report_health(&self, backend: BackendId, report: &HealthReport) -> Result<(), CatalogError>;
 }
@@ -104,11 +115,48 @@ pub trait Backends {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HealthReport {
     /// Time to the next probe while the breaker is open.
-    pub open_for: Option<std::time::Duration>,
+    pub open_for: Option<Duration>,
     /// The latest error, if one is newer than the last report.
     pub error: Option<(FailureKind, String)>,
     /// Whether an object was acknowledged since the last report.
     pub success: bool,
     /// The adaptive limit.
     pub concurrency: Option<u32>,
+}
+
+/// A lane that was silent for this long is not shown: its worker has died. Lanes report three times as often.
+pub const LANE_SILENCE_MAX: Duration = Duration::from_secs(90);
+/// And after this it is forgotten.
+pub const LANE_KEPT: Duration = Duration::from_hours(1);
+
+/// See [`Backends::report_lane`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneReport {
+    /// The worker, for people.
+    pub worker: String,
+    /// Whether it takes no more.
+    pub draining: bool,
+    /// Objects under way that its adaptive limit allows at once.
+    pub limit: u32,
+    /// Objects under way.
+    pub in_flight: u32,
+    /// What was decided last about the limit.
+    pub why: String,
+}
+
+/// A worker at a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneRecord {
+    /// The store.
+    pub backend: BackendId,
+    /// What was reported.
+    pub report: LaneReport,
+    /// Since when it serves the store.
+    pub joined_at: Timestamp,
+    /// Since when it takes no more.
+    pub draining_at: Option<Timestamp>,
+    /// When `why` became what it is.
+    pub decided_at: Timestamp,
+    /// The last report.
+    pub reported_at: Timestamp,
 }

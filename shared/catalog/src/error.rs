@@ -110,6 +110,16 @@ pub enum CatalogError {
         /// File or server.
         place: String,
     },
+    /// The database's server cannot be reached, is starting or stopping, or has no connection left. What it was asked may be done or not:
+    /// ask again later.
+    #[error("the catalog's server is away; it was to {op}")]
+    Away {
+        /// The method, in words.
+        op: &'static str,
+        /// The driver's error.
+        #[source]
+        source: anyhow::Error,
+    },
     /// The database failed.
     #[error("the catalog failed while it was to {op}")]
     Database {

@@ -22,7 +22,10 @@ pub mod vaults;
 use std::fmt;
 
 pub use audit::{Audit, Drift};
-pub use backends::{BackendHealth, BackendRecord, BackendState, BackendTally, Backends, HealthReport};
+pub use backends::{
+    BackendHealth, BackendRecord, BackendState, BackendTally, Backends, HealthReport, LANE_KEPT,
+    LANE_SILENCE_MAX, LaneRecord, LaneReport,
+};
 pub use completion::{Completion, Settled};
 pub use error::{CatalogError, Held};
 pub use jobs::{

@@ -23,6 +23,8 @@ pub(crate) fn contradictions(config: &Config, tree: &Tree) -> Vec<Problem> {
     found.nested_stores(config);
     found.staging(config);
     found.queue(config);
+    let no_lease = config.worker.lease_secs == 0;
+    found.refuse_if(no_lease, "worker.lease_secs", "it must be at least 1");
     found.problems
 }
 
@@ -178,6 +180,7 @@ impl Found<'_> {
 
     fn queue(&mut self, config: &Config) {
         let queue = &config.queue;
+        self.refuse_if(queue.unclaimed_secs == 0, "queue.unclaimed_secs", "it must be at least 1");
         let url = queue.url.as_ref();
         for (name, path) in [("password_file", &queue.password_file), ("tls_ca", &queue.tls_ca)] {
             let key = format!("queue.{name}");

@@ -136,6 +136,8 @@ fn settings_that_contradict_each_other_are_refused() {
             "[push]\nmin_copies = 2\n".to_owned(),
             "c.toml:5: push.min_copies: 2 copies need as many stores, and there are 1",
         ),
+        ("[worker]\nlease_secs = 0\n".to_owned(), "c.toml:5: worker.lease_secs: it must be at least 1"),
+        ("[queue]\nunclaimed_secs = 0\n".to_owned(), "c.toml:5: queue.unclaimed_secs: it must be at least 1"),
         ("timeout_secs = 0\n".to_owned(), "c.toml:4: backends.disk.timeout_secs: it must be at least 1"),
         (
             "timeout_secs = 21600\n".to_owned(),

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use n2s_domain::{Clock, SystemClock, Timestamp};
+use rustix::process::{Signal, getpid, kill_process};
 
 use crate::points::Point;
 
@@ -29,6 +30,8 @@ struct Plan {
 enum Action {
     Nothing,
     Kill,
+    /// SIGSTOP, until somebody sends SIGCONT.
+    Stop,
     DayBack,
 }
 
@@ -51,6 +54,7 @@ impl Plan {
         let hit = parts.next().map_or(1, |hit| hit.parse().expect("the second part is a count of hits"));
         let action = match parts.next() {
             None | Some("kill") => Action::Kill,
+            Some("stop") => Action::Stop,
             Some("back") => Action::DayBack,
             Some(other) => panic!("{other} is nothing that a failpoint does"),
         };
@@ -79,16 +83,20 @@ pub fn failpoint(point: Point) {
     match plan.action {
         Action::Nothing => {}
         Action::Kill => kill(),
+        Action::Stop => signal(Signal::STOP),
         Action::DayBack => drop(OFFSET_SECS.fetch_sub(DAY_SECS, Ordering::SeqCst)),
     }
 }
 
 fn kill() {
-    use rustix::process::{Signal, getpid, kill_process};
-    kill_process(getpid(), Signal::KILL).expect("a process may kill itself");
+    signal(Signal::KILL);
     loop {
         std::thread::park();
     }
+}
+
+fn signal(signal: Signal) {
+    kill_process(getpid(), signal).expect("a process may signal itself");
 }
 
 /// Notes that a store was given these objects to store.

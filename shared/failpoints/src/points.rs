@@ -86,6 +86,8 @@ points! {
     CacheWritten = "push.cache",
     /// Jobs are queued in the catalog; no message is published.
     Marked = "catalog.marked",
+    /// A message is handed to a broker; nobody has heard whether it was taken. Of a fleet only.
+    Sent = "queue.sent",
     /// Messages are published; nobody has looked whether they were refused.
     Published = "dispatcher.published",
     /// Jobs are leased, in the catalog.

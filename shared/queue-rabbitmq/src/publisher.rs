@@ -5,6 +5,7 @@ use futures_util::stream;
 use lapin::options::BasicPublishOptions;
 use lapin::{BasicProperties, Confirmation};
 use n2s_domain::BackendName;
+use n2s_failpoints::{Point, failpoint};
 use n2s_queue::{Message, QueueErrorKind};
 use n2s_telemetry::metrics::families;
 use tokio::time::{Instant, timeout_at};
@@ -65,7 +66,10 @@ async fn sent_and_confirmed(
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     let properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
     let key = backend.as_str().into();
-    publisher.channel.basic_publish(WORK.into(), key, options, payload, properties).await?.await
+    let confirmation =
+        publisher.channel.basic_publish(WORK.into(), key, options, payload, properties).await?;
+    failpoint(Point::Sent);
+    confirmation.await
 }
 
 /// An unroutable message is confirmed like any other: only the returned message tells.

@@ -25,7 +25,7 @@ const KEEPER: &str = r#"
 trap "" HUP INT TERM
 start() {
     "$BIN/postgres" -D "$DIR/data" -k "$DIR" -p "$1" -c listen_addresses=127.0.0.1 -c max_connections=300 \
-        -c shared_buffers=64MB -c log_min_messages=warning >>"$DIR/log" 2>&1 </dev/null & pid=$!
+        -c shared_buffers=64MB -c log_min_messages=warning $SETTINGS >>"$DIR/log" 2>&1 </dev/null & pid=$!
 }
 while read -r word port; do
     case "$word" in
@@ -44,6 +44,7 @@ pub struct Postgres {
     dir: PathBuf,
     bin: PathBuf,
     port: u16,
+    settings: String,
     /// `None` once it is the run's.
     keeper: Mutex<Option<(Child, ChildStdin)>>,
     databases: AtomicU32,
@@ -83,12 +84,26 @@ impl Postgres {
         Self::start_in(tempfile::Builder::new().prefix("n2s-postgres-").tempdir().unwrap().keep())
     }
 
+    /// The same with settings of its own, `name=value` without spaces: for measurements.
+    pub fn start_with(settings: &[&str]) -> Self {
+        let dir = tempfile::Builder::new().prefix("n2s-postgres-").tempdir().unwrap().keep();
+        let given: Vec<_> = settings.iter().map(|setting| format!("-c {setting}")).collect();
+        let mut server = Self::at(dir, 0);
+        server.settings = given.join(" ");
+        server.begin()
+    }
+
     fn at(dir: PathBuf, port: u16) -> Self {
-        Self { dir, bin: programs(), port, keeper: Mutex::new(None), databases: AtomicU32::new(0) }
+        let (keeper, databases) = (Mutex::new(None), AtomicU32::new(0));
+        Self { dir, bin: programs(), port, settings: String::new(), keeper, databases }
     }
 
     fn start_in(dir: PathBuf) -> Self {
-        let mut server = Self::at(dir, 0);
+        Self::at(dir, 0).begin()
+    }
+
+    fn begin(mut self) -> Self {
+        let server = &mut self;
         std::fs::set_permissions(&server.dir, Permissions::from_mode(0o700)).unwrap();
         if let Some(user) = other_user() {
             run(Command::new("chown").arg(user).arg(&server.dir));
@@ -101,7 +116,7 @@ impl Postgres {
         for _ in 0..5 {
             server.port = free_port();
             if server.restart_or_port_taken() {
-                return server;
+                return self;
             }
         }
         panic!("PostgreSQL found no free port in five attempts");
@@ -114,6 +129,7 @@ impl Postgres {
             .args(["-c", KEEPER])
             .env("BIN", &self.bin)
             .env("DIR", &self.dir)
+            .env("SETTINGS", &self.settings)
             .env("RUNNER", runner.to_string());
         keeper.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut keeper = keeper.current_dir("/").spawn().unwrap();

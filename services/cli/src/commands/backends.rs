@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use n2s_client::seam::BackendStatus;
+use n2s_client::seam::{BackendStatus, LaneStatus};
 use serde_json::json;
 
 use crate::args::Backends;
@@ -13,7 +13,8 @@ pub async fn run(place: Place, args: Backends, output: &Output) -> anyhow::Resul
     match args {
         Backends::List => {
             let rows = place.open().await?.operator.backends().await?;
-            output.answer(&backend_table(&rows), &json!({ "backends": rows }));
+            let text = format!("{}{}", backend_table(&rows), worker_lines(&rows));
+            output.answer(&text, &json!({ "backends": rows }));
         }
         Backends::Add(add) => super::add::run(&place.home_only("backends add")?, *add, output)?,
         Backends::Pause { name, reason } => {
@@ -44,6 +45,10 @@ pub fn backend_table(rows: &[BackendStatus]) -> String {
             pending,
             failed,
             bytes(row.bytes),
+            match (row.workers.len(), row.concurrency) {
+                (0, _) | (_, None) => String::new(),
+                (_, Some(most)) => format!("{} of {most}", row.in_flight),
+            },
             match row.proven_since {
                 Some(oldest) => oldest.0.to_string()[..10].to_owned(),
                 None if row.completed > 0 => "in doubt".to_owned(),
@@ -61,9 +66,34 @@ pub fn backend_table(rows: &[BackendStatus]) -> String {
         "pending",
         "failed",
         "bytes",
+        "under way",
         "proven since",
         "damaged",
         "why",
     ];
     table(&header, rows.iter().map(line).collect())
+}
+
+/// Workers shown of one store; JSON has all.
+const WORKERS_SHOWN: usize = 10;
+
+/// What each worker allows each store at once, since when, and why.
+fn worker_lines(rows: &[BackendStatus]) -> String {
+    let mut text = String::new();
+    for row in rows {
+        for worker in row.workers.iter().take(WORKERS_SHOWN) {
+            let LaneStatus { worker, in_flight, concurrency, why, decided_at, draining_since, .. } = worker;
+            let draining =
+                draining_since.map(|since| format!(", draining since {since}")).unwrap_or_default();
+            let line = format_args!(
+                "\n{}: {worker} has {in_flight} of {concurrency} under way{draining}; {why} (since {decided_at})",
+                row.backend
+            );
+            text.push_str(&line.to_string());
+        }
+        if let more @ 1.. = row.workers.len().saturating_sub(WORKERS_SHOWN) {
+            text.push_str(&format_args!("\n{}: and {more} more", row.backend).to_string());
+        }
+    }
+    if text.is_empty() { text } else { format!("\n{text}") }
 }

@@ -20,6 +20,9 @@ use super::Api;
 /// Which request it was, for caller and log.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("n2s-request-id");
 
+/// When to ask again what cannot be had now.
+const LATER_SECS: u32 = 2;
+
 /// A refusal or failure on its way out.
 #[derive(Clone, Debug)]
 pub(super) struct Refused(Box<Inner>);
@@ -51,7 +54,7 @@ impl Refused {
 
     /// Not now.
     pub(super) fn unavailable(detail: &str) -> Self {
-        Self::new(Refusal::Unavailable, detail).later(2)
+        Self::new(Refusal::Unavailable, detail).later(LATER_SECS)
     }
 
     fn later(mut self, secs: u32) -> Self {
@@ -63,12 +66,15 @@ impl Refused {
 impl From<SeamError> for Refused {
     fn from(error: SeamError) -> Self {
         let mut problem = Problem::from(&error);
-        let mut cause = None;
-        if let SeamError::Other { source, .. } = &error {
+        let (mut cause, mut retry_after_secs) = (None, None);
+        if let SeamError::Other { source, .. } | SeamError::Unavailable { source, .. } = &error {
             cause = Some(Arc::from(format!("{error}: {source:#}")));
             problem.detail = format!("{error}; the server's log says why");
         }
-        Self(Box::new(Inner { problem, retry_after_secs: None, cause }))
+        if matches!(error, SeamError::Unavailable { .. }) {
+            retry_after_secs = Some(LATER_SECS);
+        }
+        Self(Box::new(Inner { problem, retry_after_secs, cause }))
     }
 }
 

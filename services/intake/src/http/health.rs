@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
+use axum::http::{StatusCode, header};
 use axum::response::Response;
 use axum::routing::get;
+use axum::{Json, Router};
 use bytes::Bytes;
+use n2s_client::wire::problem::{PROBLEM_JSON, Problem, Refusal};
 use n2s_telemetry::metrics;
 use serde_json::json;
+use tokio::sync::watch;
 use utoipa::openapi::OpenApi;
 
 use super::answer::{Answer, Record, Refused, typed};
@@ -22,6 +25,16 @@ pub(super) fn routes(document: &OpenApi) -> Router<Arc<Api>> {
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/openapi.json", get(document))
+}
+
+/// What is answered before there is a catalog to ask: that it lives, and what it waits for.
+pub(super) fn turning_away(why: watch::Receiver<String>) -> Router {
+    let wait = async move || {
+        let problem = Problem::new(Refusal::Unavailable, why.borrow().clone());
+        let headers = [(header::CONTENT_TYPE, PROBLEM_JSON), (header::RETRY_AFTER, "2")];
+        (StatusCode::SERVICE_UNAVAILABLE, headers, Json(problem))
+    };
+    Router::new().route("/healthz", get(async || Json(json!({ "alive": true })))).fallback(wait)
 }
 
 /// Counts and names of stores; nothing of what anybody pushed.

@@ -35,28 +35,13 @@ use n2s_domain::{ChangesetId, ProjectName};
 use tokio::sync::Semaphore;
 
 pub use doc::openapi;
-pub use serve::{Serve, serve};
+pub use serve::{Door, Serve, serve};
 pub use tls::{TlsError, tls};
 
 use crate::Intake;
 
 /// Projects of changesets remembered at once; the map is emptied when it is full.
 const REMEMBERED_MAX: usize = 10_000;
-
-/// Bounds of the API.
-#[derive(Clone, Copy, Debug)]
-pub struct ApiLimits {
-    /// Bytes of bodies, in either direction, that are in memory at once.
-    pub in_flight_mib: u32,
-    /// Connections at once.
-    pub connections: usize,
-}
-
-impl Default for ApiLimits {
-    fn default() -> Self {
-        Self { in_flight_mib: 512, connections: 2_048 }
-    }
-}
 
 /// What every request shares.
 #[derive(Debug)]
@@ -73,8 +58,8 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    fn new(intake: Intake, limits: ApiLimits) -> Arc<Self> {
-        let in_flight_kib = limits.in_flight_mib.max(64) * 1024;
+    fn new(intake: Intake, in_flight_mib: u32) -> Arc<Self> {
+        let in_flight_kib = in_flight_mib.max(64) * 1024;
         Arc::new(Self {
             intake,
             in_flight: Arc::new(Semaphore::new(in_flight_kib as usize)),

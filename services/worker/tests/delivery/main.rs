@@ -6,6 +6,7 @@
 )]
 
 mod broker;
+mod isolation;
 mod world;
 
 use std::sync::Arc;

@@ -143,12 +143,20 @@ impl World {
     }
 
     async fn stage(&self, bytes: &[u8]) -> StagedKey {
-        let id = self.next_id.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let key = StagedKey { sealed_hash: sealed(bytes), id };
-        let object = StagingKey { sealed_hash: key.sealed_hash, id };
-        let put = self.staging.put(vec![(object, Bytes::copy_from_slice(bytes))]).await;
-        put.into_iter().next().unwrap().unwrap();
-        key
+        self.stage_all(vec![bytes.to_vec()]).await[0]
+    }
+
+    /// In one call, so that a thousand cost one wait for the disk.
+    async fn stage_all(&self, objects: Vec<Vec<u8>>) -> Vec<StagedKey> {
+        let key = |bytes: &Vec<u8>| {
+            let id = self.next_id.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            StagedKey { sealed_hash: sealed(bytes), id }
+        };
+        let keys: Vec<_> = objects.iter().map(key).collect();
+        let named = |key: &StagedKey| StagingKey { sealed_hash: key.sealed_hash, id: key.id };
+        let puts = keys.iter().map(named).zip(objects.into_iter().map(Bytes::from)).collect();
+        self.staging.put(puts).await.into_iter().for_each(|put| put.unwrap());
+        keys
     }
 
     /// Pushes `files` blobs of a dataset to both stores, and commits.
@@ -171,11 +179,11 @@ impl World {
         };
         let opened = self.catalog.open_push(&open).await.unwrap();
         let (mut blobs, mut changes) = (Vec::new(), Vec::new());
-        for n in 0..files {
-            let content = format!("{dataset} {n}");
+        let contents: Vec<_> = (0..files).map(|n| format!("{dataset} {n}")).collect();
+        let sealed = contents.iter().map(|content| format!("sealed {content}").into_bytes()).collect();
+        for ((n, content), staged) in contents.iter().enumerate().zip(self.stage_all(sealed).await) {
             let hash = ContentHash(*blake3::hash(content.as_bytes()).as_bytes());
             let size = content.len() as u64;
-            let staged = self.stage(format!("sealed {content}").as_bytes()).await;
             let encrypted_size = size + 7;
             blobs.push(StagedBlob { content_hash: hash, size, encrypted_size, epoch: Epoch(1), staged });
             changes.push(EntryChange::Put(FileEntry {
@@ -265,6 +273,19 @@ impl World {
 }
 
 impl Engine {
+    pub fn ask_to_stop(&self) {
+        self.shutdown.cancel();
+    }
+
+    /// Without waiting for what hangs for ever.
+    pub async fn stop_hard(self) {
+        self.shutdown.cancel();
+        self.tasks.iter().for_each(JoinHandle::abort);
+        for task in self.tasks {
+            drop(task.await);
+        }
+    }
+
     pub async fn stop(self) {
         self.shutdown.cancel();
         for task in self.tasks {

@@ -5,8 +5,9 @@ use std::time::Duration;
 use n2s_catalog::rows::{Columns, column, int, jobs};
 use n2s_catalog::{Claim, ClaimRef, Copy, LeaseTerms, Ticket};
 use n2s_domain::{BackendId, BlobId, ChangesetId};
+use n2s_failpoints::Point;
 
-use crate::connect::{PostgresCatalog, Tx};
+use crate::connect::{PostgresCatalog, Tx, commit};
 use crate::decode::{arrays, micros};
 use crate::error::Fail;
 
@@ -22,13 +23,13 @@ impl PostgresCatalog {
         let mut tx = self.begin().await?;
         let rows = sqlx::query(
             "WITH mine AS MATERIALIZED (
-                SELECT j.id FROM unnest($1::bigint[], $2::bigint[]) t (id, seq)
-                JOIN jobs j ON j.id = t.id AND j.dispatch_seq = t.seq AND j.state = 1 AND j.backend_id = $3
-                ORDER BY j.id FOR NO KEY UPDATE OF j)
+                SELECT j.id FROM (SELECT * FROM unnest($1::bigint[], $2::bigint[]) t (id, seq) ORDER BY id) t CROSS JOIN LATERAL (
+                    SELECT j.id FROM jobs j WHERE j.id = t.id AND j.dispatch_seq = t.seq AND j.state = 1 AND j.backend_id = $3
+                    FOR NO KEY UPDATE) j)
              UPDATE jobs SET state = 2, epoch = jobs.epoch + 1,
                 deadline = n2s_now() + least($4::bigint, $5::bigint) * interval '1 microsecond',
                 held_until = n2s_now() + $5::bigint * interval '1 microsecond'
-             FROM mine WHERE jobs.id = mine.id RETURNING jobs.id",
+             WHERE jobs.id = ANY (ARRAY (SELECT id FROM mine)) RETURNING jobs.id",
         );
         let rows =
             rows.bind(ids).bind(seqs).bind(backend.0).bind(micros(terms.lease)).bind(micros(terms.held_max));
@@ -38,7 +39,7 @@ impl PostgresCatalog {
         if claims.len() < claimed.len() {
             claims.extend(manifests(&mut tx, &claimed).await?);
         }
-        tx.commit().await?;
+        commit(tx, Point::Claimed).await?;
         Ok(claims)
     }
 
@@ -46,10 +47,10 @@ impl PostgresCatalog {
         let (ids, epochs) = arrays(claims.iter().map(|claim| (claim.job.0, int(claim.epoch))));
         let rows = sqlx::query(
             "WITH mine AS MATERIALIZED (
-                SELECT j.id FROM unnest($1::bigint[], $2::bigint[]) t (id, epoch)
-                JOIN jobs j ON j.id = t.id AND j.epoch = t.epoch AND j.state = 2 ORDER BY j.id FOR NO KEY UPDATE OF j)
+                SELECT j.id FROM (SELECT * FROM unnest($1::bigint[], $2::bigint[]) t (id, epoch) ORDER BY id) t CROSS JOIN LATERAL (
+                    SELECT j.id FROM jobs j WHERE j.id = t.id AND j.epoch = t.epoch AND j.state = 2 FOR NO KEY UPDATE) j)
              UPDATE jobs SET deadline = least(n2s_now() + $3::bigint * interval '1 microsecond', jobs.held_until)
-             FROM mine WHERE jobs.id = mine.id RETURNING jobs.id, jobs.epoch",
+             WHERE jobs.id = ANY (ARRAY (SELECT id FROM mine)) RETURNING jobs.id, jobs.epoch",
         );
         let rows = rows.bind(ids).bind(epochs).bind(micros(lease)).fetch_all(self.pool()).await?;
         rows.iter().map(jobs::claim_ref).collect()
@@ -73,13 +74,17 @@ impl PostgresCatalog {
     }
 }
 
+/// Each job's rows are looked up by themselves (`OFFSET 0` keeps the planner from joining tables of millions for a few of their rows).
 async fn uploads(tx: &mut Tx<'_>, claimed: &[i64]) -> Result<Vec<Claim>, Fail> {
     let rows = sqlx::query(
         "SELECT j.id, j.epoch, j.backend_id, j.retry_count, j.lost_count, j.blob_id, l.sealed_hash, l.encrypted_size,
-            l.epoch AS key_epoch, l.staging_id, p.vault_id, s.damaged_at IS NOT NULL AS repair
-         FROM jobs j JOIN blobs l ON l.id = j.blob_id JOIN blob_backends s ON s.blob_id = l.id AND s.backend_id = j.backend_id
+            l.key_epoch, l.staging_id, p.vault_id, s.repair
+         FROM jobs j CROSS JOIN LATERAL (SELECT l.project_id, l.sealed_hash, l.encrypted_size, l.epoch AS key_epoch, l.staging_id
+            FROM blobs l WHERE l.id = j.blob_id OFFSET 0) l
+         CROSS JOIN LATERAL (SELECT s.damaged_at IS NOT NULL AS repair FROM blob_backends s
+            WHERE s.blob_id = j.blob_id AND s.backend_id = j.backend_id OFFSET 0) s
          JOIN projects p ON p.id = l.project_id
-         WHERE j.id = ANY ($1) AND j.kind = 'upload' ORDER BY j.id",
+         WHERE j.id = ANY ($1) AND j.blob_id IS NOT NULL ORDER BY j.id",
     );
     rows.bind(claimed).fetch_all(&mut **tx).await?.iter().map(jobs::upload).collect()
 }

@@ -6,6 +6,7 @@ use n2s_catalog::rows::{Columns as _, int, jobs};
 use n2s_catalog::{Pick, Ticket};
 use n2s_domain::fairness::DueGroup;
 use n2s_domain::{BackendId, JobId, Traceparent};
+use n2s_failpoints::{Point, failpoint};
 use sqlx::postgres::PgRow;
 
 use crate::connect::PostgresCatalog;
@@ -16,14 +17,14 @@ use crate::error::Fail;
 const GROUPS: &str = "
     WITH RECURSIVE g AS (
         (SELECT j.project_id, j.changeset_id FROM jobs j
-         WHERE j.backend_id = $1 AND j.state = 0 ORDER BY j.project_id, j.changeset_id LIMIT 1)
+         WHERE j.backend_id = $1 AND NOT j.held ORDER BY j.project_id, j.changeset_id LIMIT 1)
         UNION ALL
         SELECT n.project_id, n.changeset_id FROM g CROSS JOIN LATERAL (
             SELECT j.project_id, j.changeset_id FROM jobs j
-            WHERE j.backend_id = $1 AND j.state = 0 AND (j.project_id, j.changeset_id) > (g.project_id, g.changeset_id)
+            WHERE j.backend_id = $1 AND NOT j.held AND (j.project_id, j.changeset_id) > (g.project_id, g.changeset_id)
             ORDER BY j.project_id, j.changeset_id LIMIT 1) n)
     SELECT g.project_id, g.changeset_id, d.due FROM g CROSS JOIN LATERAL (
-        SELECT count(*) AS due FROM (SELECT 1 FROM jobs j WHERE j.backend_id = $1 AND j.state = 0
+        SELECT count(*) AS due FROM (SELECT 1 FROM jobs j WHERE j.backend_id = $1 AND NOT j.held
             AND j.project_id = g.project_id AND j.changeset_id = g.changeset_id AND j.due_at <= n2s_now() LIMIT $2) c) d
     WHERE d.due > 0 AND EXISTS (SELECT 1 FROM backends b WHERE b.id = $1 AND b.paused_by IS NULL
         AND (b.open_since IS NULL OR b.probe_at <= n2s_now()))
@@ -37,7 +38,7 @@ impl PostgresCatalog {
     }
 
     pub(super) async fn window(&self, backend: BackendId) -> Result<u64, Fail> {
-        let held = sqlx::query("SELECT count(*) AS held FROM jobs WHERE backend_id = $1 AND state <> 0");
+        let held = sqlx::query("SELECT count(*) AS held FROM jobs WHERE backend_id = $1 AND held");
         held.bind(backend.0).fetch_one(self.pool()).await?.count("held")
     }
 
@@ -53,7 +54,7 @@ impl PostgresCatalog {
             "WITH due AS MATERIALIZED (
                 SELECT p.turn, d.id FROM unnest($2::bigint[], $3::bigint[]) WITH ORDINALITY p (changeset, most, turn) CROSS JOIN LATERAL (
                     SELECT j.id FROM jobs j
-                    WHERE j.backend_id = $1 AND j.state = 0 AND j.changeset_id = p.changeset AND j.due_at <= n2s_now()
+                    WHERE j.backend_id = $1 AND NOT j.held AND j.changeset_id = p.changeset AND j.due_at <= n2s_now()
                       AND j.project_id = (SELECT d.project_id FROM changesets c JOIN datasets d ON d.id = c.dataset_id
                         WHERE c.id = p.changeset)
                     ORDER BY j.due_at, j.id LIMIT p.most FOR NO KEY UPDATE SKIP LOCKED) d)
@@ -64,6 +65,7 @@ impl PostgresCatalog {
         let rows = rows.bind(backend.0).bind(changesets).bind(limits).bind(micros(queued_for));
         let turn = |row: &PgRow| Ok((row.int("turn")?, jobs::ticket(row)?));
         let rows = rows.fetch_all(self.pool()).await?;
+        failpoint(Point::Marked);
         let mut tickets = rows.iter().map(turn).collect::<Result<Vec<_>, Fail>>()?;
         tickets.sort_unstable_by_key(|(turn, ticket)| (*turn, ticket.job));
         Ok(tickets.into_iter().map(|(_, ticket)| ticket).collect())
@@ -73,9 +75,9 @@ impl PostgresCatalog {
         let (ids, seqs) = arrays(tickets.iter().map(|ticket| (ticket.job.0, int(ticket.dispatch_seq))));
         let query = sqlx::query(
             "WITH mine AS MATERIALIZED (
-                SELECT j.id FROM unnest($1::bigint[], $2::bigint[]) t (id, seq)
-                JOIN jobs j ON j.id = t.id AND j.dispatch_seq = t.seq AND j.state = 1 ORDER BY j.id FOR NO KEY UPDATE OF j)
-             UPDATE jobs SET state = 0 FROM mine WHERE jobs.id = mine.id",
+                SELECT j.id FROM (SELECT * FROM unnest($1::bigint[], $2::bigint[]) t (id, seq) ORDER BY id) t CROSS JOIN LATERAL (
+                    SELECT j.id FROM jobs j WHERE j.id = t.id AND j.dispatch_seq = t.seq AND j.state = 1 FOR NO KEY UPDATE) j)
+             UPDATE jobs SET state = 0 WHERE id = ANY (ARRAY (SELECT id FROM mine))",
         );
         self.run(query.bind(ids).bind(seqs)).await
     }

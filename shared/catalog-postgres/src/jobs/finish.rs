@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 
 use n2s_catalog::decisions::finishing::Sorted;
 use n2s_catalog::rows::jobs::{self, HeldJob};
-use n2s_catalog::rows::{column, int, staging};
+use n2s_catalog::rows::{Columns as _, column, int, staging};
 use n2s_catalog::{Finish, FinishReport, StagedKey};
 use n2s_domain::FailureKind;
+use n2s_failpoints::Point;
 
 use super::retry::again;
-use crate::connect::{PostgresCatalog, Tx};
+use crate::connect::{PostgresCatalog, Tx, commit};
 use crate::decode::{arrays, text};
 use crate::error::Fail;
 use crate::placing::delta;
@@ -37,14 +38,14 @@ impl PostgresCatalog {
         let sorted = Sorted::new(outcomes, held(&mut tx, outcomes).await?);
         let freeable = lock_freeable(&mut tx, &sorted.stored).await?;
         let retried = sorted.retried.iter().map(|again| again.job);
-        lock_placements(&mut tx, sorted.ended().chain(retried)).await?;
-        store(&mut tx, &sorted.stored).await?;
+        let damaged = lock_placements(&mut tx, sorted.ended().chain(retried)).await?;
+        store(&mut tx, &sorted.stored, damaged).await?;
         fail(&mut tx, &sorted.failed).await?;
         again(&mut tx, &sorted.retried).await?;
         let done: Vec<i64> = sorted.ended().map(|job| job.id).collect();
         sqlx::query("DELETE FROM jobs WHERE id = ANY ($1)").bind(done).execute(&mut *tx).await?;
         let freed = free(&mut tx, &sorted.stored, freeable).await?;
-        tx.commit().await?;
+        commit(tx, Point::Finished).await?;
         Ok(FinishReport { accepted: sorted.accepted, freed })
     }
 }
@@ -53,8 +54,9 @@ impl PostgresCatalog {
 async fn held(tx: &mut Tx<'_>, outcomes: &[Finish]) -> Result<BTreeMap<(i64, i64), HeldJob>, Fail> {
     let (ids, epochs) = arrays(outcomes.iter().map(|finish| (finish.claim.job.0, int(finish.claim.epoch))));
     let rows = sqlx::query(
-        "SELECT j.id, j.epoch, j.backend_id, j.changeset_id, j.blob_id FROM unnest($1::bigint[], $2::bigint[]) o (id, epoch)
-         JOIN jobs j ON j.id = o.id AND j.epoch = o.epoch AND j.state = 2 ORDER BY j.id FOR NO KEY UPDATE OF j",
+        "SELECT j.* FROM (SELECT * FROM unnest($1::bigint[], $2::bigint[]) o (id, epoch) ORDER BY id) o CROSS JOIN LATERAL (
+            SELECT j.id, j.epoch, j.backend_id, j.changeset_id, j.blob_id FROM jobs j
+            WHERE j.id = o.id AND j.epoch = o.epoch AND j.state = 2 FOR NO KEY UPDATE) j",
     );
     rows.bind(ids).bind(epochs).fetch_all(&mut **tx).await?.iter().map(jobs::held).collect()
 }
@@ -71,27 +73,27 @@ async fn lock_freeable(tx: &mut Tx<'_>, stored: &[(HeldJob, Option<&str>)]) -> R
     Ok(blobs)
 }
 
-async fn lock_placements(tx: &mut Tx<'_>, jobs: impl Iterator<Item = HeldJob>) -> Result<(), Fail> {
+/// Locks placements, and answers whether some of them are damaged.
+async fn lock_placements(tx: &mut Tx<'_>, jobs: impl Iterator<Item = HeldJob>) -> Result<bool, Fail> {
     let (blobs, backends) = arrays(jobs.filter_map(|job| Some((job.blob?, job.backend))));
-    sqlx::query(
-        "SELECT 1 FROM unnest($1::bigint[], $2::bigint[]) j (blob, backend)
-         JOIN blob_backends s ON s.blob_id = j.blob AND s.backend_id = j.backend
-         ORDER BY s.blob_id, s.backend_id FOR NO KEY UPDATE OF s",
-    )
-    .bind(blobs)
-    .bind(backends)
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
+    let damaged = sqlx::query(
+        "WITH locked AS MATERIALIZED (SELECT s.* FROM (SELECT * FROM unnest($1::bigint[], $2::bigint[]) j (blob, backend)
+            ORDER BY blob, backend) j CROSS JOIN LATERAL (SELECT s.damaged_at FROM blob_backends s
+                WHERE s.blob_id = j.blob AND s.backend_id = j.backend FOR NO KEY UPDATE) s)
+         SELECT count(damaged_at) > 0 AS damaged FROM locked",
+    );
+    damaged.bind(blobs).bind(backends).fetch_one(&mut **tx).await?.flag("damaged")
 }
 
-async fn store(tx: &mut Tx<'_>, stored: &[(HeldJob, Option<&str>)]) -> Result<(), Fail> {
+async fn store(tx: &mut Tx<'_>, stored: &[(HeldJob, Option<&str>)], damaged: bool) -> Result<(), Fail> {
     let uploads = stored.iter().filter_map(|(job, location)| Some((job.blob?, job.backend, *location)));
     let uploads: Vec<_> = uploads.collect();
     let (blobs, backends) = arrays(uploads.iter().map(|(blob, backend, _)| (*blob, *backend)));
     if !blobs.is_empty() {
         let locations: Vec<Option<&str>> = uploads.into_iter().map(|(_, _, location)| location).collect();
-        wake_held_up(tx, &blobs, &backends).await?;
+        if damaged {
+            wake_held_up(tx, &blobs, &backends).await?;
+        }
         sqlx::query(
             "WITH done AS (UPDATE blob_backends s SET status = 'completed', attempted_at = n2s_now(), completed_at = n2s_now(),
                     damaged_at = NULL, error_kind = NULL, error_message = NULL, location = j.location
@@ -218,18 +220,19 @@ pub(super) async fn manifest_ended(
     delta(tx, changeset, backend, 0, 0).await
 }
 
-/// Blobs safe on enough stores, with nothing under way and nobody's pin, leave staging. Their rows are locked.
+/// Blobs safe on enough stores, with nothing under way and nobody's pin, leave staging. Their rows are locked. Each is looked up by itself:
+/// as joins, the planner would read every pending placement to find these few.
 async fn free(
     tx: &mut Tx<'_>,
     stored: &[(HeldJob, Option<&str>)],
     blobs: Vec<i64>,
 ) -> Result<Vec<StagedKey>, Fail> {
     let rows = sqlx::query(
-        "SELECT l.id, l.sealed_hash, l.staging_id FROM blobs l
-         WHERE l.id = ANY ($1) AND l.staging_id IS NOT NULL
-           AND NOT EXISTS (SELECT 1 FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'pending')
-           AND NOT EXISTS (SELECT 1 FROM pins p WHERE p.blob_id = l.id)
-           AND (SELECT count(*) FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'completed') >= l.min_copies",
+        "SELECT l.id, l.sealed_hash, l.staging_id FROM blobs l CROSS JOIN LATERAL (
+            SELECT count(*) FILTER (WHERE s.status = 'pending') AS pending, count(*) FILTER (WHERE s.status = 'completed') AS completed
+            FROM blob_backends s WHERE s.blob_id = l.id) s
+         WHERE l.id = ANY ($1) AND l.staging_id IS NOT NULL AND s.pending = 0 AND s.completed >= l.min_copies
+           AND (SELECT count(*) FROM pins p WHERE p.blob_id = l.id) = 0",
     );
     let rows = rows.bind(blobs).fetch_all(&mut **tx).await?;
     let mut freed = unstage(tx, &rows).await?;

@@ -13,7 +13,7 @@ use crate::error::Fail;
 /// Jobs of one state past their deadline, locked; who is being finished or extended at this moment is passed by.
 const LAPSED: &str = "
     UPDATE jobs SET state = 0, due_at = n2s_now(), lost_count = jobs.lost_count + $1::int FROM (
-        SELECT j.id FROM jobs j WHERE j.backend_id = ANY (ARRAY (SELECT id FROM backends)) AND j.state <> 0 AND j.state = $2
+        SELECT j.id FROM jobs j WHERE j.backend_id = ANY (ARRAY (SELECT id FROM backends)) AND j.held AND j.state = $2
             AND j.deadline <= n2s_now() LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED) lapsed
     WHERE jobs.id = lapsed.id";
 
@@ -31,7 +31,7 @@ impl PostgresCatalog {
     pub(super) async fn take_over(&self) -> Result<u64, Fail> {
         let done = sqlx::query(
             "UPDATE jobs SET state = 0, due_at = n2s_now() FROM (
-                SELECT id FROM jobs WHERE state <> 0 ORDER BY id FOR NO KEY UPDATE) held WHERE jobs.id = held.id",
+                SELECT id FROM jobs WHERE held ORDER BY id FOR NO KEY UPDATE) held WHERE jobs.id = held.id",
         );
         Ok(done.execute(self.pool()).await?.rows_affected())
     }
@@ -39,7 +39,7 @@ impl PostgresCatalog {
     pub(super) async fn requeue(&self) -> Result<u64, Fail> {
         let done = sqlx::query(
             "UPDATE jobs SET state = 0, due_at = n2s_now() FROM (
-                SELECT id FROM jobs WHERE state = 1 AND backend_id = ANY (ARRAY (SELECT id FROM backends)) AND state <> 0
+                SELECT id FROM jobs WHERE state = 1 AND backend_id = ANY (ARRAY (SELECT id FROM backends)) AND held
                 ORDER BY id FOR NO KEY UPDATE) queued WHERE jobs.id = queued.id",
         );
         Ok(done.execute(self.pool()).await?.rows_affected())
@@ -69,15 +69,15 @@ async fn lapsed(tx: &mut Tx<'_>, state: i16, limit: u32) -> Result<u64, Fail> {
 async fn clamp(tx: &mut Tx<'_>) -> Result<u64, Fail> {
     let pending = sqlx::query(
         "WITH RECURSIVE g AS (
-            (SELECT j.backend_id, j.project_id, j.changeset_id FROM jobs j WHERE j.state = 0
+            (SELECT j.backend_id, j.project_id, j.changeset_id FROM jobs j WHERE NOT j.held
              ORDER BY j.backend_id, j.project_id, j.changeset_id LIMIT 1)
             UNION ALL
             SELECT n.backend_id, n.project_id, n.changeset_id FROM g CROSS JOIN LATERAL (
-                SELECT j.backend_id, j.project_id, j.changeset_id FROM jobs j WHERE j.state = 0
+                SELECT j.backend_id, j.project_id, j.changeset_id FROM jobs j WHERE NOT j.held
                    AND (j.backend_id, j.project_id, j.changeset_id) > (g.backend_id, g.project_id, g.changeset_id)
                 ORDER BY j.backend_id, j.project_id, j.changeset_id LIMIT 1) n),
          ahead AS MATERIALIZED (SELECT j.id FROM g JOIN jobs j ON j.backend_id = g.backend_id AND j.project_id = g.project_id
-                AND j.changeset_id = g.changeset_id AND j.state = 0 AND j.due_at > n2s_now()
+                AND j.changeset_id = g.changeset_id AND NOT j.held AND j.due_at > n2s_now()
                 AND (j.epoch = 0 OR j.due_at > n2s_now() + $1::bigint * interval '1 microsecond')
             FOR NO KEY UPDATE OF j SKIP LOCKED)
          UPDATE jobs SET due_at = n2s_now() FROM ahead WHERE jobs.id = ahead.id",
@@ -85,7 +85,7 @@ async fn clamp(tx: &mut Tx<'_>) -> Result<u64, Fail> {
     let held = sqlx::query(
         "UPDATE jobs SET held_until = least(held_until, n2s_now() + $1::bigint * interval '1 microsecond'),
             deadline = CASE state WHEN 1 THEN n2s_now() ELSE n2s_now() + $2::bigint * interval '1 microsecond' END
-         FROM (SELECT id FROM jobs WHERE backend_id = ANY (ARRAY (SELECT id FROM backends)) AND state <> 0
+         FROM (SELECT id FROM jobs WHERE backend_id = ANY (ARRAY (SELECT id FROM backends)) AND held
             AND deadline > n2s_now() + $1::bigint * interval '1 microsecond' FOR NO KEY UPDATE SKIP LOCKED) ahead
          WHERE jobs.id = ahead.id",
     );
@@ -108,7 +108,7 @@ async fn fail_lost(tx: &mut Tx<'_>) -> Result<u64, Fail> {
     const TEXT: &str = "workers that held this object alone kept disappearing";
     let rows = sqlx::query(
         "DELETE FROM jobs USING (
-            SELECT j.id FROM jobs j WHERE j.backend_id = ANY (ARRAY (SELECT id FROM backends)) AND j.state <> 0 AND j.state = 2
+            SELECT j.id FROM jobs j WHERE j.backend_id = ANY (ARRAY (SELECT id FROM backends)) AND j.held AND j.state = 2
                 AND j.deadline <= n2s_now() AND j.lost_count + 1 >= $1 FOR UPDATE SKIP LOCKED) lost
          WHERE jobs.id = lost.id RETURNING jobs.blob_id, jobs.backend_id, jobs.changeset_id",
     );

@@ -4,8 +4,9 @@ use n2s_catalog::rows::pushes::{OpenRow, contents};
 use n2s_catalog::rows::{Columns as _, int};
 use n2s_catalog::{CatalogError, CommitPush, Committed, PushLease, StagedObject};
 use n2s_domain::Version;
+use n2s_failpoints::Point;
 
-use crate::connect::{PostgresCatalog, Tx};
+use crate::connect::{PostgresCatalog, Tx, commit as committed};
 use crate::error::Fail;
 use crate::placing::{delta, unpin};
 
@@ -45,7 +46,7 @@ impl PostgresCatalog {
         for &backend in &push.backends {
             delta(&mut tx, push.id, backend, 0, 0).await?;
         }
-        tx.commit().await?;
+        committed(tx, Point::PushCommitted).await?;
         Ok(Committed { version: Version(u64::try_from(push.version).unwrap_or(0)), repeated: false })
     }
 }

@@ -7,8 +7,9 @@ use n2s_catalog::rows::pushes::{self, Before, OpenRow};
 use n2s_catalog::rows::{files, int};
 use n2s_catalog::{EntriesRecorded, PushLease};
 use n2s_domain::{ContentHash, EntryChange, FileEntry};
+use n2s_failpoints::Point;
 
-use crate::connect::{PostgresCatalog, Tx};
+use crate::connect::{PostgresCatalog, Tx, commit};
 use crate::error::Fail;
 use crate::placing::{place, sourced};
 
@@ -35,7 +36,7 @@ impl PostgresCatalog {
         let ids: Vec<i64> = blobs.into_values().collect();
         let jobs = place(&mut tx, &push, &ids).await?;
         count(&mut tx, &push, changes, &before).await?;
-        tx.commit().await?;
+        commit(tx, Point::EntriesRecorded).await?;
         Ok(EntriesRecorded { jobs, repeated: false })
     }
 }

@@ -7,8 +7,9 @@ use n2s_catalog::rows::pushes::{self, Known, OpenRow};
 use n2s_catalog::rows::{int, pairs};
 use n2s_catalog::{Accepted, Offered, PushLease, StagedBlob};
 use n2s_domain::ContentHash;
+use n2s_failpoints::Point;
 
-use crate::connect::{PostgresCatalog, Tx};
+use crate::connect::{PostgresCatalog, Tx, commit};
 use crate::decode::hashes;
 use crate::error::Fail;
 use crate::placing::{lock_contents, rearm, uploads_again};
@@ -23,7 +24,7 @@ impl PostgresCatalog {
         let push = self.hold(&mut tx, lease).await?;
         let known = known(&mut tx, &push, contents.iter()).await?;
         pin(&mut tx, &push, known.values().filter(|known| known.sourced).map(|known| known.id)).await?;
-        tx.commit().await?;
+        commit(tx, Point::Offered).await?;
         Ok(answers(contents, &known))
     }
 
@@ -50,7 +51,7 @@ impl PostgresCatalog {
             }
         }
         pin(&mut tx, &push, known.values().map(|known| known.id)).await?;
-        tx.commit().await?;
+        commit(tx, Point::StagedRecorded).await?;
         let answer = |blob: &StagedBlob| {
             // Of a content that comes twice in one call, the first is kept.
             let keep_staged = kept.remove(&blob.content_hash);

@@ -7,9 +7,10 @@ use n2s_catalog::rows::pushes::Recorded;
 use n2s_catalog::rows::{Columns as _, backends, pushes};
 use n2s_catalog::{CatalogError, OpenPush, OpenedPush};
 use n2s_domain::BackendName;
+use n2s_failpoints::Point;
 use sqlx::postgres::PgRow;
 
-use crate::connect::{PostgresCatalog, Tx};
+use crate::connect::{PostgresCatalog, Tx, commit};
 use crate::decode::{micros, text};
 use crate::error::Fail;
 
@@ -39,7 +40,7 @@ impl PostgresCatalog {
             None => (create(&mut tx, dataset, open).await?, None),
         };
         let opened = opened(&mut tx, id, project, open, resumed).await?;
-        tx.commit().await?;
+        commit(tx, Point::PushOpened).await?;
         Ok(opened)
     }
 }

@@ -240,7 +240,12 @@ async fn a_schema_of_another_version_is_refused() {
         "one of two made it, the other found it"
     );
     PostgresCatalog::open(&options).await.unwrap().close().await;
-    Postgres::psql(&url, "UPDATE catalog SET schema_version = 99");
+    // A newer release has added to it: this one goes on, and changes nothing.
+    Postgres::psql(&url, "UPDATE catalog SET schema_version = 98");
+    PostgresCatalog::open(&options).await.unwrap().close().await;
+    assert!(matches!(migrate(&options).await, Err(CatalogError::Schema { found: 98, .. })));
+    // And has taken something away since.
+    Postgres::psql(&url, "UPDATE catalog SET schema_version = 99, usable_from = 98");
     for refused in [PostgresCatalog::open(&options).await.err(), migrate(&options).await.err()] {
         assert!(matches!(refused, Some(CatalogError::Schema { found: 99, .. })), "{refused:?}");
     }
@@ -272,7 +277,8 @@ async fn what_was_acknowledged_is_there_after_a_power_cut() {
     let world = World::on(&server, 1).await;
     let pushed = world.push("a", &["one"]).await;
     server.kill();
-    assert!(world.catalog.changeset(pushed.changeset).await.is_err());
+    let away = world.catalog.changeset(pushed.changeset).await;
+    assert!(matches!(away, Err(CatalogError::Away { .. })), "{away:?}");
     server.restart();
     let record = world.catalog.changeset(pushed.changeset).await.unwrap();
     assert_eq!(record.status, ChangesetStatus::Pushing);

@@ -4,7 +4,7 @@ use n2s_domain::{Epoch, FailureKind};
 
 use super::World;
 use super::world::{HOUR, VAULT, put, store};
-use crate::{BackendState, HealthReport};
+use crate::{BackendState, HealthReport, LANE_KEPT, LANE_SILENCE_MAX, LaneReport};
 
 /// Stores known already keep their rows.
 pub async fn rows_come_in_the_order_configured(w: &World) {
@@ -84,4 +84,39 @@ pub async fn a_paused_store_has_nothing_due(w: &World) {
     assert_eq!(due().await, 0);
     w.advance(2 * HOUR).await;
     assert_eq!(due().await, 1);
+}
+
+/// A lane is known while it reports, with when it joined, drained and last decided; a worker forgets its own lanes and the dead.
+pub async fn lanes_are_known_while_they_report(w: &World) {
+    let report = |worker: &str, draining, why: &str| LaneReport {
+        worker: worker.to_owned(),
+        draining,
+        limit: 8,
+        in_flight: 3,
+        why: why.to_owned(),
+    };
+    for store in &w.stores {
+        w.catalog.report_lane(*store, &report("host-1", false, "rising")).await.unwrap();
+    }
+    w.catalog.report_lane(w.stores[0], &report("host-2", false, "rising")).await.unwrap();
+    let before = w.other.lanes().await.unwrap();
+    let names: Vec<_> = before.iter().map(|lane| (lane.backend, lane.report.worker.as_str())).collect();
+    assert_eq!(names, [(w.stores[0], "host-1"), (w.stores[0], "host-2"), (w.stores[1], "host-1")]);
+    assert_eq!((&before[0].report, before[0].draining_at), (&report("host-1", false, "rising"), None));
+    w.advance(LANE_SILENCE_MAX / 2).await;
+    w.catalog.report_lane(w.stores[0], &report("host-1", true, "rising")).await.unwrap();
+    w.catalog.report_lane(w.stores[0], &report("host-2", false, "held")).await.unwrap();
+    let now = w.other.lanes().await.unwrap();
+    assert_eq!((now[0].joined_at, now[0].decided_at), (before[0].joined_at, before[0].decided_at));
+    assert!(now[0].draining_at.is_some_and(|at| at > before[0].reported_at) && now[1].draining_at.is_none());
+    assert!(now[1].decided_at > before[1].decided_at && now[1].joined_at == before[1].joined_at);
+    w.advance(LANE_SILENCE_MAX * 2 / 3).await;
+    assert_eq!(w.catalog.lanes().await.unwrap().len(), 2, "who is silent has died");
+    w.catalog.forget_lanes("host-1").await.unwrap();
+    let left = w.catalog.lanes().await.unwrap();
+    assert_eq!(left.iter().map(|lane| lane.report.worker.as_str()).collect::<Vec<_>>(), ["host-2"]);
+    w.advance(2 * LANE_KEPT).await;
+    w.catalog.report_lane(w.stores[0], &report("host-3", false, "rising")).await.unwrap();
+    w.catalog.forget_lanes("host-4").await.unwrap();
+    assert_eq!(w.catalog.lanes().await.unwrap().len(), 1);
 }

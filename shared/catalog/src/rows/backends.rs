@@ -3,7 +3,7 @@
 use n2s_domain::{BackendId, BackendName, Epoch, VaultId};
 
 use super::Columns;
-use crate::{BackendHealth, BackendRecord, BackendState, BackendTally};
+use crate::{BackendHealth, BackendRecord, BackendState, BackendTally, LaneRecord, LaneReport};
 
 /// A store's row and its totals.
 pub fn backend<E, R: Columns<E>>(row: &R) -> Result<(BackendRecord, BackendTally), E> {
@@ -45,6 +45,25 @@ fn tally<E, R: Columns<E>>(row: &R) -> Result<BackendTally, E> {
         completed: row.count("completed")?,
         failed: row.count("failed")?,
         bytes: row.count("bytes")?,
+    })
+}
+
+/// A worker at a store.
+pub fn lane<E, R: Columns<E>>(row: &R) -> Result<LaneRecord, E> {
+    let draining_at = row.time_opt("draining_at")?;
+    Ok(LaneRecord {
+        backend: row.backend()?,
+        report: LaneReport {
+            worker: row.string("worker")?,
+            draining: draining_at.is_some(),
+            limit: row.small("allowed")?,
+            in_flight: row.small("in_flight")?,
+            why: row.string("why")?,
+        },
+        joined_at: row.time("joined_at")?,
+        draining_at,
+        decided_at: row.time("decided_at")?,
+        reported_at: row.time("reported_at")?,
     })
 }
 

@@ -47,6 +47,15 @@ pub enum SeamError {
         /// Each place that was tried, and what it said.
         tried: String,
     },
+    /// What the other side needs is away. What was asked may be done or not; it can be asked again.
+    #[error("{doing} failed for now")]
+    Unavailable {
+        /// What was being done.
+        doing: &'static str,
+        /// Why.
+        #[source]
+        source: anyhow::Error,
+    },
     /// Anything else: a disk, a database, a store, a server.
     #[error("{doing} failed")]
     Other {

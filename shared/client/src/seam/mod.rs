@@ -22,8 +22,8 @@ pub use producer::{
 pub use reader::{BadCopy, Fetched, FileBlob, FileRow, Page, Reader, Selector, VersionRef};
 pub use records::{
     BackendStatus, Cancelled, ChangesetFilter, ChangesetRecord, Damage, DamageFilter, DatasetStatus, Drift,
-    FailedFilter, FailedUpload, FoundDamage, ListedFile, Listing, MadeToken, ManifestState, NeededBy,
-    Overview, Paging, PathKind, ProofProgress, Retried, SearchFilter, SearchHit, StagingTotals,
-    StoreProgress, StoreProof, StoreState, SyncCall, SyncNext, SyncStep, TokenRequest, TokenStatus,
-    ValidateReport, ValidateRequest, ValidationStatus,
+    FailedFilter, FailedUpload, FoundDamage, LaneStatus, ListedFile, Listing, MadeToken, ManifestState,
+    NeededBy, Overview, Paging, PathKind, PausedBy, ProofProgress, Retried, SearchFilter, SearchHit,
+    StagingTotals, StoreError, StoreProgress, StoreProof, StoreState, SyncCall, SyncNext, SyncStep,
+    TokenRequest, TokenStatus, ValidateReport, ValidateRequest, ValidationStatus,
 };

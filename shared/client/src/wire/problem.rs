@@ -132,6 +132,7 @@ impl From<&SeamError> for Problem {
                 Refusal::NoIntactCopy { content: *content, tried: tried.clone() }
             }
             SeamError::Denied(_) => Refusal::Forbidden,
+            SeamError::Unavailable { .. } => Refusal::Unavailable,
             SeamError::Other { .. } => Refusal::Failed,
         };
         Self::new(refusal, error.to_string())
@@ -203,5 +204,9 @@ mod tests {
     fn causes_stay_behind() {
         let secret = SeamError::Other { doing: "staging", source: anyhow::anyhow!("/srv/secret is full") };
         assert!(!serde_json::to_string(&Problem::from(&secret)).unwrap().contains("secret"));
+        let away = SeamError::Unavailable { doing: "staging", source: anyhow::anyhow!("secret.example") };
+        let told = Problem::from(&away);
+        assert_eq!(told.status, 503);
+        assert!(!serde_json::to_string(&told).unwrap().contains("secret"));
     }
 }

@@ -45,7 +45,7 @@ section! {
         timeout_secs: Option<u64> = None,
         /// Fewest objects under way at once; between the two bounds n2s adapts by itself. Unless set: 256 for a directory, 1 for a bucket.
         concurrency_min: Option<u32> = None,
-        /// Most objects under way at once. Unless set: 2048 for a directory, `pool_size` for a bucket.
+        /// Most objects under way at once; as many as the fewest fix it. Unless set: 2048 for a directory, `pool_size` for a bucket.
         concurrency_max: Option<u32> = None,
         /// The section below.
         retry: RetryConfig = RetryConfig::default(),

@@ -15,5 +15,8 @@ section! {
         password_file: Option<PathBuf> = None,
         /// A PEM file of authorities that are trusted besides the system's to vouch for the broker. For `amqps`.
         tls_ca: Option<PathBuf> = None,
+        /// How long a job waits in the broker's queue before it is told of again: what a purged queue has lost waits so long. A
+        /// broker that lost everything is noticed at once.
+        unclaimed_secs: u64 = 300,
     }
 }

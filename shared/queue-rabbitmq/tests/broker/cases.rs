@@ -4,9 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use n2s_queue::{
-    Consumer as _, Memory as _, PoisonHandler, Poisoned, Queue as _, QueueErrorKind, Remembers, conformance,
-};
+use n2s_queue::{Memory as _, PoisonHandler, Poisoned, Queue as _, QueueErrorKind, Remembers, conformance};
 use n2s_queue_rabbitmq::{Options, RabbitQueue};
 
 use crate::Case;

@@ -17,6 +17,7 @@ pub use proofs::{
     ValidateReport, ValidateRequest,
 };
 pub use stores::{
-    BackendStatus, DatasetStatus, Drift, Overview, StagingTotals, StoreState, ValidationStatus,
+    BackendStatus, DatasetStatus, Drift, LaneStatus, Overview, PausedBy, StagingTotals, StoreError,
+    StoreState, ValidationStatus,
 };
 pub use tokens::{MadeToken, TokenRequest, TokenStatus};

@@ -1,6 +1,6 @@
 //! Stores, staging and datasets at a glance.
 
-use n2s_domain::{BackendName, DatasetName, ProjectName, ProofLevel, Version};
+use n2s_domain::{BackendName, DatasetName, FailureKind, ProjectName, ProofLevel, Version};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -81,6 +81,13 @@ pub struct BackendStatus {
     /// Since when it is not.
     #[schema(value_type = Option<String>)]
     pub since: Option<Moment>,
+    /// Who paused it, where it is paused.
+    pub paused_by: Option<PausedBy>,
+    /// When it is asked again, where it does not answer.
+    #[schema(value_type = Option<String>)]
+    pub probe_at: Option<Moment>,
+    /// The last error of any object or health check there, however long ago.
+    pub last_error: Option<StoreError>,
     /// Blobs there.
     pub completed: u64,
     /// Blobs on their way.
@@ -92,8 +99,12 @@ pub struct BackendStatus {
     /// When it was first written to.
     #[schema(value_type = Option<String>)]
     pub initialised_at: Option<Moment>,
-    /// Objects under way that n2s allows it at once.
+    /// Objects under way that n2s allows it at once, over all its workers.
     pub concurrency: Option<u32>,
+    /// Objects under way, as its workers last said.
+    pub in_flight: u32,
+    /// The workers that serve it.
+    pub workers: Vec<LaneStatus>,
     /// The last object it acknowledged.
     #[schema(value_type = Option<String>)]
     pub last_success_at: Option<Moment>,
@@ -104,6 +115,54 @@ pub struct BackendStatus {
     pub damaged: u64,
     /// The last run of the validator that looked at everything there.
     pub last_validation: Option<ValidationStatus>,
+}
+
+/// Who paused a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PausedBy {
+    /// A person, who has to resume it.
+    Operator,
+    /// A health check, which resumes it.
+    Health,
+}
+
+/// An error of a store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StoreError {
+    /// What kind it is.
+    #[schema(value_type = String)]
+    pub kind: FailureKind,
+    /// What was wrong.
+    pub message: String,
+    /// When.
+    #[schema(value_type = String)]
+    pub at: Moment,
+}
+
+/// A worker at a store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LaneStatus {
+    /// Its machine and process.
+    pub worker: String,
+    /// Since when it serves the store.
+    #[schema(value_type = String)]
+    pub since: Moment,
+    /// Since when it takes no more, where it is ending.
+    #[schema(value_type = Option<String>)]
+    pub draining_since: Option<Moment>,
+    /// Objects under way that it allows the store at once.
+    pub concurrency: u32,
+    /// Objects under way.
+    pub in_flight: u32,
+    /// What it decided last about `concurrency`, and why.
+    pub why: String,
+    /// When it did.
+    #[schema(value_type = String)]
+    pub decided_at: Moment,
+    /// When it last said all this.
+    #[schema(value_type = String)]
+    pub reported_at: Moment,
 }
 
 /// A run of the validator over a store.

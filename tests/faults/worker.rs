@@ -1,0 +1,70 @@
+//! A worker that dies or stops with work in its hand: it costs a lease, nobody's retry, and is counted once.
+
+use n2s_tests::Member;
+use rustix::process::Signal;
+
+use crate::site::{LEASED, LIVE, Plan, Site, until};
+
+/// Kills a worker at each of the points, one after the other, with a push for each.
+fn killed_at(points: &[&str]) {
+    let mut site = Site::new();
+    let mut members = site.offices();
+    let mut survivor: Option<Member> = None;
+    for (n, point) in points.iter().enumerate() {
+        // The survivor would leave nothing to the doomed one.
+        if let Some(mut survivor) = survivor.take() {
+            until("the end of all jobs", || site.fleet.count(LIVE) == 0);
+            assert!(survivor.terminate().success(), "{}", survivor.log());
+        }
+        site.write(100);
+        site.push();
+        let mut doomed = site.worker_starting(&format!("doomed-{n}"), &[("N2S_FAILPOINT", point)]);
+        doomed.wait();
+        assert!(site.fired(point.split(':').next().unwrap()), "{point}");
+        let lost = site.fleet.count(LEASED);
+        let recorded = point.starts_with("catalog.");
+        assert!(recorded || lost > 0, "it died at {point} with nothing in hand");
+        survivor = Some(site.worker(&format!("survivor-{n}"), &[]));
+        until("the lease", || recorded || site.fleet.count(LIVE) == 0);
+    }
+    assert!(site.swept("lost"), "no lease lapsed");
+    members.extend(survivor);
+    site.settled(members);
+}
+
+#[test]
+fn killed_between_the_claim_and_the_ack() {
+    killed_at(&["worker.leased:3", "worker.acked:3"]);
+}
+
+#[test]
+fn killed_during_an_upload() {
+    killed_at(&["worker.uploading:3", "local.written:3"]);
+}
+
+#[test]
+fn killed_between_the_stores_answer_and_the_record() {
+    killed_at(&["worker.answered:3", "worker.finishing:3", "catalog.finished:3"]);
+}
+
+/// Stopped with the store's answer in its hand for longer than its lease: another does the work, and what the first says when it goes on is
+/// not counted a second time.
+#[test]
+fn stopped_past_its_lease() {
+    // What it had prefetched is told of again.
+    let mut site = Site::of(Plan { unclaimed_secs: Some(3), ..Plan::default() });
+    let mut members = site.offices();
+    site.write(100);
+    site.push();
+    let slow = site.worker_starting("worker-1", &[("N2S_FAILPOINT", "worker.answered:3:stop")]);
+    until("the stop", || site.fired("worker.answered"));
+    let held = site.fleet.count(LEASED);
+    assert!(held > 0);
+    let other = site.worker("worker-2", &[]);
+    until("the end of all jobs", || site.fleet.count(LIVE) == 0);
+    assert!(!slow.log().contains("somebody else's"));
+    slow.signal(Signal::CONT);
+    until("its late outcomes", || slow.log().contains("by now the jobs are somebody else's"));
+    members.extend([slow, other]);
+    site.settled(members);
+}
