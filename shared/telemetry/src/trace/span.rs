@@ -30,6 +30,7 @@ pub(crate) enum Value {
 
 /// A span that is over.
 #[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "otlp"), expect(dead_code, reason = "read by whoever sends it"))]
 pub(crate) struct Ended {
     pub context: Traceparent,
     /// The span that it is a part of; 0 at the root.
