@@ -20,6 +20,7 @@ use crate::health::Slots;
 use crate::ledger::Batch;
 use crate::manifests;
 use crate::store::{Shared, Store};
+use crate::traces::Traces;
 use crate::uploads::upload;
 use crate::verdicts::outcomes;
 
@@ -153,11 +154,12 @@ impl Lane {
         tasks: &mut JoinSet<()>,
         hard: &CancellationToken,
     ) {
-        let mut tickets = HashSet::new();
+        let (mut tickets, mut named) = (HashSet::new(), HashMap::new());
         for delivery in &deliveries {
             match delivery.message() {
                 Ok(message) => {
                     tickets.insert(Ticket { job: message.job, dispatch_seq: message.dispatch_seq });
+                    named.extend(message.traceparent.map(|trace| (message.job, trace)));
                 }
                 // Acked with the rest: if a job was meant, its deadline brings it back.
                 Err(error) => tracing::warn!(backend.name = %self.store.deps.name, %error, "thrown away"),
@@ -176,7 +178,11 @@ impl Lane {
             }
         };
         let held: Vec<_> = groups(claims, self.store.deps.batch)
-            .map(|some| (self.shared.ledger.hold(&some, hard.child_token()), some))
+            .map(|some| {
+                let mut batch = self.shared.ledger.hold(&some, hard.child_token());
+                batch.traces = Traces::begin(&some, &named, &self.store.deps.name);
+                (batch, some)
+            })
             .collect();
         failpoint(Point::Leased);
         for delivery in deliveries {
@@ -281,6 +287,7 @@ impl Lane {
     async fn submit(&self, batch: &Batch, finish: Finish) {
         if batch.submit(finish.claim) {
             let result = self.store.meters.finished(&finish.outcome);
+            batch.traces.ended(finish.claim, result);
             tracing::debug!(
                 job.id = %finish.claim.job, job.epoch = finish.claim.epoch, backend.name = %self.store.deps.name,
                 op.result = result, "a job ended"

@@ -15,6 +15,7 @@ mod prober;
 mod ready;
 mod sources;
 mod store;
+mod traces;
 mod uploads;
 mod verdicts;
 mod worker;
