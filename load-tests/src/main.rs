@@ -1,9 +1,6 @@
 #![doc = include_str!("../README.md")]
 
-mod data;
 mod floor;
-mod measure;
-mod programs;
 mod report;
 
 use std::fs;
@@ -14,8 +11,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use data::Data;
-use measure::{Usage, measure};
+use n2s_load_tests::data::Data;
+use n2s_load_tests::measure::{Usage, measure};
+use n2s_load_tests::{data, measure, programs};
 use programs::{Program, Step};
 use report::{Figure, Outcome, Report, Set};
 

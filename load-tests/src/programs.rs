@@ -39,7 +39,7 @@ pub const PEERS: [&str; 4] = ["restic", "rustic", "borg", "rclone"];
 const PASSWORD: &str = "load test";
 
 /// Where `peers.sh` puts what no package has, else wherever the shell finds it.
-fn installed(name: &str) -> PathBuf {
+pub fn installed(name: &str) -> PathBuf {
     let ours = Path::new("target/peers/bin").join(name);
     if ours.is_file() { std::path::absolute(ours).unwrap_or_else(|_| name.into()) } else { name.into() }
 }

@@ -14,14 +14,14 @@ use tokio::time::Instant;
 use crate::Context;
 use crate::clock;
 use crate::report::Figure;
-use crate::roles::{Engine, WorkerOrders, WorkerProcess, rows, trace};
+use crate::roles::{Engine, WorkerOrders, WorkerProcess, open, rows, trace};
 use crate::rows::Producer;
 use crate::servers::{Cpu, number, until};
 use crate::verdict::{Verdict, float, quantile};
 
 /// Half of the load that the jobs' target asks for.
 const JOBS_PER_SECOND: usize = 5_000;
-const BLOBS: usize = 50;
+const BLOBS: usize = 100;
 const SECONDS: usize = 12;
 /// What comes before counts for nothing: windows and limits are still learning.
 const WARM_UP: Duration = Duration::from_secs(3);
@@ -45,7 +45,8 @@ pub async fn figure(context: &Context) -> Result<Figure> {
         trace: Some(trace(context.dir.path(), worker)),
     };
     let workers: Result<Vec<_>> = (0..WORKERS).map(|worker| WorkerProcess::start(&orders(worker))).collect();
-    let engine = Engine::start(&place.catalog, &place.broker, 1).await?;
+    // Connections of its own, as an intake gives it.
+    let engine = Engine::start(&open(&place.database).await?, &place.broker, 1).await?;
     let cpu = Cpu::now()?;
     let began = clock::nanos();
     let times = commits(&place.catalog, &engine, producer).await?;

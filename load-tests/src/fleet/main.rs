@@ -1,15 +1,20 @@
 #![doc = include_str!("../../README.md")]
 
 mod clock;
+mod history;
+mod http;
+mod idle;
 mod jobs;
 mod latency;
 mod peers;
+mod processes;
 mod report;
 mod roles;
 mod rows;
 mod scaling;
 mod servers;
 mod store;
+mod stores;
 mod verdict;
 
 use std::io::Write as _;
@@ -23,7 +28,7 @@ use report::{Figure, Report};
 use servers::Servers;
 
 /// The figures, in order.
-const FIGURES: [&str; 3] = ["jobs", "latency", "scaling"];
+const FIGURES: [&str; 7] = ["jobs", "latency", "scaling", "history", "http", "stores", "idle"];
 
 /// What a figure is measured with.
 pub struct Context {
@@ -82,6 +87,10 @@ async fn figure(name: &str, context: &Context) -> Result<Figure> {
     match name {
         "jobs" => jobs::figure(context).await,
         "latency" => latency::figure(context).await,
-        _ => scaling::figure(context).await,
+        "scaling" => scaling::figure(context).await,
+        "history" => history::figure(context).await,
+        "http" => http::figure(context).await,
+        "stores" => stores::figure(context).await,
+        _ => idle::figure(context).await,
     }
 }

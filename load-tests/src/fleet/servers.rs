@@ -19,7 +19,7 @@ const SETTINGS: [&str; 9] = [
     "synchronous_commit=on",
     "full_page_writes=on",
     "shared_buffers=1GB",
-    "max_wal_size=8GB",
+    "max_wal_size=4GB",
     "checkpoint_timeout=15min",
     "work_mem=16MB",
     "maintenance_work_mem=512MB",
@@ -116,6 +116,12 @@ impl Cpu {
             }
         }
         Ok(Self(seconds))
+    }
+
+    /// Of one process until now.
+    pub fn of(process: u32) -> Result<f64> {
+        let text = fs::read_to_string(format!("/proc/{process}/stat"))?;
+        Ok(Stat::parse(&text).context("a process's line")?.1.seconds)
     }
 
     /// What each took since `before`, in processors.

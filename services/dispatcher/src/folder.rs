@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::report::report;
 
-const DELTAS_MAX: u32 = 5_000;
+/// Few, so that a fold is short: it holds the rows of the changesets it settles, and whoever ends one of their manifests waits.
+const DELTAS_MAX: u32 = 250;
 const ANNOUNCED_MAX: usize = 1_024;
 const POLL: Duration = Duration::from_millis(200);
 

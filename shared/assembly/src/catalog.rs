@@ -50,6 +50,18 @@ pub(crate) async fn open(
     Ok(Arc::new(catalog))
 }
 
+/// The same catalog for what keeps it moving, with connections of its own: pushes that take all of an API's would hold up the dispatch of every one
+/// of them. A home's one process needs no second.
+pub(crate) async fn engine(
+    database: &DatabaseConfig,
+    catalog: &Arc<dyn Catalog>,
+) -> Result<Arc<dyn Catalog>, AssemblyError> {
+    match server(database)? {
+        Some(options) => Ok(Arc::new(PostgresCatalog::open(&options).await?)),
+        None => Ok(Arc::clone(catalog)),
+    }
+}
+
 /// Whether it knows a vault already.
 pub(crate) async fn knows_vaults(home: &Home, database: &DatabaseConfig) -> Result<bool, AssemblyError> {
     Ok(match server(database)? {

@@ -14,7 +14,7 @@ use crate::station::Station;
 /// Puts right what time brings. One at a time.
 pub(crate) fn sweeper(station: &Station) -> Sweeper {
     let deps = SweeperDeps {
-        catalog: Arc::clone(&station.catalog),
+        catalog: Arc::clone(&station.engine),
         staging: station.staging.clone(),
         bell: station.bell.clone(),
         clock: Arc::clone(&station.clock),
@@ -25,7 +25,7 @@ pub(crate) fn sweeper(station: &Station) -> Sweeper {
 
 /// Adds up what finished. One at a time.
 pub(crate) fn folder(station: &Station) -> Folder {
-    Folder::new(Arc::clone(&station.catalog), station.bell.clone())
+    Folder::new(Arc::clone(&station.engine), station.bell.clone())
 }
 
 /// Dispatches the jobs of these stores. One at a time for each store.
@@ -35,7 +35,7 @@ pub(crate) fn dispatcher(
     backends: Vec<(BackendId, BackendName)>,
 ) -> Dispatcher {
     let deps = DispatcherDeps {
-        catalog: Arc::clone(&station.catalog),
+        catalog: Arc::clone(&station.engine),
         queue: Arc::clone(queue),
         bell: station.bell.clone(),
         backends,

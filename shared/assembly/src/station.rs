@@ -21,6 +21,8 @@ use crate::{backend, catalog, queue};
 #[derive(Debug)]
 pub(crate) struct Station {
     pub catalog: Arc<dyn Catalog>,
+    /// The same, for dispatcher, folder and sweeper.
+    pub engine: Arc<dyn Catalog>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
     pub staging: Staging,
@@ -53,6 +55,7 @@ impl Station {
         let stores = rows.into_iter().zip(&config.backends).map(store);
         Ok(Self {
             stores: stores.collect::<Result<_, _>>()?,
+            engine: catalog::engine(&config.database, &catalog).await?,
             catalog,
             clock,
             entropy: Arc::new(SystemEntropy),

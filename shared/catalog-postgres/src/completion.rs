@@ -11,6 +11,7 @@ use n2s_catalog::rows::completion::{self, StoreRow};
 use n2s_catalog::rows::{Columns as _, pairs};
 use n2s_catalog::{CatalogError, Completion, Settled};
 use n2s_failpoints::Point;
+use sqlx::PgPool;
 
 use crate::connect::{PostgresCatalog, Tx, commit};
 use crate::error::{Fail, transact};
@@ -37,11 +38,12 @@ impl PostgresCatalog {
         if !changesets && !totals {
             return Ok((Vec::new(), false));
         }
+        if totals {
+            // By themselves: the stores' rows are not held while changesets are settled, since workers report health into them.
+            add_totals(self.pool()).await?;
+        }
         let mut tx = self.begin().await?;
         sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(TURN).execute(&mut *tx).await?;
-        if totals {
-            add_totals(&mut tx).await?;
-        }
         let touched = add_up(&mut tx, limit).await?;
         let behind = behind(&mut tx, &touched).await?;
         let mut changesets = BTreeSet::new();
@@ -66,8 +68,8 @@ impl PostgresCatalog {
     }
 }
 
-/// Moves appended totals into the stores' rows.
-async fn add_totals(tx: &mut Tx<'_>) -> Result<(), Fail> {
+/// Moves appended totals into the stores' rows. Each delta is added by whoever deletes it.
+async fn add_totals(pool: &PgPool) -> Result<(), Fail> {
     sqlx::query(
         "WITH taken AS (
             DELETE FROM backend_deltas WHERE id IN (SELECT id FROM backend_deltas ORDER BY id LIMIT $1)
@@ -79,7 +81,7 @@ async fn add_totals(tx: &mut Tx<'_>) -> Result<(), Fail> {
          FROM sums s WHERE b.id = s.backend_id",
     )
     .bind(TOTALS_MAX)
-    .execute(&mut **tx)
+    .execute(pool)
     .await?;
     Ok(())
 }

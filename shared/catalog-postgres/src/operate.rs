@@ -31,30 +31,38 @@ impl Operate for PostgresCatalog {
     }
 }
 
-/// Failed placements and manifests under one roof; `key` orders and pages.
+/// Failed placements and manifests under one roof; `key` orders and pages. A page is cut before what is said of its rows is looked up, unless it
+/// depends on that: after an outage there are many more failures than a page holds.
 const FAILURES: &str = r#"
-    SELECT * FROM (
-        SELECT ('b' || s.blob_id || '.' || s.backend_id) COLLATE "C" AS key, b.name AS backend, b.id AS backend_id, p.name AS project,
-            s.blob_id, NULL::bigint AS changeset_id, l.content_hash, l.sealed_hash, s.error_kind, s.error_message, s.retry_count,
-            s.attempted_at, d.name AS dataset, f.filepath
-        FROM blob_backends s JOIN backends b ON b.id = s.backend_id JOIN blobs l ON l.id = s.blob_id
-        JOIN projects p ON p.id = l.project_id
-        LEFT JOIN files f ON f.id = coalesce(
-            (SELECT max(x.id) FROM files x WHERE x.blob_id = s.blob_id),
-            (SELECT max(q.file_id) FROM file_blobs q WHERE q.blob_id = s.blob_id))
-        LEFT JOIN datasets d ON d.id = f.dataset_id
-        WHERE s.status = 'failed' AND ($5::uuid IS NULL OR EXISTS (SELECT 1 FROM placement_waiters w
-            JOIN changesets c ON c.id = w.changeset_id WHERE w.blob_id = s.blob_id AND w.backend_id = s.backend_id AND c.uuid = $5))
-        UNION ALL
-        SELECT ('m' || s.changeset_id || '.' || s.backend_id) COLLATE "C", b.name, b.id, p.name, NULL, s.changeset_id, NULL,
-            o.sealed_hash, s.error_kind, s.error_message, s.retry_count, s.attempted_at, d.name, NULL
-        FROM changeset_backends s JOIN backends b ON b.id = s.backend_id JOIN changesets c ON c.id = s.changeset_id
-        JOIN datasets d ON d.id = c.dataset_id JOIN projects p ON p.id = d.project_id
-        JOIN manifest_objects o ON o.changeset_id = c.id AND o.part = 'header'
-        WHERE s.manifest = 'failed' AND ($5::uuid IS NULL OR c.uuid = $5)) u
-    WHERE ($1::text IS NULL OR project = $1) AND ($2::text IS NULL OR dataset = $2) AND ($3::text IS NULL OR backend = $3)
-      AND ($4::text IS NULL OR error_kind = $4) AND ($6::text IS NULL OR key > $6)
-    ORDER BY key LIMIT $7"#;
+    SELECT u.key, b.name AS backend, u.backend_id, p.name AS project, u.blob_id, u.changeset_id, l.content_hash,
+        coalesce(l.sealed_hash, o.sealed_hash) AS sealed_hash, u.error_kind, u.error_message, u.retry_count, u.attempted_at,
+        d.name AS dataset, f.filepath
+    FROM (
+        SELECT * FROM (
+            SELECT ('b' || s.blob_id || '.' || s.backend_id) COLLATE "C" AS key, s.backend_id, s.blob_id, NULL::bigint AS changeset_id,
+                s.error_kind, s.error_message, s.retry_count, s.attempted_at
+            FROM blob_backends s
+            WHERE s.status = 'failed' AND ($5::uuid IS NULL OR EXISTS (SELECT 1 FROM placement_waiters w
+                JOIN changesets c ON c.id = w.changeset_id WHERE w.blob_id = s.blob_id AND w.backend_id = s.backend_id AND c.uuid = $5))
+            UNION ALL
+            SELECT ('m' || s.changeset_id || '.' || s.backend_id) COLLATE "C", s.backend_id, NULL, s.changeset_id,
+                s.error_kind, s.error_message, s.retry_count, s.attempted_at
+            FROM changeset_backends s JOIN changesets c ON c.id = s.changeset_id
+            WHERE s.manifest = 'failed' AND ($5::uuid IS NULL OR c.uuid = $5)) u
+        WHERE ($3::text IS NULL OR backend_id = (SELECT id FROM backends WHERE name = $3))
+          AND ($4::text IS NULL OR error_kind = $4) AND ($6::text IS NULL OR key > $6)
+        ORDER BY key LIMIT CASE WHEN $1::text IS NULL AND $2::text IS NULL THEN $7::bigint END) u
+    JOIN backends b ON b.id = u.backend_id
+    LEFT JOIN blobs l ON l.id = u.blob_id
+    LEFT JOIN changesets c ON c.id = u.changeset_id
+    LEFT JOIN manifest_objects o ON o.changeset_id = u.changeset_id AND o.part = 'header'
+    LEFT JOIN files f ON f.id = coalesce(
+        (SELECT max(x.id) FROM files x WHERE x.blob_id = u.blob_id),
+        (SELECT max(q.file_id) FROM file_blobs q WHERE q.blob_id = u.blob_id))
+    LEFT JOIN datasets d ON d.id = coalesce(c.dataset_id, f.dataset_id)
+    JOIN projects p ON p.id = coalesce(l.project_id, d.project_id)
+    WHERE ($1::text IS NULL OR p.name = $1) AND ($2::text IS NULL OR d.name = $2)
+    ORDER BY u.key LIMIT $7"#;
 
 async fn select(
     connection: &mut PgConnection,

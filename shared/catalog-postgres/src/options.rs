@@ -78,6 +78,9 @@ impl PostgresOptions {
             // What is looked for is in memory or on a disk without a head: else a batch's few hundred rows would be looked for by
             // reading all of a table that is a queue, and whose statistics are always out of date.
             ("random_page_cost", "1.1".to_owned()),
+            // A plain scan of an index marks the entries of rows that are gone, and the next one passes over them; a bitmap's never does, and
+            // a queue's index is mostly such entries until it is vacuumed.
+            ("enable_bitmapscan", "off".to_owned()),
             // Compiling a plan costs more than any of ours takes.
             ("jit", "off".to_owned()),
         ]))

@@ -116,7 +116,7 @@ pub(crate) async fn unpin(tx: &mut Tx<'_>, push: &OpenRow, blobs: Option<&[i64]>
     let pinned = column(&pinned, "id")?;
     sqlx::query(
         "INSERT INTO unpinned (blob_id) SELECT l.id FROM blobs l WHERE l.id = ANY ($1) AND l.staging_id IS NOT NULL
-           AND NOT EXISTS (SELECT 1 FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'pending')
+           AND (SELECT count(*) FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'pending') = 0
          ORDER BY l.id ON CONFLICT DO NOTHING",
     )
     .bind(pinned)

@@ -95,12 +95,14 @@ async fn manifests(tx: &mut Tx<'_>, claimed: &[i64]) -> Result<Vec<Claim>, Fail>
             b.sealed_hash AS body_hash, b.size AS body_size, b.staging_id AS body_staged,
             h.sealed_hash AS header_hash, h.size AS header_size, h.staging_id AS header_staged,
             s.damaged_at IS NOT NULL AS repair
-         FROM jobs j JOIN changesets c ON c.id = j.changeset_id
-         JOIN changeset_backends s ON s.changeset_id = c.id AND s.backend_id = j.backend_id
-         JOIN datasets d ON d.id = c.dataset_id JOIN projects p ON p.id = d.project_id
-         JOIN manifest_objects b ON b.changeset_id = c.id AND b.part = 'body'
-         JOIN manifest_objects h ON h.changeset_id = c.id AND h.part = 'header'
-         WHERE j.id = ANY ($1) AND j.kind = 'manifest' ORDER BY j.id",
+         FROM jobs j CROSS JOIN LATERAL (SELECT c.uuid, c.version, c.dataset_id FROM changesets c WHERE c.id = j.changeset_id OFFSET 0) c
+         CROSS JOIN LATERAL (SELECT s.damaged_at FROM changeset_backends s
+            WHERE s.changeset_id = j.changeset_id AND s.backend_id = j.backend_id OFFSET 0) s
+         CROSS JOIN LATERAL (SELECT d.store_key, d.project_id FROM datasets d WHERE d.id = c.dataset_id OFFSET 0) d
+         JOIN projects p ON p.id = d.project_id
+         CROSS JOIN LATERAL (SELECT o.* FROM manifest_objects o WHERE o.changeset_id = j.changeset_id AND o.part = 'body' OFFSET 0) b
+         CROSS JOIN LATERAL (SELECT o.* FROM manifest_objects o WHERE o.changeset_id = j.changeset_id AND o.part = 'header' OFFSET 0) h
+         WHERE j.id = ANY ($1) AND j.blob_id IS NULL ORDER BY j.id",
     );
     rows.bind(claimed).fetch_all(&mut **tx).await?.iter().map(jobs::manifest).collect()
 }

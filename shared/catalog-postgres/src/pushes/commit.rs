@@ -77,7 +77,7 @@ async fn check(tx: &mut Tx<'_>, push: &OpenRow, announced: u64) -> Result<(), Fa
     }
     // Driven from `unsourced`, which is normally empty.
     let lost = sqlx::query(
-        "SELECT l.content_hash FROM unsourced u JOIN blobs l ON l.id = u.blob_id
+        "SELECT l.content_hash FROM unsourced u CROSS JOIN LATERAL (SELECT l.content_hash FROM blobs l WHERE l.id = u.blob_id OFFSET 0) l
          WHERE EXISTS (SELECT 1 FROM files f WHERE f.blob_id = u.blob_id AND f.changeset_id = $1)
             OR EXISTS (SELECT 1 FROM file_blobs p JOIN files f ON f.id = p.file_id
                        WHERE p.blob_id = u.blob_id AND f.changeset_id = $1)

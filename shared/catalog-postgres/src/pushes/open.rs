@@ -183,7 +183,8 @@ async fn opened(
     let row = row.bind(id).fetch_one(&mut **tx).await?;
     // Normally empty. What does not fit is asked for by the next push.
     let resend = sqlx::query(
-        "SELECT l.content_hash FROM unsourced u JOIN blobs l ON l.id = u.blob_id WHERE l.project_id = $1 LIMIT 10000",
+        "SELECT l.content_hash FROM unsourced u CROSS JOIN LATERAL (
+            SELECT l.content_hash FROM blobs l WHERE l.id = u.blob_id AND l.project_id = $1 OFFSET 0) l LIMIT 10000",
     );
     let resend = resend.bind(project).fetch_all(&mut **tx).await?;
     let backends = backend_names(tx, row.int("dataset_id")?).await?;

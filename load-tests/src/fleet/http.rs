@@ -1,0 +1,62 @@
+//! A push through HTTP, beside one in one process, of the same trees.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use n2s_load_tests::data::Data;
+use serde_json::json;
+
+use crate::Context;
+use crate::processes::{Served, push_embedded};
+use crate::report::Figure;
+use crate::verdict::{Verdict, median};
+
+const FILES: u32 = 20_000;
+const ROUNDS: usize = 3;
+/// Before each push, for the disk to come to rest.
+const REST: Duration = Duration::from_secs(2);
+
+/// First pushes, in turn: in one process, to `n2s up`, to a fleet. The client has the vault and seals, as in one process.
+pub async fn figure(context: &Context) -> Result<Figure> {
+    let dir = tempfile::tempdir_in(context.dir.path())?;
+    let source = dir.path().join("source");
+    Data::Files(FILES).make(&source)?;
+    let up = Served::embedded(&context.n2s, &dir.path().join("up")).await?;
+    let (fleet, _) = Served::fleet(&context.n2s, &dir.path().join("fleet"), &context.servers).await?;
+    let (mut alone, mut to_up, mut to_fleet) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        let project = format!("round{round}");
+        rest();
+        alone.push(push_embedded(&context.n2s, dir.path(), &project, &source)?);
+        rest();
+        to_up.push(up.push(&project, &source)?);
+        rest();
+        to_fleet.push(fleet.push(&project, &source)?);
+    }
+    let detail = json!({
+        "files": FILES, "embedded_seconds": alone, "to_n2s_up_seconds": to_up, "to_a_fleet_seconds": to_fleet,
+        "durability": "every object is on the disk before it counts, in staging and on the store; each catalog waits for the disk at each commit",
+        "like_with_like": "embedded and `n2s up` have the same catalog, queue, staging and store; the fleet's are PostgreSQL, RabbitMQ and processes of \
+            their own, on the same processors",
+    });
+    let share =
+        |theirs: Vec<f64>| median(alone.clone()).zip(median(theirs)).map(|(alone, other)| alone / other);
+    let verdicts = vec![
+        Verdict::at_least(
+            "push of 20,000 files through HTTP to `n2s up`, of the embedded rate",
+            share(to_up),
+            0.7,
+        ),
+        Verdict::at_least(
+            "push of 20,000 files through HTTP to a fleet, of the embedded rate",
+            share(to_fleet),
+            0.7,
+        ),
+    ];
+    Ok(Figure { detail, verdicts })
+}
+
+fn rest() {
+    rustix::fs::sync();
+    std::thread::sleep(REST);
+}
