@@ -17,7 +17,8 @@ fn paused_store() -> World {
     fs::create_dir(&disk).unwrap();
     fs::create_dir_all(world.path("home")).unwrap();
     let settings = format!(
-        "[backends.disk]\nkind = \"local\"\npath = {disk:?}\nconcurrency_min = 1\nconcurrency_max = 1\n"
+        "[backends.disk]\nkind = \"local\"\npath = \"{}\"\nconcurrency_min = 1\nconcurrency_max = 1\n",
+        disk.display()
     );
     fs::write(world.path("home/config.toml"), settings).unwrap();
     world.n2s(&["backends", "list"]);
