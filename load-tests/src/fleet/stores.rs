@@ -26,7 +26,7 @@ use crate::report::Figure;
 const PROGRAMS: [&str; 5] = ["n2s", "restic", "rustic", "rclone", "s5cmd"];
 const SIZES: [usize; 4] = [1 << 10, 10 << 10, 100 << 10, 1 << 20];
 /// As far as a step may go; what takes longer is not measured.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 const AWAY: Duration = Duration::from_millis(20);
 const PASSWORD: &str = "load test";
 /// Objects under way at once.
