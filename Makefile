@@ -3,7 +3,7 @@
 CARGO ?= cargo
 PREFIX ?= $(HOME)/.local
 
-.PHONY: help deps build check-deploy install demo fleet-demo test test-binaries test-fleet test-faults test-cluster test-stores kills lint fmt bench bench-stores bench-fleet deny doc fuzz
+.PHONY: help deps build check-deploy install demo fleet-demo test test-binaries test-fleet test-faults test-cluster test-stores soak kills lint fmt bench bench-stores bench-fleet deny doc fuzz
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,6 +45,10 @@ test-faults: deps test-binaries ## What breaks in a fleet: roles, broker, databa
 
 test-cluster: deps ## The queue at a cluster of three brokers, killed one after the other (minutes)
 	$(CARGO) test --locked -p n2s-queue-rabbitmq --features cluster-tests --test cluster
+
+soak: deps ## Everything at once against a fleet, SOAK_SECONDS (600), from SOAK_SEED, and whether what clients were told was true
+	$(CARGO) build --locked -p n2s
+	$(CARGO) run --quiet --locked -p n2s-tests --example soak
 
 test-binaries:
 	$(CARGO) build --locked -p n2s

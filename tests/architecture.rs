@@ -30,7 +30,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("n2s-catalog-sqlite", vec![DOMAIN, POINTS, "n2s-catalog"]),
         ("n2s-catalog-postgres", vec![DOMAIN, POINTS, "n2s-catalog"]),
         ("n2s-storage-backends", vec![DOMAIN, POINTS, "n2s-storage"]),
-        ("n2s-client", vec![DOMAIN, POINTS, "n2s-envelope"]),
+        ("n2s-client", vec![DOMAIN, POINTS, TOLD, "n2s-envelope"]),
         ("n2s-queue-rabbitmq", vec![DOMAIN, POINTS, TOLD, "n2s-queue"]),
         ("n2s-intake", [&traits[..], &["n2s-envelope", "n2s-client"]].concat()),
         ("n2s-dispatcher", traits.to_vec()),

@@ -142,7 +142,7 @@ fn what_keeps_a_server_away_is_said_without_the_password() {
         let mut command = world.command(&["push", "--project", "p", "--dataset", "d", "src"]);
         n2s_tests::Ended::from(command.env("N2S_DATABASE__URL", url).output().unwrap())
     };
-    let nobody = push("postgres://me:hunter2@127.0.0.1:1/x").code(1).says(&["the catalog failed"]);
+    let nobody = push("postgres://me:hunter2@127.0.0.1:1/x").code(1).says(&["the catalog's server is away"]);
     let wrong = push("mysql://me:hunter2@127.0.0.1/x").code(2).says(&["N2S_DATABASE__URL", "postgres://"]);
     for ended in [nobody, wrong] {
         assert!(!format!("{ended:?}").contains("hunter2"), "{ended:?}");

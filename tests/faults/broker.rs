@@ -96,6 +96,8 @@ fn short_of_memory() {
     let worker = site.worker("worker", &[]);
     until("work under way", || site.fleet.count(LIVE) < 190);
     site.broker.get().ctl(&["set_vm_memory_high_watermark", "0"]);
+    let nodes = || site.broker.get().http("GET", "/api/nodes?columns=mem_alarm", "");
+    until("the alarm", || nodes().contains("true"));
     site.write(100);
     site.push();
     // It says so once it has tried, and consuming goes on.

@@ -12,6 +12,7 @@ mod broker;
 mod clock;
 #[cfg(feature = "fault-tests")]
 mod database;
+#[cfg(feature = "fault-tests")]
 mod dispatcher;
 mod intake;
 #[cfg(feature = "fault-tests")]

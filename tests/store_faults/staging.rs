@@ -47,12 +47,12 @@ fn gets_through(fault: Fault, each: u64) {
 
 #[test]
 fn staged_bytes_that_change_on_their_way_go_to_no_store() {
-    gets_through(Fault::Corrupt, 1);
+    gets_through(Fault::Corrupt, 3);
 }
 
 #[test]
 fn staged_bytes_that_are_cut_short_go_to_no_store() {
-    gets_through(Fault::Truncate, 1);
+    gets_through(Fault::Truncate, 3);
 }
 
 #[test]

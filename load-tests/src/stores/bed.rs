@@ -143,7 +143,8 @@ async fn push(catalog: &dyn Catalog, staging: &Staging, stores: &[BackendName], 
         let changes: Vec<_> = made.into_iter().map(|(_, _, change)| change).collect();
         catalog.record_entries(&opened.lease, batches, &changes).await?;
     }
-    let [header, body] = ["header", "body"].map(|name| (staged(name.as_bytes(), i64::from(jobs) + 1), name));
+    let [header, body] =
+        [("header", 1), ("body", 2)].map(|(name, n)| (staged(name.as_bytes(), i64::from(jobs) + n), name));
     let puts = [header, body].map(|(at, name)| (key(at), Bytes::from_static(name.as_bytes())));
     staging.put(puts.into()).await.into_iter().collect::<Result<Vec<_>, _>>()?;
     let object = |(staged, name): (StagedKey, &str)| StagedObject { staged, size: name.len() as u64 };

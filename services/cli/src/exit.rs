@@ -53,6 +53,7 @@ fn code(error: &anyhow::Error) -> u8 {
             return match error {
                 AssemblyError::Config(_)
                 | AssemblyError::Queue(_)
+                | AssemblyError::Traces(_)
                 | AssemblyError::Vault(_)
                 | AssemblyError::VaultMissing(_)
                 | AssemblyError::OtherStaging(_)

@@ -30,7 +30,11 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return exit::fail(&output, &error.into()),
     };
-    let ended = runtime.block_on(commands::run(args, &output));
+    let ended = runtime.block_on(async {
+        let ended = Box::pin(commands::run(args, &output)).await;
+        n2s_telemetry::trace::flush().await;
+        ended
+    });
     // A blocked thread, such as one that waits for a dead network disk, does not hold the process.
     runtime.shutdown_background();
     match ended {

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::report::report;
+use crate::traces;
 use crate::window::{Bounds, Window};
 
 /// What the dispatcher works with.
@@ -147,10 +148,16 @@ impl Dispatcher {
 
     /// Publishes, and returns what did not get into the queue. No transaction is held meanwhile.
     async fn publish(&self, desk: &Desk<'_>, tickets: &[Ticket]) -> Vec<Ticket> {
-        let message = |t: &Ticket| Message { job: t.job, dispatch_seq: t.dispatch_seq, traceparent: None };
+        let (contexts, spans) = traces::follow(self.deps.catalog.as_ref(), tickets, desk.name).await;
+        let message = |t: &Ticket| {
+            let traceparent = contexts.get(&t.job).copied();
+            Message { job: t.job, dispatch_seq: t.dispatch_seq, traceparent }
+        };
         let messages = tickets.iter().map(message).collect();
         let publish = self.deps.queue.publish(desk.name, messages);
-        match tokio::time::timeout(self.settings.publish_timeout, publish).await {
+        let published = tokio::time::timeout(self.settings.publish_timeout, publish).await;
+        drop(spans);
+        match published {
             Ok(answers) => {
                 count(desk.name, &answers);
                 let refused = tickets.iter().zip(answers).filter(|(_, answer)| answer.is_err());

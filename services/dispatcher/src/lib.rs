@@ -6,6 +6,7 @@ mod folder;
 mod poison;
 mod report;
 mod sweeper;
+mod traces;
 mod window;
 mod wipes;
 

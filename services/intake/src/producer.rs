@@ -1,5 +1,7 @@
 //! Pushing, over catalog and staging.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use n2s_catalog as cat;
 use n2s_client::seam::{
@@ -34,6 +36,15 @@ fn bounded(what: &'static str, items: usize) -> Result<(), SeamError> {
     )))
 }
 
+/// With the trace that the request belongs to, unless the producer has named one.
+fn in_trace(metadata: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut metadata = metadata.clone();
+    if let Some(trace) = n2s_telemetry::trace::current() {
+        metadata.entry(cat::METADATA_TRACE.to_owned()).or_insert_with(|| trace.to_string());
+    }
+    metadata
+}
+
 impl Intake {
     /// As `open`, with a token of the caller's choice for the lease.
     pub(crate) async fn open_with(
@@ -52,7 +63,7 @@ impl Intake {
             snapshot: request.snapshot.clone(),
             description: request.description.clone(),
             client_id: request.client_id.clone(),
-            metadata: request.metadata.clone(),
+            metadata: in_trace(&request.metadata),
             backends: request.backends.clone(),
             min_copies: request.min_copies.or(self.min_copies),
             take_over: match request.take_over {

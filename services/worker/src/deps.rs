@@ -46,7 +46,8 @@ pub struct StoreDeps {
     pub retry: RetryPolicy,
     /// Objects in flight at once, at least and at most; in between the worker finds out by itself.
     pub concurrency: (u32, u32),
-    /// How many objects it likes to be given at once: while some are under way, new ones wait until so many may go.
+    /// How many objects it likes to be given at once: while some are under way, new ones wait until so many may go, and no more than
+    /// so many go together.
     pub batch: u32,
 }
 

@@ -22,6 +22,8 @@ pub(crate) struct Failure {
 pub(crate) enum Blame {
     /// The target store's or the object's: `n2s_domain::judge` says which.
     Target,
+    /// The target store's alone: what failed was asked on behalf of all objects, before or after any of them.
+    Store,
     /// The catalog's, staging's or another store's: nothing that the object or its store should pay for.
     Surroundings,
     /// Nobody can mend it by trying again.
@@ -37,6 +39,11 @@ impl Failure {
         Self { kind, message, retry_after, blame: Blame::Target }
     }
 
+    /// Of what every object of the store needs, such as its marker.
+    pub(crate) fn of_store(error: &StorageError) -> Self {
+        Self { blame: Blame::Store, ..Self::of_target(error) }
+    }
+
     pub(crate) fn of_source(error: &StorageError) -> Self {
         Self::surroundings(error.report())
     }
@@ -49,8 +56,9 @@ impl Failure {
         Self { kind: FailureKind::Unavailable, message, retry_after: None, blame: Blame::Surroundings }
     }
 
+    /// The store is not what was configured.
     pub(crate) fn misconfigured(message: String) -> Self {
-        Self { kind: FailureKind::Misconfigured, message, retry_after: None, blame: Blame::Target }
+        Self { kind: FailureKind::Misconfigured, message, retry_after: None, blame: Blame::Store }
     }
 
     pub(crate) fn last(kind: FailureKind, message: String) -> Self {

@@ -10,7 +10,6 @@ use n2s_catalog::HealthReport;
 use n2s_domain::breaker::{Breaker, Circuit, FAULTS_TO_OPEN};
 use n2s_domain::concurrency::{Adaptive, Push};
 use n2s_domain::judge::Probe;
-use n2s_domain::limits::CLAIM_BATCH_MAX;
 use n2s_domain::{Entropy, FailureKind, Timestamp};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -118,14 +117,13 @@ impl StoreHealth {
         self.lock().admits()
     }
 
-    /// Counts objects in flight until the answer is dropped.
-    pub(crate) fn occupy(self: &Arc<Self>, objects: usize) -> Slots {
+    /// Counts objects in flight until the answer is dropped. `bound` says whether there may be more to do than the permits allow.
+    ///
+    /// Rejected: to call it bound when nothing more is free now, since what ended during the claim is free again by then.
+    pub(crate) fn occupy(self: &Arc<Self>, objects: usize, bound: bool) -> Slots {
         let objects = u32::try_from(objects).unwrap_or(u32::MAX);
         let mut inner = self.lock();
         let now = inner.epoch.elapsed();
-        // What is asked of a queue at once has a bound of its own.
-        let left = inner.room().saturating_sub(objects);
-        let bound = left < inner.batch.clamp(1, inner.limit.limit()) || objects as usize >= CLAIM_BATCH_MAX;
         inner.limit.began(objects, bound, now);
         drop(inner);
         Slots { health: Arc::clone(self), objects }
@@ -285,8 +283,20 @@ pub(crate) struct Slots {
     objects: u32,
 }
 
+impl Slots {
+    /// Some of them, to be free by themselves.
+    pub(crate) fn take(&mut self, objects: usize) -> Self {
+        let objects = u32::try_from(objects).unwrap_or(u32::MAX).min(self.objects);
+        self.objects -= objects;
+        Self { health: Arc::clone(&self.health), objects }
+    }
+}
+
 impl Drop for Slots {
     fn drop(&mut self) {
+        if self.objects == 0 {
+            return;
+        }
         let mut inner = self.health.lock();
         let now = inner.epoch.elapsed();
         inner.limit.ended(self.objects, now);
@@ -322,7 +332,7 @@ mod tests {
         let (health, entropy) = (Arc::new(StoreHealth::new((2, 2), 1)), SeededEntropy::new(1));
         let is_free = || tokio::time::timeout(Duration::from_millis(1), health.free());
         assert_eq!(is_free().await.unwrap(), 2);
-        let slots = health.occupy(2);
+        let slots = health.occupy(2, true);
         assert!(is_free().await.is_err());
         drop(slots);
         health.set_paused(true);

@@ -20,6 +20,7 @@ use crate::health::Slots;
 use crate::ledger::Batch;
 use crate::manifests;
 use crate::store::{Shared, Store};
+use crate::traces::Traces;
 use crate::uploads::upload;
 use crate::verdicts::outcomes;
 
@@ -43,6 +44,13 @@ struct Subscription {
     prefetch: usize,
 }
 
+/// What a lane got for its permits.
+struct Taken {
+    deliveries: Vec<Delivery>,
+    /// Whether the queue had as many as there were permits, so that it may have more.
+    bound: bool,
+}
+
 /// No more than the permits; in powers of two below a claim's most, so that a limit that moves a little makes no new consumer.
 fn prefetch(permits: usize) -> usize {
     if permits >= CLAIM_BATCH_MAX { CLAIM_BATCH_MAX } else { 1 << permits.max(1).ilog2() }
@@ -54,8 +62,8 @@ impl Lane {
         let hard = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let mut consumer: Option<Subscription> = None;
-        while let Some(deliveries) = self.deliveries(&mut consumer, &shutdown).await {
-            self.take(deliveries, &mut tasks, &hard).await;
+        while let Some(taken) = self.deliveries(&mut consumer, &shutdown).await {
+            self.take(taken, &mut tasks, &hard).await;
             while let Some(ended) = tasks.try_join_next() {
                 note(ended);
             }
@@ -73,7 +81,7 @@ impl Lane {
         &self,
         consumer: &mut Option<Subscription>,
         shutdown: &CancellationToken,
-    ) -> Option<Vec<Delivery>> {
+    ) -> Option<Taken> {
         loop {
             let free = shutdown.run_until_cancelled(self.store.health.free()).await?;
             let name = &self.store.deps.name;
@@ -96,7 +104,10 @@ impl Lane {
                 let next = open.consumer.next(free.min(CLAIM_BATCH_MAX), CLAIM_GATHER);
                 match shutdown.run_until_cancelled(next).await? {
                     Some(Ok(deliveries)) => {
-                        return shutdown.run_until_cancelled(self.more(open, deliveries, free)).await;
+                        let more = self.more(open, deliveries, free);
+                        let deliveries = shutdown.run_until_cancelled(more).await?;
+                        let bound = deliveries.len() >= free.min(CLAIM_BATCH_MAX).min(prefetch);
+                        return Some(Taken { deliveries, bound });
                     }
                     Some(Err(error)) => self.deaf(&report(&error)),
                     None => self.deaf("it was closed"),
@@ -137,12 +148,18 @@ impl Lane {
     }
 
     /// Claims, acks, and starts the work.
-    async fn take(&self, deliveries: Vec<Delivery>, tasks: &mut JoinSet<()>, hard: &CancellationToken) {
-        let mut tickets = HashSet::new();
+    async fn take(
+        &self,
+        Taken { deliveries, bound }: Taken,
+        tasks: &mut JoinSet<()>,
+        hard: &CancellationToken,
+    ) {
+        let (mut tickets, mut named) = (HashSet::new(), HashMap::new());
         for delivery in &deliveries {
             match delivery.message() {
                 Ok(message) => {
                     tickets.insert(Ticket { job: message.job, dispatch_seq: message.dispatch_seq });
+                    named.extend(message.traceparent.map(|trace| (message.job, trace)));
                 }
                 // Acked with the rest: if a job was meant, its deadline brings it back.
                 Err(error) => tracing::warn!(backend.name = %self.store.deps.name, %error, "thrown away"),
@@ -160,7 +177,13 @@ impl Lane {
                 return tokio::time::sleep(RECOVERY).await;
             }
         };
-        let batch = self.shared.ledger.hold(&claims, hard.child_token());
+        let held: Vec<_> = groups(claims, self.store.deps.batch)
+            .map(|some| {
+                let mut batch = self.shared.ledger.hold(&some, hard.child_token());
+                batch.traces = Traces::begin(&some, &named, &self.store.deps.name);
+                (batch, some)
+            })
+            .collect();
         failpoint(Point::Leased);
         for delivery in deliveries {
             if let Err(error) = delivery.ack().await {
@@ -168,14 +191,18 @@ impl Lane {
             }
         }
         failpoint(Point::Acked);
-        self.store.meters.claimed.add(claims.len() as u64);
-        self.store.meters.stale.add(tickets.len().saturating_sub(claims.len()) as u64);
-        if claims.len() < tickets.len() {
-            tracing::debug!(stale = tickets.len() - claims.len(), "stale messages");
+        let claimed = held.iter().map(|(_, some)| some.len()).sum::<usize>();
+        self.store.meters.claimed.add(claimed as u64);
+        self.store.meters.stale.add(tickets.len().saturating_sub(claimed) as u64);
+        if claimed < tickets.len() {
+            tracing::debug!(stale = tickets.len() - claimed, "stale messages");
         }
-        if !claims.is_empty() {
-            let slots = self.store.health.occupy(claims.len());
-            tasks.spawn(self.clone().work(claims, batch, slots, hard.clone()));
+        if claimed > 0 {
+            let mut slots = self.store.health.occupy(claimed, bound);
+            for (batch, some) in held {
+                let slots = slots.take(some.len());
+                tasks.spawn(self.clone().work(some, batch, slots, hard.clone()));
+            }
         }
     }
 
@@ -260,6 +287,7 @@ impl Lane {
     async fn submit(&self, batch: &Batch, finish: Finish) {
         if batch.submit(finish.claim) {
             let result = self.store.meters.finished(&finish.outcome);
+            batch.traces.ended(finish.claim, result);
             tracing::debug!(
                 job.id = %finish.claim.job, job.epoch = finish.claim.epoch, backend.name = %self.store.deps.name,
                 op.result = result, "a job ended"
@@ -268,6 +296,16 @@ impl Lane {
             drop(self.outcomes.send(finish).await);
         }
     }
+}
+
+/// What the store likes to be given at once goes together. The rest does not: one large object would keep the places of small ones
+/// that are long done.
+fn groups(claims: Vec<Claim>, batch: u32) -> impl Iterator<Item = Vec<Claim>> {
+    let mut left = claims.into_iter();
+    std::iter::from_fn(move || {
+        let some: Vec<Claim> = left.by_ref().take(batch.max(1) as usize).collect();
+        (!some.is_empty()).then_some(some)
+    })
 }
 
 async fn drain(tasks: &mut JoinSet<()>) {

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use n2s_catalog::{Claim, ClaimRef};
 use tokio_util::sync::CancellationToken;
 
+use crate::traces::Traces;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger(Mutex<HashMap<ClaimRef, Entry>>);
@@ -29,7 +31,7 @@ impl Ledger {
             held.insert(*claim, Entry { batch: Arc::clone(&token), submitted: false });
         }
         drop(held);
-        Batch { ledger: Arc::clone(self), claims: refs, token }
+        Batch { ledger: Arc::clone(self), claims: refs, token, traces: Traces::default() }
     }
 
     /// Every claim held.
@@ -72,6 +74,8 @@ pub(crate) struct Batch {
     ledger: Arc<Ledger>,
     claims: Vec<ClaimRef>,
     token: Arc<CancellationToken>,
+    /// Those of its jobs that somebody follows.
+    pub traces: Traces,
 }
 
 impl Batch {

@@ -2,6 +2,7 @@
 
 mod attendance;
 mod deps;
+mod doubts;
 mod failure;
 mod finisher;
 mod health;
@@ -14,6 +15,7 @@ mod prober;
 mod ready;
 mod sources;
 mod store;
+mod traces;
 mod uploads;
 mod verdicts;
 mod worker;

@@ -200,5 +200,6 @@ async fn tell(shared: &Shared, store: &Store) {
 
 /// A failure that only a probe can explain.
 pub(crate) fn needs_probe(failure: &Failure) -> bool {
-    failure.blame == Blame::Target && matches!(failure.kind, FailureKind::Denied | FailureKind::Misconfigured)
+    matches!(failure.blame, Blame::Target | Blame::Store)
+        && matches!(failure.kind, FailureKind::Denied | FailureKind::Misconfigured)
 }

@@ -13,7 +13,7 @@ use n2s_failpoints::{Point, failpoint};
 use n2s_storage::{Body, ObjectKey, Put, Storage, StorageExt as _, layout};
 use tokio::sync::Mutex;
 
-use crate::failure::Failure;
+use crate::failure::{Blame, Failure};
 use crate::ledger::Batch;
 use crate::store::{Shared, Store};
 
@@ -131,7 +131,7 @@ pub(crate) async fn check_marker(
         ))),
         Err(error) if error.kind == FailureKind::NotFound && record.initialised_at.is_none() => Ok(false),
         Err(error) if error.kind == FailureKind::NotFound => Err(not_mounted(store)),
-        Err(error) => Err(Failure::of_target(&error)),
+        Err(error) => Err(Failure::of_store(&error)),
     }
 }
 
@@ -143,7 +143,7 @@ pub(crate) async fn still_there(store: &Store) -> Result<(), Failure> {
     match store.deps.storage.check_key_exists(&layout::marker()).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(not_mounted(store)),
-        Err(error) => Err(Failure::of_target(&error)),
+        Err(error) => Err(Failure::of_store(&error)),
     }
 }
 
@@ -210,11 +210,15 @@ async fn put(storage: &dyn Storage, key: ObjectKey, bytes: &[u8]) -> Result<(), 
     let name = key.to_string();
     match storage.put(Put { key, body, digest, overwrite: false }).await {
         Ok(_) => Ok(()),
-        Err(error) if error.kind == FailureKind::Corrupt => Err(Failure::misconfigured(format!(
-            "{} holds another {name} than this vault's: it is another vault's, or was damaged; {}",
-            storage.name(),
-            error.report()
-        ))),
-        Err(error) => Err(Failure::of_target(&error)),
+        Err(error) if error.kind == FailureKind::Corrupt => {
+            let message = format!(
+                "{} holds another {name} than this vault's: it is another vault's, or was damaged; {}",
+                storage.name(),
+                error.report()
+            );
+            // Nothing but a person mends it, so the objects that need it fail in the end and say so.
+            Err(Failure { blame: Blame::Target, ..Failure::misconfigured(message) })
+        }
+        Err(error) => Err(Failure::of_store(&error)),
     }
 }

@@ -5,16 +5,35 @@ use std::sync::Arc;
 use bytes::Bytes;
 use n2s_catalog::{ClaimRef, ManifestObject, StagedKey, UploadTarget, Vouched};
 use n2s_domain::{BackendId, ChangesetId, FailureKind, SealedHash};
-use n2s_storage::{Body, ObjectKey, Staging, StagingKey, Storage, StorageError, StorageExt as _, layout};
+use n2s_storage::{Body, ObjectKey, Storage, StorageError, StorageExt as _, layout};
 
-use crate::failure::Failure;
+use crate::failure::{Blame, Failure};
 use crate::finisher::staging_key;
 use crate::ledger::Batch;
 use crate::store::{Shared, Store};
 
-/// Bytes that changed on their way are whole where they lie, and an object that has no other copy yet would fail for good if they were
-/// given up. So what is not as it should be is read again before anybody believes it; more than twice tells nothing new.
+/// How often another store's copy is read before it counts as damaged: bytes that changed on their way are whole where they lie.
 const LOOKS: usize = 2;
+
+/// What staging has of an object.
+enum Staged {
+    /// Its bytes, or why it cannot be asked for them now.
+    Answer(Result<Body, Failure>),
+    /// It is not there.
+    Absent,
+    /// It did not read back right, and may next time: what to say where no other copy is found.
+    Doubtful(Failure),
+}
+
+impl Staged {
+    /// What to go by once the other copies were asked: none of them is no reason to give up one that may be whole.
+    fn or(self, copy: Result<Body, Failure>) -> Result<Body, Failure> {
+        match (self, copy) {
+            (Self::Doubtful(doubt), Err(Failure { blame: Blame::Final, .. })) => Err(doubt),
+            (_, copy) => copy,
+        }
+    }
+}
 
 /// Reads sealed blobs, in the order asked. `None` when the batch is to stop.
 pub(crate) async fn blobs(
@@ -27,8 +46,8 @@ pub(crate) async fn blobs(
     let mut bodies = Vec::with_capacity(targets.len());
     for (found, (_, target)) in from_staging(shared, batch, &staged).await?.into_iter().zip(targets) {
         bodies.push(match found {
-            Some(answer) => answer,
-            None => from_copies(shared, store, batch, target).await?,
+            Staged::Answer(answer) => answer,
+            other => other.or(from_copies(shared, store, batch, target).await?),
         });
     }
     Some(bodies)
@@ -41,38 +60,45 @@ pub(crate) async fn manifest(
     batch: &Batch,
     (changeset, object, key): (ChangesetId, &ManifestObject, &ObjectKey),
 ) -> Option<Result<Body, Failure>> {
-    if let Some(answer) = from_staging(shared, batch, &[object.staged]).await?.pop().flatten() {
-        return Some(answer);
-    }
+    let staged = match from_staging(shared, batch, &[object.staged]).await?.pop().unwrap_or(Staged::Absent) {
+        Staged::Answer(answer) => return Some(answer),
+        other => other,
+    };
     let copies = match shared.catalog().manifest_copies(changeset).await {
         Ok(copies) => copies,
         Err(error) => return Some(Err(Failure::of_catalog(&error))),
     };
     let named = (Vouched::Manifest(changeset), key, object.sealed_hash);
-    first_intact(shared, store, batch, named, &copies).await
+    Some(staged.or(first_intact(shared, store, batch, named, &copies).await?))
 }
 
-/// `None` for an item that is not in staging, or not intact there.
-async fn from_staging(
-    shared: &Shared,
-    batch: &Batch,
-    staged: &[Option<StagedKey>],
-) -> Option<Vec<Option<Result<Body, Failure>>>> {
+/// What staging has of each; what is gone from there is recorded.
+async fn from_staging(shared: &Shared, batch: &Batch, staged: &[Option<StagedKey>]) -> Option<Vec<Staged>> {
     let present: Vec<StagedKey> = staged.iter().flatten().copied().collect();
     let keys: Vec<_> = present.iter().map(|key| staging_key(*key)).collect();
-    let mut answers = batch.unless_stopped(second_look(&shared.deps.staging, &keys)).await?.into_iter();
+    let mut answers = batch.unless_stopped(shared.deps.staging.get(&keys)).await?.into_iter();
     let mut lost = Vec::new();
     let mut bodies = Vec::with_capacity(staged.len());
     for key in staged {
-        bodies.push(match key.and_then(|key| answers.next().map(|answer| (key, answer))) {
-            None => None,
-            Some((_, Ok(body))) => Some(Ok(body)),
-            Some((key, Err(error))) if matches!(error.kind, FailureKind::NotFound | FailureKind::Corrupt) => {
+        let Some((key, answer)) = key.and_then(|key| Some((key, answers.next()?))) else {
+            bodies.push(Staged::Absent);
+            continue;
+        };
+        bodies.push(match answer {
+            Ok(body) => {
+                shared.doubts.dispelled(key);
+                Staged::Answer(Ok(body))
+            }
+            Err(error) if error.kind == FailureKind::Corrupt && !shared.doubts.confirmed(key) => {
+                tracing::warn!(error = error.report(), "not right in staging; looking for another copy");
+                Staged::Doubtful(Failure::of_source(&error))
+            }
+            Err(error) if matches!(error.kind, FailureKind::NotFound | FailureKind::Corrupt) => {
                 tracing::warn!(error = error.report(), "lost in staging; looking for another copy");
                 lost.push(key);
-                None
+                Staged::Absent
             }
-            Some((_, Err(error))) => Some(Err(Failure::of_source(&error))),
+            Err(error) => Staged::Answer(Err(Failure::of_source(&error))),
         });
     }
     if !lost.is_empty()
@@ -81,23 +107,6 @@ async fn from_staging(
         tracing::warn!(error = crate::failure::report(&error), "the loss is not recorded; found again");
     }
     Some(bodies)
-}
-
-/// Reads, and reads again what was not as it should be.
-async fn second_look(staging: &Staging, keys: &[StagingKey]) -> Vec<Result<Body, StorageError>> {
-    let mut answers = staging.get(keys).await;
-    for _ in 1..LOOKS {
-        let corrupt = |i: &usize| answers[*i].as_ref().is_err_and(|error| error.kind == FailureKind::Corrupt);
-        let wrong: Vec<usize> = (0..answers.len()).filter(corrupt).collect();
-        let again: Vec<_> = wrong.iter().map(|&i| keys[i]).collect();
-        if again.is_empty() {
-            break;
-        }
-        for (i, answer) in wrong.into_iter().zip(staging.get(&again).await) {
-            answers[i] = answer;
-        }
-    }
-    answers
 }
 
 async fn from_copies(

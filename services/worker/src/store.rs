@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, RwLock, Semaphore, SemaphorePermit};
 
 use crate::attendance::Hearing;
 use crate::deps::{StoreDeps, WorkerDeps, WorkerSettings};
+use crate::doubts::Doubts;
 use crate::health::StoreHealth;
 use crate::ledger::Ledger;
 use crate::meters::Meters;
@@ -21,6 +22,8 @@ pub(crate) struct Shared {
     pub deps: WorkerDeps,
     pub settings: WorkerSettings,
     pub ledger: Arc<Ledger>,
+    /// What was found wrong in staging.
+    pub doubts: Doubts,
     /// Held by a job that must run alone because workers disappeared while they held it: two such never run beside each
     /// other, so that one of them that ends the process costs no other a lapse that counts.
     pub alone: Mutex<()>,
@@ -102,4 +105,44 @@ impl Store {
 
 fn kib(bytes: u64) -> u32 {
     u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).min(u32::MAX >> 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use n2s_domain::backoff::RetryPolicy;
+    use n2s_storage_backends::LocalStore;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn bodies_in_memory_stay_within_the_share() {
+        const SHARE: u64 = 1 << 20;
+        let deps = StoreDeps {
+            id: BackendId(1),
+            name: "disk".parse().unwrap(),
+            kind: "local".to_owned(),
+            storage: Arc::new(LocalStore::new("disk", "/nonexistent")),
+            retry: RetryPolicy::default(),
+            concurrency: (1, 100_000),
+            batch: 1,
+        };
+        let store = Store::new(deps, SHARE);
+        let at_once = |bytes| tokio::time::timeout(Duration::from_millis(1), store.memory(bytes));
+        let mut held = Vec::new();
+        while let Ok(body) = at_once(SHARE / 8).await {
+            held.push(body);
+            assert!(held.len() <= 8, "more than the share, whatever the limit allows");
+        }
+        assert_eq!(held.len(), 8);
+        held.pop();
+        assert!(at_once(SHARE / 4).await.is_err() && at_once(SHARE / 8).await.is_ok());
+        // One that is larger than the share goes by itself.
+        assert!(at_once(64 * SHARE).await.is_err());
+        held.clear();
+        let whole = at_once(64 * SHARE).await.unwrap();
+        assert!(at_once(1).await.is_err());
+        drop(whole);
+    }
 }

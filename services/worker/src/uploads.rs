@@ -13,6 +13,7 @@ use crate::ledger::Batch;
 use crate::ready::{prepare, still_there};
 use crate::sources;
 use crate::store::{Shared, Store};
+use crate::traces::answered;
 
 /// A claim and what became of it.
 pub(crate) type Attempted = (ClaimRef, Result<Stored, Failure>);
@@ -88,7 +89,10 @@ async fn one_call(
         return Some(attempted);
     }
     failpoint(Point::Uploading);
+    let spans: Vec<_> =
+        claims.iter().zip(&puts).map(|(claim, put)| batch.traces.storing(*claim, put)).collect();
     let answers = batch.unless_stopped(store_all(store, puts)).await?;
+    spans.into_iter().zip(&answers).for_each(|(span, answer)| answered(span, answer));
     failpoint(Point::Answered);
     let unmounted = if answers.iter().any(Result::is_ok) {
         batch.unless_stopped(still_there(store)).await?.err()

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use n2s_catalog::{Claim, ClaimRef, Finish, Outcome};
-use n2s_domain::judge::{Attempt, Signal, Verdict, judge};
+use n2s_domain::judge::{Attempt, Probe, Signal, Verdict, judge};
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::{Blame, Failure, SURROUNDINGS_PAUSE};
@@ -73,7 +73,7 @@ fn verdict(
             let (kind, message) = (failure.kind, failure.message.clone());
             (Outcome::Failed { kind, message }, Signal::Nothing)
         }
-        Blame::Target => {
+        Blame::Target | Blame::Store => {
             let attempt = Attempt {
                 kind: failure.kind,
                 retry_after: failure.retry_after,
@@ -82,11 +82,20 @@ fn verdict(
                 others_succeed: store.health.success_since(began),
                 probe: store.health.probe_since(began),
             };
+            let attempt = if failure.blame == Blame::Store { of_store_alone(attempt) } else { attempt };
             let now = shared.now();
             let judged = judge(&attempt, &store.deps.retry, now, shared.deps.entropy.as_ref());
             (outcome(judged.0, now, failure), judged.1)
         }
     }
+}
+
+/// What was asked on behalf of all objects says nothing of any: neither what else succeeded nor a good probe makes it theirs.
+fn of_store_alone(attempt: Attempt) -> Attempt {
+    use n2s_domain::FailureKind as K;
+    let kind = if matches!(attempt.kind, K::Corrupt | K::NotFound) { K::Unavailable } else { attempt.kind };
+    let probe = if attempt.probe == Probe::Healthy { Probe::Unknown } else { attempt.probe };
+    Attempt { kind, probe, others_succeed: false, ..attempt }
 }
 
 fn outcome(verdict: Verdict, now: n2s_domain::Timestamp, failure: &Failure) -> Outcome {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::attendance::Attendance;
 use crate::deps::{WorkerDeps, WorkerSettings};
+use crate::doubts::Doubts;
 use crate::failure::report;
 use crate::finisher::Finisher;
 use crate::lane::Lane;
@@ -29,8 +30,14 @@ impl Worker {
     pub fn new(deps: WorkerDeps, settings: WorkerSettings) -> Self {
         let share = settings.bytes_max / u64::try_from(deps.stores.len().max(1)).unwrap_or(1);
         let stores = deps.stores.iter().map(|store| Arc::new(Store::new(store.clone(), share))).collect();
-        let shared =
-            Shared { deps, settings, ledger: Arc::default(), alone: Mutex::default(), shown: false.into() };
+        let shared = Shared {
+            deps,
+            settings,
+            ledger: Arc::default(),
+            doubts: Doubts::default(),
+            alone: Mutex::default(),
+            shown: false.into(),
+        };
         Self { shared: Arc::new(shared), stores }
     }
 

@@ -20,6 +20,9 @@ pub enum AssemblyError {
     /// Its catalog.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// Where its spans are to go.
+    #[error(transparent)]
+    Traces(#[from] n2s_telemetry::trace::OtlpError),
     /// The settings of its queue.
     #[error("[queue] cannot work: {0}")]
     Queue(String),

@@ -19,6 +19,7 @@ mod reception;
 mod seat;
 mod service;
 mod station;
+mod traces;
 mod validation;
 mod vitals;
 
@@ -33,4 +34,5 @@ pub use node::Node;
 pub use push_lock::PushLock;
 pub use reception::Reception;
 pub use service::{Role, Service};
+pub use traces::collect_traces;
 pub use validation::Validation;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use n2s_domain::fairness::DueGroup;
 use n2s_domain::{
-    BackendId, BlobId, ChangesetId, Epoch, FailureKind, JobId, SealedHash, StoreKey, Timestamp, VaultId,
-    Version,
+    BackendId, BlobId, ChangesetId, Epoch, FailureKind, JobId, SealedHash, StoreKey, Timestamp, Traceparent,
+    VaultId, Version,
 };
 
 use crate::CatalogError;
@@ -251,6 +251,9 @@ pub trait Jobs {
         picks: &[Pick],
         queued_for: Duration,
     ) -> Result<Vec<Ticket>, CatalogError>;
+
+    /// The traces that jobs belong to: those of their changesets, as their producers named them. Jobs without one are missing.
+    async fn traces(&self, jobs: &[JobId]) -> Result<Vec<(JobId, Traceparent)>, CatalogError>;
 
     /// Puts jobs whose message was refused or returned back to pending, unless they have moved on.
     async fn unpublish(&self, tickets: &[Ticket]) -> Result<(), CatalogError>;

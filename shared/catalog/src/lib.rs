@@ -39,8 +39,8 @@ pub use library::{
 pub use manifests::{GroupKind, ManifestGroup, Manifests, NewGroup, SegmentRef, StoredBlob, VersionCounts};
 pub use operate::{FailedFilter, FailedUpload, Operate, Retried};
 pub use pushes::{
-    Accepted, CommitPush, Committed, EntriesRecorded, Offered, OpenPush, OpenedPush, Parent, PushLease,
-    Pushes, StagedBlob, StagedObject, TakeOver,
+    Accepted, CommitPush, Committed, EntriesRecorded, METADATA_TRACE, Offered, OpenPush, OpenedPush, Parent,
+    PushLease, Pushes, StagedBlob, StagedObject, TakeOver,
 };
 pub use staging::{StagedKey, StagingBook};
 pub use syncing::{SyncStep, Syncing};

@@ -15,6 +15,10 @@ use n2s_domain::{
 use crate::CatalogError;
 use crate::staging::StagedKey;
 
+/// The key of a changeset's metadata that names its trace. A producer's own context may stand there as well; it needs no column, and is
+/// seen where the changeset is looked at.
+pub const METADATA_TRACE: &str = "traceparent";
+
 /// What a producer says when it opens a push.
 #[derive(Clone, Debug)]
 pub struct OpenPush {
@@ -36,7 +40,7 @@ pub struct OpenPush {
     pub description: Option<String>,
     /// Who pushes; the same client may resume its own push.
     pub client_id: String,
-    /// The producer's own keys and values.
+    /// The producer's own keys and values; [`METADATA_TRACE`] among them when the push belongs to a trace.
     pub metadata: BTreeMap<String, String>,
     /// Stores for a dataset's first push; empty means all active ones. Later pushes give the same set or none.
     pub backends: Vec<BackendName>,

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::error::ConfigError;
 use crate::sections::{
     ApiConfig, BackendConfig, DatabaseConfig, HealthConfig, PushConfig, QueueConfig, StagingConfig,
-    ValidatorConfig, WorkerConfig,
+    TelemetryConfig, ValidatorConfig, WorkerConfig,
 };
 use crate::tree::Tree;
 use crate::{keys, rules};
@@ -33,6 +33,8 @@ pub struct Config {
     pub queue: QueueConfig,
     /// `[staging]`
     pub staging: StagingConfig,
+    /// `[telemetry]`
+    pub telemetry: TelemetryConfig,
     /// `[validator]`
     pub validator: ValidatorConfig,
     /// `[worker]`

@@ -8,18 +8,19 @@ use crate::error::Problem;
 use crate::schema::{Key, Section};
 use crate::sections::{
     ApiConfig, BackendConfig, BackendKind, DatabaseConfig, HealthConfig, PushConfig, QueueConfig,
-    RetryConfig, StagingConfig, ValidatorConfig, WorkerConfig,
+    RetryConfig, StagingConfig, TelemetryConfig, ValidatorConfig, WorkerConfig,
 };
 use crate::tree::Tree;
 
 /// The sections with a fixed name, in the order of the reference page.
-pub(crate) const FIXED: [Section; 8] = [
+pub(crate) const FIXED: [Section; 9] = [
     ApiConfig::SECTION,
     DatabaseConfig::SECTION,
     HealthConfig::SECTION,
     PushConfig::SECTION,
     QueueConfig::SECTION,
     StagingConfig::SECTION,
+    TelemetryConfig::SECTION,
     ValidatorConfig::SECTION,
     WorkerConfig::SECTION,
 ];

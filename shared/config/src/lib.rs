@@ -21,5 +21,5 @@ pub use error::{ConfigError, Problem};
 pub use secret::Secret;
 pub use sections::{
     ApiConfig, BackendConfig, BackendKind, DatabaseConfig, HealthConfig, PushConfig, QueueConfig,
-    RetryConfig, S3Config, StagingConfig, StagingKind, ValidatorConfig, WorkerConfig,
+    RetryConfig, S3Config, StagingConfig, StagingKind, TelemetryConfig, ValidatorConfig, WorkerConfig,
 };

@@ -20,6 +20,7 @@ pub mod proof;
 pub mod random;
 pub mod span;
 pub mod time;
+pub mod trace;
 
 pub use access::{Grants, Scope};
 pub use changeset::ChangesetStatus;
@@ -34,3 +35,4 @@ pub use proof::ProofLevel;
 pub use random::{Entropy, SeededEntropy, SystemEntropy};
 pub use span::PathSpan;
 pub use time::{Clock, FileTime, SystemClock, TestClock, Timestamp};
+pub use trace::Traceparent;

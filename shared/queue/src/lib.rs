@@ -14,6 +14,6 @@ pub use bell::{Bell, Listener};
 pub use embedded::EmbeddedQueue;
 pub use error::{QueueError, QueueErrorKind};
 pub use memory::{Memory, Remembers};
-pub use message::{InvalidMessage, Message, Traceparent};
+pub use message::{InvalidMessage, Message};
 pub use poison::{PoisonHandler, Poisoned};
 pub use queue::{Consumer, Delivery, Queue, Receipt};

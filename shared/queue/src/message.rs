@@ -3,14 +3,7 @@
 //! The form is text, `1 <job> <dispatch> [<traceparent>]`, so that whoever looks into a broker sees what it is. Binary
 //! would save 40 bytes that no broker notices; JSON would cost as much again and needs a parser that accepts too much.
 
-use std::fmt;
-use std::str::FromStr;
-
-use n2s_domain::JobId;
-
-/// A W3C trace context, `00-<trace>-<span>-<flags>`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Traceparent([u8; 55]);
+use n2s_domain::{JobId, Traceparent};
 
 /// The doorbell of one dispatched job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,29 +57,6 @@ impl Message {
         };
         // One job has one spelling: `+1` and `01` are nobody's.
         if message.encode() == bytes { Ok(message) } else { Err(invalid()) }
-    }
-}
-
-impl FromStr for Traceparent {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-        let fits = |(i, b): (usize, u8)| if matches!(i, 2 | 35 | 52) { b == b'-' } else { hex(b) };
-        let bytes: [u8; 55] = text.as_bytes().try_into().map_err(drop)?;
-        bytes.into_iter().enumerate().all(fits).then_some(Self(bytes)).ok_or(())
-    }
-}
-
-impl fmt::Display for Traceparent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(std::str::from_utf8(&self.0).expect("hex digits and dashes are ASCII"))
-    }
-}
-
-impl fmt::Debug for Traceparent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Traceparent({self})")
     }
 }
 

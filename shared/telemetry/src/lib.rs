@@ -2,6 +2,7 @@
 
 pub mod metrics;
 mod notify;
+pub mod trace;
 
 use std::error::Error;
 use std::io::{self, IsTerminal as _};

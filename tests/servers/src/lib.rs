@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod collector;
 mod daemon;
 pub mod garage;
 mod postgres;
@@ -16,6 +17,7 @@ pub mod s3_faulty;
 #[cfg(feature = "s3")]
 pub mod s3_scripted;
 
+pub use collector::{Collected, Collector};
 pub use daemon::{Daemon, find, free_port};
 pub use postgres::Postgres;
 #[cfg(feature = "proxy")]

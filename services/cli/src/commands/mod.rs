@@ -22,8 +22,9 @@ use std::sync::Arc;
 
 use clap::CommandFactory as _;
 use n2s_assembly::{Home, Node};
+use n2s_telemetry::trace::{Kind, Span, belongs_to};
 
-use crate::args::{Args, Command, ConfigCommand};
+use crate::args::{Args, Command, ConfigCommand, Serve};
 use crate::exit::Usage;
 use crate::output::Output;
 use crate::side::{Place, Server};
@@ -37,8 +38,9 @@ pub async fn run(args: Args, output: &Output) -> anyhow::Result<ExitCode> {
         plain_http: args.plain_http,
     });
     let place = Place { home: Home::new(home_dir(args.home)?, args.config), server };
+    n2s_assembly::collect_traces(&place.home, role(&args.command))?;
     match args.command {
-        Command::Push(push) => push::run(place, *push, output).await,
+        Command::Push(push) => traced("push", push::run(place, *push, output)).await,
         Command::Pull(pull) => pull::run(place, pull, output).await,
         Command::Files(files) => files::files(&place.open().await?, files, output).await,
         Command::Search(search) => files::search(&place.open().await?, search, output).await,
@@ -67,6 +69,38 @@ pub async fn run(args: Args, output: &Output) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// What this process is, for whoever looks at traces.
+fn role(command: &Command) -> &'static str {
+    match command {
+        Command::Push(_) => "push",
+        Command::Up => "up",
+        Command::Serve(Serve::Intake) => "intake",
+        Command::Serve(Serve::Dispatcher(_)) => "dispatcher",
+        Command::Serve(Serve::Worker(_)) => "worker",
+        Command::Serve(Serve::Validator(_)) => "validator",
+        _ => "client",
+    }
+}
+
+/// A command that is one span, of the trace that the variable TRACEPARENT names, or of one of its own. All that the process does meanwhile
+/// belongs to it.
+async fn traced<T>(
+    name: &'static str,
+    command: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    let parent = std::env::var("TRACEPARENT").ok().and_then(|text| text.parse().ok());
+    let mut span = Span::begin(name, Kind::Client, parent);
+    if let Some(context) = span.as_ref().map(Span::context).or(parent) {
+        belongs_to(context);
+    }
+    let ended = command.await;
+    if let (Some(span), Err(_)) = (&mut span, &ended) {
+        // Not why: it may name paths.
+        span.failed("the command failed");
+    }
+    ended
 }
 
 /// Opens a home that must be there.

@@ -124,6 +124,26 @@ async fn a_confirmed_denial_pauses_the_store_until_a_probe_succeeds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_marker_that_cannot_be_read_is_charged_to_no_object() {
+    let world = World::new().await;
+    let looks = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&looks);
+    // Far more often than an object may fail, while everything else succeeds.
+    world.stores[0].script(move |_, key| {
+        (key == layout::marker().as_str() && count.fetch_add(1, Ordering::Relaxed) < 12)
+            .then_some(Fault::Fails(FailureKind::Corrupt))
+    });
+    let engine = world.start();
+    let pushed = world.push("d", 10).await;
+    world.until_status(&pushed, ChangesetStatus::Completed).await;
+    assert!(looks.load(Ordering::Relaxed) > 12);
+    let blobs = (1..=10).map(n2s_domain::BlobId).collect::<Vec<_>>();
+    let placements = world.catalog.placements(&blobs).await.unwrap();
+    assert!(placements.len() == 20 && placements.iter().all(|placement| placement.retry_count == 0));
+    engine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pause_that_an_operator_ends_waits_for_no_probe() {
     let world = World::new().await;
     world.stores[0].script(|_, _| Some(Fault::Fails(FailureKind::Denied)));

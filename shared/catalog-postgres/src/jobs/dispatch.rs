@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use n2s_catalog::rows::{Columns as _, int, jobs};
 use n2s_catalog::{Pick, Ticket};
-use n2s_domain::BackendId;
 use n2s_domain::fairness::DueGroup;
+use n2s_domain::{BackendId, JobId, Traceparent};
 use n2s_failpoints::{Point, failpoint};
 use sqlx::postgres::PgRow;
 
@@ -80,5 +80,15 @@ impl PostgresCatalog {
              UPDATE jobs SET state = 0 WHERE id = ANY (ARRAY (SELECT id FROM mine))",
         );
         self.run(query.bind(ids).bind(seqs)).await
+    }
+
+    pub(super) async fn traces_of(&self, jobs: &[JobId]) -> Result<Vec<(JobId, Traceparent)>, Fail> {
+        let ids: Vec<i64> = jobs.iter().map(|job| job.0).collect();
+        let rows = sqlx::query(
+            "SELECT j.id, c.metadata ->> 'traceparent' AS trace FROM jobs j JOIN changesets c ON c.id = j.changeset_id
+             WHERE j.id = ANY ($1) AND c.metadata ? 'traceparent'",
+        );
+        let rows = rows.bind(ids).fetch_all(self.pool()).await?;
+        rows.iter().filter_map(|row| jobs::trace(row).transpose()).collect()
     }
 }

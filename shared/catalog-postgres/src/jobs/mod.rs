@@ -15,7 +15,7 @@ use n2s_catalog::{
     SweepReport, Ticket,
 };
 use n2s_domain::fairness::DueGroup;
-use n2s_domain::{BackendId, BlobId, ChangesetId};
+use n2s_domain::{BackendId, BlobId, ChangesetId, JobId, Traceparent};
 
 pub(crate) use finish::{FailedUpload, fail_uploads};
 
@@ -35,6 +35,10 @@ impl Jobs for PostgresCatalog {
         queued_for: Duration,
     ) -> Result<Vec<Ticket>, CatalogError> {
         transact!("dispatch jobs", self.queue(backend, picks, queued_for))
+    }
+
+    async fn traces(&self, jobs: &[JobId]) -> Result<Vec<(JobId, Traceparent)>, CatalogError> {
+        self.traces_of(jobs).await.at("look for the traces of jobs")
     }
 
     async fn unpublish(&self, tickets: &[Ticket]) -> Result<(), CatalogError> {

@@ -118,6 +118,7 @@ async fn live(world: &World) {
     world.catalog.sweep_jobs(100).await.unwrap();
     world.catalog.in_window(store).await.unwrap();
     world.catalog.backlogs().await.unwrap();
+    world.catalog.traces(&claims.iter().map(|claim| claim.claim.job).collect::<Vec<_>>()).await.unwrap();
     world.catalog.depths().await.unwrap();
     world.catalog.copies(BlobId(77)).await.unwrap();
     world.catalog.manifest_copies(open.lease.changeset).await.unwrap();

@@ -57,6 +57,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SeededEntropy::new(1)));
         let catalog = SqliteCatalog::open(&dir.path().join("catalog.db"), clock, entropy).await.unwrap();
+        assert_eq!(catalog.traces_of(&[n2s_domain::JobId(1)]).await.unwrap(), []);
         let sql = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {BACKLOGS}"));
         let rows = sqlx::query(sql).fetch_all(catalog.readers()).await.unwrap();
         let steps: Vec<_> = rows.iter().map(|row| row.get::<String, _>("detail")).collect();

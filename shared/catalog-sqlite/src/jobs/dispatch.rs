@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use n2s_catalog::rows::{Columns as _, int};
+use n2s_catalog::rows::{Columns as _, int, jobs};
 use n2s_catalog::{Pick, Ticket};
 use n2s_domain::fairness::DueGroup;
-use n2s_domain::{BackendId, JobId, Timestamp};
+use n2s_domain::{BackendId, JobId, Timestamp, Traceparent};
 use n2s_failpoints::Point;
 use sqlx::Row as _;
 
@@ -92,5 +92,15 @@ impl SqliteCatalog {
              WHERE jobs.id = j.value ->> 0 AND jobs.dispatch_seq = j.value ->> 1 AND jobs.state = 1",
         );
         self.run(query.bind(json(&list))).await
+    }
+
+    pub(super) async fn traces_of(&self, jobs: &[JobId]) -> Result<Vec<(JobId, Traceparent)>, Fail> {
+        let ids: Vec<i64> = jobs.iter().map(|job| job.0).collect();
+        let rows = sqlx::query(
+            "SELECT j.id, c.metadata ->> 'traceparent' AS trace FROM json_each(?) i JOIN jobs j ON j.id = i.value
+             JOIN changesets c ON c.id = j.changeset_id WHERE c.metadata ->> 'traceparent' IS NOT NULL",
+        );
+        let rows = rows.bind(json(&ids)).fetch_all(self.readers()).await?;
+        rows.iter().filter_map(|row| jobs::trace(row).transpose()).collect()
     }
 }

@@ -16,7 +16,7 @@ use n2s_catalog::{
     SweepReport, Ticket,
 };
 use n2s_domain::fairness::DueGroup;
-use n2s_domain::{BackendId, BlobId, ChangesetId};
+use n2s_domain::{BackendId, BlobId, ChangesetId, JobId, Traceparent};
 
 use crate::connect::SqliteCatalog;
 use crate::error::At as _;
@@ -34,6 +34,10 @@ impl Jobs for SqliteCatalog {
         queued_for: Duration,
     ) -> Result<Vec<Ticket>, CatalogError> {
         self.queue(backend, picks, queued_for).await.at("dispatch jobs")
+    }
+
+    async fn traces(&self, jobs: &[JobId]) -> Result<Vec<(JobId, Traceparent)>, CatalogError> {
+        self.traces_of(jobs).await.at("look for the traces of jobs")
     }
 
     async fn unpublish(&self, tickets: &[Ticket]) -> Result<(), CatalogError> {

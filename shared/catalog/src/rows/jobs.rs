@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use n2s_domain::fairness::DueGroup;
 use n2s_domain::limits::{JOB_HELD_MAX, LOSSES_BEFORE_ALONE, QUEUED_MAX};
-use n2s_domain::{BackendId, JobId, StoreKey};
+use n2s_domain::{BackendId, JobId, StoreKey, Traceparent};
 
 use super::Columns;
 use super::staging::staged;
@@ -21,6 +21,12 @@ pub fn group<E, R: Columns<E>>(row: &R) -> Result<DueGroup, E> {
 /// `id, dispatch_seq`.
 pub fn ticket<E, R: Columns<E>>(row: &R) -> Result<Ticket, E> {
     Ok(Ticket { job: JobId(row.int("id")?), dispatch_seq: row.count("dispatch_seq")? })
+}
+
+/// `id, trace`; `None` where a producer wrote down something else.
+pub fn trace<E, R: Columns<E>>(row: &R) -> Result<Option<(JobId, Traceparent)>, E> {
+    let job = JobId(row.int("id")?);
+    Ok(row.text_opt("trace")?.and_then(|text| text.parse().ok()).map(|trace| (job, trace)))
 }
 
 /// `id, epoch`.

@@ -187,6 +187,10 @@ impl Line {
             .headers(call.headers.clone())
             .header(AUTHORIZATION, self.bearer.clone())
             .body(call.body.clone());
+        let request = match n2s_telemetry::trace::current() {
+            Some(trace) => request.header("traceparent", trace.to_string()),
+            None => request,
+        };
         let response = request.send().await.map_err(|error| self.lost(error))?;
         self.reached.store(true, Ordering::Relaxed);
         let (status, after) = (response.status(), retry_after(&response));

@@ -8,6 +8,7 @@ mod push;
 mod queue;
 mod s3;
 mod staging;
+mod telemetry;
 mod validator;
 mod worker;
 
@@ -19,5 +20,6 @@ pub use push::PushConfig;
 pub use queue::QueueConfig;
 pub use s3::S3Config;
 pub use staging::{StagingConfig, StagingKind};
+pub use telemetry::TelemetryConfig;
 pub use validator::ValidatorConfig;
 pub use worker::WorkerConfig;

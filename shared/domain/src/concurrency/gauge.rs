@@ -32,8 +32,11 @@ pub(super) enum Reading {
     Rate(f64),
 }
 
-/// How long a reading takes at least.
-const LENGTH_MIN: Duration = Duration::from_millis(500);
+/// How long a reading takes at least: while doubling shows in any case, and while a few per cent matter. Operations that began together end
+/// together, so that a reading may hold a wave of them more or less.
+pub(super) const ROUGH: Duration = Duration::from_millis(500);
+/// See [`ROUGH`].
+pub(super) const FINE: Duration = Duration::from_secs(1);
 /// How many operations it takes at least.
 const ENDED_MIN: u32 = 4;
 /// One push in so many operations is no push: any store has a bad moment.
@@ -71,7 +74,7 @@ impl Gauge {
         }
     }
 
-    pub(super) fn read(&self, limit: u32, now: Duration) -> Reading {
+    pub(super) fn read(&self, limit: u32, now: Duration, length_min: Duration) -> Reading {
         if let Some(push) = self.push
             && self.pushes >= 2
             && self.pushes.saturating_mul(TOLERATED) >= self.ended
@@ -80,7 +83,7 @@ impl Gauge {
             return Reading::PushedBack(push);
         }
         let length = now.saturating_sub(self.since);
-        if length < LENGTH_MIN || self.ended < limit.max(ENDED_MIN) {
+        if length < length_min || self.ended < limit.max(ENDED_MIN) {
             return Reading::Unripe;
         }
         if self.bound <= self.free {

@@ -6,7 +6,7 @@
 //! halved until they meet, and the ceiling itself is tried again after some seconds, or after what the store asked for
 //! (Retry-After), so that a store that grew is found out. A rate that moves by itself by a third starts the doubling anew.
 //!
-//! A reading lasts half a second and one whole round of operations at least, begins when everything that began under the former
+//! A reading lasts half a second (one, when it no longer doubles) and one whole round of operations at least, begins when everything that began under the former
 //! limit has ended, and counts only if the limit, not a lack of work, is what held most of it back.
 //!
 //! Rejected: latency gradients (Vegas and its kin), which read the queueing inside one's own disk as congestion, and a store
@@ -30,6 +30,8 @@ pub struct Adaptive {
     max: u32,
     limit: u32,
     in_flight: u32,
+    /// When the last operation ended.
+    ended_at: Duration,
     gauge: Gauge,
     phase: Phase,
     ceiling: Option<Ceiling>,
@@ -67,6 +69,8 @@ const PATIENCE_MAX: u32 = 16;
 const PAYS: f64 = 0.2;
 /// What is less than this is noise.
 const NOISE: f64 = 0.02;
+/// Longer than this nothing is under way only where there is nothing to do.
+const IDLE: Duration = Duration::from_millis(250);
 /// A rate that moved this much by itself is another store, so to say.
 const ANOTHER: f64 = 1.3;
 
@@ -82,6 +86,7 @@ impl Adaptive {
             max,
             limit,
             in_flight: 0,
+            ended_at: Duration::ZERO,
             gauge: Gauge::default(),
             phase: Phase::Rising { before: None },
             ceiling: None,
@@ -107,8 +112,8 @@ impl Adaptive {
 
     /// Operations begin. `bound` says whether the limit is what kept more from beginning with them.
     pub fn began(&mut self, objects: u32, bound: bool, now: Duration) {
-        if self.in_flight == 0 {
-            // An idle time is no part of a reading.
+        if self.in_flight == 0 && now.saturating_sub(self.ended_at) > IDLE {
+            // An idle time is no part of a reading. What passes between one batch and the next is.
             self.gauge = Gauge::after(0, now);
         }
         self.in_flight = self.in_flight.saturating_add(objects);
@@ -128,11 +133,13 @@ impl Adaptive {
     /// Operations have ended, well or not; the limit may be another one now.
     pub fn ended(&mut self, objects: u32, now: Duration) {
         self.in_flight = self.in_flight.saturating_sub(objects);
+        self.ended_at = now;
         self.gauge.ended(objects, now);
         if self.min == self.max {
             return;
         }
-        match self.gauge.read(self.limit, now) {
+        let length = if matches!(self.phase, Phase::Rising { .. }) { gauge::ROUGH } else { gauge::FINE };
+        match self.gauge.read(self.limit, now, length) {
             Reading::Unripe => {}
             Reading::PushedBack(push) => self.give_way(push, now),
             Reading::Slack => self.idle(now),
@@ -354,6 +361,18 @@ mod tests {
         limit.recovered(MS * 20_000);
         rounds(&mut limit, 100, 200, |limit| limit.stored(1));
         assert!(limit.limit() >= 51, "{} after it came back", limit.limit());
+    }
+
+    #[test]
+    fn operations_that_all_end_before_the_next_begin_are_no_idle_time() {
+        let mut limit = Adaptive::new(1, 64);
+        for n in 0..100 {
+            let all = limit.limit();
+            limit.began(all, true, MS * 100 * n + MS * 20);
+            (0..all).for_each(|_| limit.stored(1));
+            limit.ended(all, MS * 100 * (n + 1));
+        }
+        assert!(limit.limit() >= 51, "{}: {}", limit.limit(), limit.why());
     }
 
     #[test]

@@ -26,12 +26,15 @@ fn holds(model: &Model) {
     beside(model, (1, 128), &GRID, 1);
 }
 
+fn adaptive(min: u32, max: u32) -> Policy {
+    Policy::Adaptive(Box::new(Adaptive::new(min, max)))
+}
+
 fn beside(model: &Model, (min, max): (u32, u32), grid: &[u32], batch: u32) {
     let fixed = |limit: &u32| (run(model, Policy::Fixed(*limit), batch, SEEDS[0]).stored, *limit);
     let (most, best) = grid.iter().map(fixed).max().unwrap();
     for seed in SEEDS {
-        let Ran { stored, refused, limit, why } =
-            run(model, Policy::Adaptive(Adaptive::new(min, max)), batch, seed);
+        let Ran { stored, refused, limit, why } = run(model, adaptive(min, max), batch, seed);
         let share = stored as f64 / most as f64;
         assert!(
             share >= 0.9,
@@ -98,13 +101,13 @@ fn a_directory() {
 fn few_are_refused() {
     let model = Model::minute(Shape::Crowd { ms: 50.0, most: 20, retry_after: None });
     let storm = run(&model, Policy::Fixed(64), 1, 1).refused;
-    let refused = run(&model, Policy::Adaptive(Adaptive::new(1, 128)), 1, 1).refused;
+    let refused = run(&model, adaptive(1, 128), 1, 1).refused;
     assert!(refused * 100 < storm, "{refused} refusals, and {storm} with a fixed limit of 64");
 }
 
 #[test]
 fn the_same_seed_gives_the_same_run() {
     let model = Model::minute(Shape::Rate { ms: 50.0, per_sec: 400.0, retry_after: None });
-    let ran = || run(&model, Policy::Adaptive(Adaptive::new(1, 128)), 1, 5);
+    let ran = || run(&model, adaptive(1, 128), 1, 5);
     assert_eq!((ran().stored, ran().refused, ran().limit), (ran().stored, ran().refused, ran().limit));
 }

@@ -11,7 +11,7 @@ use crate::stores::{Answer, Model, Store};
 /// How the worker knows how many may be under way.
 pub enum Policy {
     Fixed(u32),
-    Adaptive(Adaptive),
+    Adaptive(Box<Adaptive>),
 }
 
 /// What came of it.

@@ -25,7 +25,7 @@ pub(super) enum Value {
 pub fn render() -> String {
     let mut text = String::with_capacity(16 << 10);
     for family in families::ALL {
-        write_family(&mut text, family).expect("writing into memory does not fail");
+        write_family(&mut text, *family).expect("writing into memory does not fail");
     }
     text
 }
