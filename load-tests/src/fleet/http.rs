@@ -12,22 +12,23 @@ use crate::report::Figure;
 use crate::verdict::{Verdict, median};
 
 const FILES: u32 = 20_000;
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 2;
 /// Before each push, for the disk to come to rest.
 const REST: Duration = Duration::from_secs(2);
 
 /// First pushes, in turn: in one process, to `n2s up`, to a fleet. The client has the vault and seals, as in one process.
 pub async fn figure(context: &Context) -> Result<Figure> {
-    let dir = tempfile::tempdir_in(context.dir.path())?;
-    let source = dir.path().join("source");
+    let dir = &context.dir.path().join("http");
+    std::fs::create_dir(dir)?;
+    let source = dir.join("source");
     Data::Files(FILES).make(&source)?;
-    let up = Served::embedded(&context.n2s, &dir.path().join("up")).await?;
-    let (fleet, _) = Served::fleet(&context.n2s, &dir.path().join("fleet"), &context.servers).await?;
+    let up = Served::embedded(&context.n2s, &dir.join("up")).await?;
+    let (fleet, _) = Served::fleet(&context.n2s, &dir.join("fleet"), &context.servers).await?;
     let (mut alone, mut to_up, mut to_fleet) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let project = format!("round{round}");
         rest();
-        alone.push(push_embedded(&context.n2s, dir.path(), &project, &source)?);
+        alone.push(push_embedded(&context.n2s, dir, &project, &source)?);
         rest();
         to_up.push(up.push(&project, &source)?);
         rest();

@@ -19,8 +19,8 @@ const SETTLING: Duration = Duration::from_secs(5);
 
 /// Intake, dispatcher, validator and two workers of the binary's own, watched for half a minute.
 pub async fn figure(context: &Context) -> Result<Figure> {
-    let dir = tempfile::tempdir_in(context.dir.path())?;
-    let (served, database) = Served::fleet(&context.n2s, dir.path(), &context.servers).await?;
+    let dir = &context.dir.path().join("idle");
+    let (served, database) = Served::fleet(&context.n2s, dir, &context.servers).await?;
     tokio::time::sleep(SETTLING).await;
     let transactions =
         "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()";

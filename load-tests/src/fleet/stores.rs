@@ -62,14 +62,15 @@ pub async fn figure(context: &Context) -> Result<Figure> {
         ("files, 20 ms each way", Data::Files(amounts.files_away), away.clone()),
     ];
     for (set, data, endpoint) in sets {
-        let dir = tempfile::tempdir_in(context.dir.path())?;
-        let source = dir.path().join("source");
+        let dir = context.dir.path().join(format!("stores-{}", detail.len()));
+        fs::create_dir(&dir)?;
+        let source = dir.join("source");
         let (files, bytes) = data.make(&source)?;
         let mut programs = Map::new();
         for name in PROGRAMS {
             let bucket = format!("{name}-{}", detail.len());
             server.make_bucket(&bucket);
-            let place = dir.path().join(name);
+            let place = dir.join(name);
             let program = Program { name, n2s: &context.n2s, place, endpoint: &endpoint, bucket };
             let measured = tokio::task::block_in_place(|| program.measure(data, &source));
             programs.insert(
