@@ -164,6 +164,12 @@ const REQUIRED: &[&str] = &[
     "C-shared-blobs",
     "C-shared-abandoned",
     "C-soak",
+    "C-fairness",
+    "C-alone",
+    "C-concurrency",
+    "C-concurrency-memory",
+    "C-visible",
+    "C-upgrade",
 ];
 
 #[test]
