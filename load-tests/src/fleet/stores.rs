@@ -178,7 +178,8 @@ impl Program<'_> {
         };
         command.env("HOME", &self.place).env("XDG_CACHE_HOME", self.place.join("cache"));
         command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID).env("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY);
-        command.env("AWS_REGION", "us-east-1");
+        // rclone refuses a CA bundle from there, and the server speaks no TLS.
+        command.env("AWS_REGION", "us-east-1").env_remove("AWS_CA_BUNDLE");
         let (endpoint, bucket) = (self.endpoint, &self.bucket);
         match self.name {
             "n2s" => command.env("N2S_HOME", self.place.join("home")),
