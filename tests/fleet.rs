@@ -27,6 +27,19 @@ fn fleet(world: World, broker: &RabbitMq, more: &str) -> Fleet {
     Fleet::new(world, Postgres::shared().database(), &broker.vhost().url, &settings)
 }
 
+/// Messages in the stores' queues, taken and not, as a broker of one fleet counts them.
+fn messages(broker: &RabbitMq) -> u64 {
+    let hosts: serde_json::Value = serde_json::from_str(&broker.http("GET", "/api/vhosts", "")).unwrap();
+    let hosts = hosts.as_array().unwrap().iter().filter_map(|host| host["name"].as_str());
+    let columns = ["name", "messages", "--no-table-headers"];
+    let listed = hosts.map(|host| broker.ctl(&[&["list_queues", "-p", host], &columns[..]].concat()));
+    let count = |line: &str| {
+        let (name, messages) = line.split_once(char::is_whitespace)?;
+        name.starts_with("n2s.work.").then(|| messages.trim().parse::<u64>().unwrap())
+    };
+    listed.map(|lines| lines.lines().filter_map(count).sum::<u64>()).sum()
+}
+
 /// Whether a dispatcher has all there is to have: sweeper, folder, and the one store.
 fn in_office(dispatcher: &Member) -> bool {
     dispatcher.log().matches(": taken office=").count() == 3
@@ -112,6 +125,12 @@ fn a_dispatcher_killed_is_replaced_and_the_workers_keep_what_they_have() {
     let in_hand =
         "SELECT coalesce(string_agg(id || ':' || epoch, ' ' ORDER BY id), '') FROM jobs WHERE state = 2";
     until("work in hand", || !fleet.ask(in_hand).is_empty());
+    // A message that it did not live to send would be missed only when its job's deadline has passed.
+    let sent = || {
+        fleet.count("SELECT count(*) FROM jobs WHERE state = 0") == 0
+            && fleet.count("SELECT count(*) FROM jobs WHERE state = 1") == messages(&broker)
+    };
+    until("every job's message in the queue", sent);
     let before = fleet.ask(in_hand);
     assert!(!second.log().contains("taken"), "two dispatchers at once: {}", second.log());
     first.kill();
