@@ -40,7 +40,7 @@ test-stores: ## The stores' suites against servers that have to be fetched first
 test-fleet: deps test-binaries ## The journeys by a fleet: PostgreSQL, RabbitMQ, a bucket, every role a process of its own (minutes)
 	tests/in_fleet/run.sh
 
-test-faults: deps test-binaries ## What breaks in a fleet: roles, broker, database, links and messages (minutes)
+test-faults: deps test-binaries ## What breaks in a fleet: roles, broker, database, links, messages and stores (minutes)
 	tests/faults/run.sh
 
 test-cluster: deps ## The queue at a cluster of three brokers, killed one after the other (minutes)
