@@ -2,6 +2,8 @@
 //!
 //! Each store has its own loop, so that a queue that answers slowly holds up nobody else. The loops look when the bell
 //! rings and else at their own pace: a ring is a hint that may come from another process and then never comes at all.
+//!
+//! What is marked is sent while the next is marked: each of the two waits for a disk, and not for the same one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::report::report;
+use crate::sending::Sending;
 use crate::traces;
 use crate::window::{Bounds, Window};
 
@@ -91,38 +94,46 @@ impl Dispatcher {
 
     async fn serve(&self, id: BackendId, name: &BackendName, shutdown: &CancellationToken) {
         let mut listener = self.deps.bell.listen();
-        let mut desk = Desk { id, name, window: Window::default(), looked_at: Instant::now(), turn: 0 };
+        let mut desk = Desk { id, window: Window::default(), looked_at: Instant::now(), turn: 0 };
+        let mut sending = Sending::default();
         let office = families::LEADER.hold(["dispatcher", name.as_str()]);
         office.set(1.0);
         while !shutdown.is_cancelled() {
             // Not raced against the shutdown: a catalog call is never dropped half-way.
-            match self.look(&mut desk).await {
-                Ok(true) => continue,
-                Ok(false) => {}
+            match sending.beside(self.look(&mut desk)).await {
+                Ok(tickets) if !tickets.is_empty() => {
+                    sending.add(Box::pin(self.send(id, name, tickets)));
+                    if sending.room().await {
+                        continue;
+                    }
+                }
+                Ok(_none_due) => {}
                 Err(error) => {
                     tracing::warn!(backend.name = %name, error = report(&error), "dispatch failed; trying again");
                 }
             }
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                _ = listener.heard(self.settings.poll) => {}
-            }
             // Rings may come with every outcome; looking that often would only cost the catalog. With nothing under way they are
             // few, and somebody waits.
             let pause = if desk.window.is_empty() { self.settings.pause / 5 } else { self.settings.pause };
-            tokio::time::sleep_until(desk.looked_at + pause).await;
+            let pause = desk.looked_at + pause;
+            let rest = async {
+                shutdown.run_until_cancelled(listener.heard(self.settings.poll)).await;
+                tokio::time::sleep_until(pause).await;
+            };
+            sending.beside(rest).await;
         }
+        sending.all().await;
     }
 
-    /// Fills the window once. True when it is worth looking again at once.
-    async fn look(&self, desk: &mut Desk<'_>) -> Result<bool, CatalogError> {
+    /// Marks what there is room for, once. What it returns is to be sent.
+    async fn look(&self, desk: &mut Desk) -> Result<Vec<Ticket>, CatalogError> {
         let in_flight = self.deps.catalog.in_window(desk.id).await?;
         let elapsed = std::mem::replace(&mut desk.looked_at, Instant::now()).elapsed();
         desk.window.looked(in_flight, elapsed);
         let Self { settings: DispatcherSettings { floor, ceiling, horizon, .. }, .. } = *self;
         let room = desk.window.room(&Bounds { floor, ceiling, horizon }).min(BATCH_MAX);
         if room == 0 {
-            return Ok(false);
+            return Ok(Vec::new());
         }
         // None while the store is paused or its breaker open: the catalog knows, and answers so.
         let groups = self.deps.catalog.due_groups(desk.id, room).await?;
@@ -132,40 +143,47 @@ impl Dispatcher {
             .map(|(group, limit)| Pick { changeset: group.changeset, limit })
             .collect();
         if picks.is_empty() {
-            return Ok(false);
+            return Ok(Vec::new());
         }
         let tickets = self.deps.catalog.dispatch(desk.id, &picks, self.settings.queued_for).await?;
         desk.window.dispatched(tickets.len() as u64);
-        let refused = self.publish(desk, &tickets).await;
+        Ok(tickets)
+    }
+
+    /// Sends messages, and takes back what the queue refused. True when it took all.
+    async fn send(&self, id: BackendId, name: &BackendName, tickets: Vec<Ticket>) -> bool {
+        let refused = self.publish(name, &tickets).await;
         failpoint(Point::Published);
         if refused.is_empty() {
-            return Ok(!tickets.is_empty());
+            return true;
         }
-        tracing::debug!(backend.name = %desk.name, jobs = refused.len(), "the queue refused messages");
-        self.deps.catalog.unpublish(&refused).await?;
-        Ok(false)
+        tracing::debug!(backend.name = %name, backend.id = %id, jobs = refused.len(), "the queue refused messages");
+        if let Err(error) = self.deps.catalog.unpublish(&refused).await {
+            tracing::warn!(backend.name = %name, error = report(&error), "not taken back; their deadlines do it");
+        }
+        false
     }
 
     /// Publishes, and returns what did not get into the queue. No transaction is held meanwhile.
-    async fn publish(&self, desk: &Desk<'_>, tickets: &[Ticket]) -> Vec<Ticket> {
-        let (contexts, spans) = traces::follow(self.deps.catalog.as_ref(), tickets, desk.name).await;
+    async fn publish(&self, name: &BackendName, tickets: &[Ticket]) -> Vec<Ticket> {
+        let (contexts, spans) = traces::follow(self.deps.catalog.as_ref(), tickets, name).await;
         let message = |t: &Ticket| {
             let traceparent = contexts.get(&t.job).copied();
             Message { job: t.job, dispatch_seq: t.dispatch_seq, traceparent }
         };
         let messages = tickets.iter().map(message).collect();
-        let publish = self.deps.queue.publish(desk.name, messages);
+        let publish = self.deps.queue.publish(name, messages);
         let published = tokio::time::timeout(self.settings.publish_timeout, publish).await;
         drop(spans);
         match published {
             Ok(answers) => {
-                count(desk.name, &answers);
+                count(name, &answers);
                 let refused = tickets.iter().zip(answers).filter(|(_, answer)| answer.is_err());
                 refused.map(|(ticket, _)| *ticket).collect()
             }
             // Some may have arrived: their claims find the row pending, or dispatched anew, and are stale.
             Err(_elapsed) => {
-                families::PUBLISHED.with([desk.name.as_str(), "unconfirmed"]).add(tickets.len() as u64);
+                families::PUBLISHED.with([name.as_str(), "unconfirmed"]).add(tickets.len() as u64);
                 tickets.to_vec()
             }
         }
@@ -187,9 +205,8 @@ fn count(store: &BackendName, answers: &[Result<(), QueueError>]) {
 
 /// One store's loop.
 #[derive(Debug)]
-struct Desk<'a> {
+struct Desk {
     id: BackendId,
-    name: &'a BackendName,
     window: Window,
     looked_at: Instant,
     turn: u64,

@@ -5,6 +5,7 @@ mod dispatcher;
 mod folder;
 mod poison;
 mod report;
+mod sending;
 mod sweeper;
 mod traces;
 mod window;

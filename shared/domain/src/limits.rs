@@ -25,7 +25,7 @@ pub const CLAIM_BATCH_MAX: usize = 512;
 /// How long a claim batch may gather while the store is idle, while it is not, and how long a finish batch may.
 pub const CLAIM_GATHER: Duration = Duration::from_millis(2);
 /// See [`CLAIM_GATHER`]: nobody waits for a store that has work, and each claim costs the catalog a transaction.
-pub const CLAIM_GATHER_BUSY: Duration = Duration::from_millis(25);
+pub const CLAIM_GATHER_BUSY: Duration = Duration::from_millis(8);
 /// See [`CLAIM_GATHER`].
 pub const FINISH_GATHER: Duration = Duration::from_millis(20);
 /// A job's lease between two heartbeats.
