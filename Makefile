@@ -43,8 +43,9 @@ test-fleet: deps test-binaries ## The journeys by a fleet: PostgreSQL, RabbitMQ,
 test-faults: deps test-binaries ## What breaks in a fleet: roles, broker, database, links, messages and stores (minutes)
 	tests/faults/run.sh
 
-test-cluster: deps ## The queue at a cluster of three brokers, killed one after the other (minutes)
+test-cluster: deps test-binaries ## The queue, and a fleet, at a cluster of three brokers, killed one after the other (minutes)
 	$(CARGO) test --locked -p n2s-queue-rabbitmq --features cluster-tests --test cluster
+	$(CARGO) test --locked -p n2s-tests --features fault-tests --test faults cluster::
 
 soak: deps ## Everything at once against a fleet, SOAK_SECONDS (600), from SOAK_SEED, and whether what clients were told was true
 	$(CARGO) build --locked -p n2s

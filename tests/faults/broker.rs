@@ -2,7 +2,7 @@
 
 use n2s_tests::Member;
 
-use crate::site::{LIVE, Plan, Site, go_on, until};
+use crate::site::{Brokers, LIVE, Plan, Site, go_on, until};
 
 /// A push whose messages are all in the broker, and nobody there to take them.
 fn queued(plan: Plan) -> (Site, Vec<Member>) {
@@ -14,8 +14,8 @@ fn queued(plan: Plan) -> (Site, Vec<Member>) {
     (site, members)
 }
 
-const OWN: Plan = Plan { own_broker: true, own_database: false, bucket: false, unclaimed_secs: None };
-const PATIENT: Plan = Plan { own_broker: false, ..OWN };
+const OWN: Plan = Plan { broker: Brokers::Own, own_database: false, bucket: false, unclaimed_secs: None };
+const PATIENT: Plan = Plan { broker: Brokers::Shared, ..OWN };
 const HASTY: Plan = Plan { unclaimed_secs: Some(3), ..PATIENT };
 
 #[test]

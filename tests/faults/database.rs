@@ -5,7 +5,7 @@ use std::time::Duration;
 use n2s_servers::{Postgres, Proxy};
 use n2s_tests::{Ended, Member};
 
-use crate::site::{LIVE, Plan, Site, until};
+use crate::site::{LIVE, Plan, Site, go_on, until};
 
 /// A client that pushes through an intake, with a dispatcher and two workers at it.
 fn busy(plan: Plan) -> (Site, Vec<Member>, std::thread::JoinHandle<Ended>) {
@@ -46,6 +46,7 @@ fn connections_ended_at_random() {
         ));
     }
     push.join().unwrap().code(0);
+    assert!(site.logged(&["WARN", "terminating connection"]), "nobody noticed");
     site.settled(members);
 }
 
@@ -89,6 +90,38 @@ fn out_of_connections() {
     site.settled(members);
 }
 
+/// Each process has one connection, which waits for a table that somebody holds: whoever else asks meanwhile finds none left.
+#[test]
+fn out_of_pooled_connections() {
+    let mut site = Site::new();
+    let one = [("N2S_DATABASE__POOL_SIZE", "1")];
+    let mut members = vec![site.dispatcher("dispatcher", &one), site.intake(&one)];
+    site.write(200);
+    site.push();
+    site.until_queued();
+    let workers = ["worker-1", "worker-2"].map(|name| site.worker(name, &one));
+    site.halt(&workers);
+    let url = site.admin_url();
+    let holder = std::thread::spawn(move || {
+        Postgres::try_psql(&url, "BEGIN; LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(1000)")
+    });
+    // Granted as soon as those who are stopped have ended what they are in.
+    let wants =
+        "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND relation = 'jobs'::regclass";
+    until("the table to be wanted", || site.fleet.count(wants) == 1);
+    go_on(&workers);
+    let told = |member: &Member| member.log().contains("pool timed out while waiting for an open connection");
+    until("a call that found no connection", || told(&members[0]) && workers.iter().any(told));
+    let ended = site.fleet.count(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+         WHERE datname = current_database() AND query LIKE '%pg_sleep(1000)' AND pid <> pg_backend_pid()",
+    );
+    assert_eq!(ended, 1, "nobody held the table any more");
+    holder.join().unwrap().unwrap_err();
+    members.extend(workers);
+    site.settled(members);
+}
+
 /// 20 ms each way, for everybody.
 #[test]
 fn slow() {
@@ -97,13 +130,14 @@ fn slow() {
     let worker = site.worker_url.replacen(&port(&site.worker_url), &proxy.port().to_string(), 1);
     let dispatcher = site.dispatcher("dispatcher", &[("N2S_DATABASE__URL", &member)]);
     let worker = site.worker("worker", &[("N2S_DATABASE__URL", &worker)]);
-    let intake = site.intake(&[]);
+    let intake = site.intake(&[("N2S_DATABASE__URL", &member)]);
+    let unslowed = proxy.bytes();
     proxy.delay(Duration::from_millis(20));
     site.write(200);
     site.push();
-    let before = proxy.bytes();
+    let pushed = proxy.bytes();
     until("the end of all jobs", || site.fleet.count(LIVE) == 0);
-    assert!(proxy.bytes() > before, "nobody used the slow link");
+    assert!(unslowed < pushed && pushed < proxy.bytes(), "somebody did not use the slow link");
     site.settled(vec![dispatcher, intake, worker]);
 }
 

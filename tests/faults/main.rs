@@ -11,6 +11,8 @@
 mod broker;
 mod clock;
 #[cfg(feature = "fault-tests")]
+mod cluster;
+#[cfg(feature = "fault-tests")]
 mod database;
 #[cfg(feature = "fault-tests")]
 mod dispatcher;
@@ -18,9 +20,12 @@ mod intake;
 #[cfg(feature = "fault-tests")]
 mod links;
 mod messages;
-mod secrets;
+#[cfg_attr(not(feature = "fault-tests"), expect(dead_code, reason = "the slower cases break them"))]
+mod place;
 mod settled;
 #[cfg_attr(not(feature = "fault-tests"), expect(dead_code, reason = "the slower cases use all of it"))]
 mod site;
+#[cfg(feature = "fault-tests")]
+mod stores;
 #[cfg(feature = "fault-tests")]
 mod worker;

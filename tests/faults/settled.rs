@@ -2,23 +2,39 @@
 
 use std::path::PathBuf;
 
-use n2s_tests::{Member, assert_same, files};
+use n2s_tests::{Member, assert_same, files, secrets};
 
-use crate::secrets;
 use crate::site::{LIVE, Site, until};
+
+/// Store, key and digest of every object that is recorded as completed: blobs, and both parts of manifests.
+const RECORDED: &str = "SELECT k.name || ' blobs/' || left(hash, 2) || '/' || substr(hash, 3) || ' ' || hash FROM \
+     (SELECT s.backend_id, encode(b.sealed_hash, 'hex') AS hash FROM blob_backends s JOIN blobs b ON b.id = s.blob_id \
+      WHERE s.status = 'completed') c JOIN backends k ON k.id = c.backend_id \
+     UNION ALL SELECT k.name || ' archives/' || encode(d.store_key, 'hex') || '/' || c.version || '/manifest-' || o.part || '.json ' \
+      || encode(o.sealed_hash, 'hex') FROM changeset_backends s JOIN backends k ON k.id = s.backend_id \
+     JOIN changesets c ON c.id = s.changeset_id JOIN datasets d ON d.id = c.dataset_id \
+     JOIN manifest_objects o ON o.changeset_id = c.id WHERE s.manifest = 'completed'";
+
+/// What operators and dashboards are shown of what went wrong.
+const ERRORS: &str = "SELECT s::text FROM blob_backends s UNION ALL SELECT s::text FROM changeset_backends s UNION ALL SELECT b::text FROM backends b";
 
 impl Site {
     /// Waits until nothing is left to do, and holds the fleet to its promises: what was committed is completed, what is completed can be
     /// read, counters equal a recount, no retry was spent, staging is empty, everything comes back, every member is well enough to end when it
     /// is asked to, and no credential can be read anywhere.
     pub fn settled(&self, members: Vec<Member>) {
+        self.settled_after(0, members);
+    }
+
+    /// The same where objects have failed, so often all together.
+    pub fn settled_after(&self, failures: u64, members: Vec<Member>) {
         let (fleet, world) = (&self.fleet, self.world());
         until("the end of all jobs", || fleet.count(LIVE) == 0);
         let open = "SELECT count(*) FROM changesets WHERE committed_at IS NOT NULL AND status <> 'completed'";
         until("the completion of every version", || fleet.count(open) == 0);
         let failed = "SELECT count(*) FROM blob_backends WHERE status <> 'completed'";
         assert_eq!(fleet.count(failed), 0, "placements that are not completed");
-        assert_eq!(self.spent(), 0, "retries of objects, none of which failed");
+        assert_eq!(self.spent(), failures, "retries of objects are not their failures");
         self.completed_means_readable();
         world.settled_after_a_kill();
         secrets::not_in_processes(&self.secrets);
@@ -31,6 +47,7 @@ impl Site {
         assert_same(&world.path("src"), &world.path("out"));
         secrets::not_in_logs(&world.path("."), &self.secrets);
         secrets::not_in(&self.database.get().log(), &self.secrets, "the database's log");
+        secrets::not_in(fleet.ask(ERRORS).as_bytes(), &self.secrets, "errors in the catalog");
     }
 
     /// What was charged to objects.
@@ -40,20 +57,18 @@ impl Site {
         spent("blob_backends") + spent("changeset_backends")
     }
 
-    /// Every object that is recorded as being on a store is there, and its bytes are those its name stands for.
+    /// Every object that is recorded as being on a store is there, and its bytes are those its name stands for, or its row.
     fn completed_means_readable(&self) {
-        let recorded = self.fleet.ask(
-            "SELECT k.name || ' ' || encode(b.sealed_hash, 'hex') FROM blob_backends s JOIN blobs b ON b.id = s.blob_id \
-             JOIN backends k ON k.id = s.backend_id WHERE s.status = 'completed'",
-        );
-        let mut read = 0;
-        for (store, name) in recorded.lines().map(|line| line.split_once(' ').unwrap()) {
-            let path = self.object(store, &format!("blobs/{}/{}", &name[..2], &name[2..]));
-            let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{store} lacks {name}: {error}"));
-            assert_eq!(n2s_envelope::sealed_hash(&bytes).to_hex(), name, "{name} on {store} is damaged");
-            read += 1;
+        let recorded = self.fleet.ask(RECORDED);
+        let mut manifests = 0;
+        for line in recorded.lines() {
+            let [store, key, hash] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+            let bytes = std::fs::read(self.object(store, key));
+            let bytes = bytes.unwrap_or_else(|error| panic!("{store} lacks {key}: {error}"));
+            assert_eq!(n2s_envelope::sealed_hash(&bytes).to_hex(), hash, "{key} on {store} is damaged");
+            manifests += u32::from(key.starts_with("archives/"));
         }
-        assert!(read > 0, "nothing is recorded as completed");
+        assert!(manifests > 0, "no manifest is recorded as completed");
     }
 
     fn object(&self, store: &str, key: &str) -> PathBuf {

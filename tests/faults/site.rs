@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use n2s_servers::s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY};
-use n2s_servers::{Postgres, RabbitMq, Vhost, free_port};
-use n2s_tests::{Ended, Fleet, Member, World};
+use n2s_servers::{Postgres, RabbitCluster, RabbitMq, Vhost, free_port};
+use n2s_tests::{Ended, Fleet, Member, World, secrets};
 use rustix::process::Signal;
+
+use crate::place::{Broker, Database};
 
 /// Jobs that nobody has finished.
 pub const LIVE: &str = "SELECT count(*) FROM jobs";
@@ -24,36 +26,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(25);
 /// Few objects at a time, so that several workers share them; leases that a test can wait for.
 const SETTINGS: &str = "concurrency_min = 1\nconcurrency_max = 8\n[worker]\nlease_secs = 2\ngrace_secs = 2\n";
 
-/// A server of one's own, for those who break it, or the run's.
-#[derive(Debug)]
-pub enum Place<T: 'static> {
-    Own(T),
-    Shared(&'static T),
-}
-
-impl<T> Place<T> {
-    pub fn get(&self) -> &T {
-        match self {
-            Self::Own(server) => server,
-            Self::Shared(server) => server,
-        }
-    }
-
-    /// For those who break it.
-    pub fn own(&mut self) -> &mut T {
-        match self {
-            Self::Own(server) => server,
-            Self::Shared(_) => panic!("the run's server is nobody's to break"),
-        }
-    }
-}
-
 /// See the module.
 #[derive(Debug)]
 pub struct Site {
     pub fleet: Fleet,
-    pub broker: Place<RabbitMq>,
-    pub database: Place<Postgres>,
+    pub broker: Broker,
+    pub database: Database,
     pub vhost: Vhost,
     /// What nobody may ever read in a log or an error, or see in a list of processes.
     pub secrets: Vec<String>,
@@ -70,10 +48,19 @@ pub struct Site {
     token: Option<String>,
 }
 
+/// How many brokers a site has, and whose they are.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Brokers {
+    #[default]
+    Shared,
+    Own,
+    Three,
+}
+
 /// Which servers a site shares with others, and what else it has.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Plan {
-    pub own_broker: bool,
+    pub broker: Brokers,
     pub own_database: bool,
     /// A bucket as a second store.
     pub bucket: bool,
@@ -88,10 +75,16 @@ impl Site {
     }
 
     pub fn of(plan: Plan) -> Self {
-        let broker =
-            if plan.own_broker { Place::Own(RabbitMq::start()) } else { Place::Shared(RabbitMq::shared()) };
-        let database =
-            if plan.own_database { Place::Own(Postgres::start()) } else { Place::Shared(Postgres::shared()) };
+        let broker = match plan.broker {
+            Brokers::Shared => Broker::Shared(RabbitMq::shared()),
+            Brokers::Own => Broker::Own(RabbitMq::start()),
+            Brokers::Three => Broker::Cluster(Box::new(RabbitCluster::start())),
+        };
+        let database = if plan.own_database {
+            Database::Own(Postgres::start())
+        } else {
+            Database::Shared(Postgres::shared())
+        };
         let vhost = broker.get().vhost();
         let admin = database.get().database();
         let name = admin.rsplit('/').next().unwrap().to_owned();
@@ -103,7 +96,7 @@ impl Site {
         let queue_url = vhost.url.replacen("guest:guest@", &format!("{name}:{for_broker}@"), 1);
         let (member_url, worker_url) = (login("member", &for_member), login("worker", &for_worker));
         let bucket = plan.bucket.then(S3Server::start);
-        let settings = settings(plan, bucket.as_ref());
+        let settings = settings(bucket.as_ref());
         let world = World::armed();
         let disk = Fleet::shared_disk(&world, &settings);
         let fleet = Fleet::new(world, admin, &vhost.url, &disk);
@@ -148,6 +141,12 @@ impl Site {
         broker.http("PUT", &format!("/api/permissions/{}/{user}", self.vhost.name), rights);
     }
 
+    /// The database's address for those who hold it up: as its owner, who has no password.
+    pub fn admin_url(&self) -> String {
+        let (server, name) = (self.database.get().url(), self.member_url.rsplit('/').next().unwrap());
+        format!("{}/{name}", server.rsplit_once('/').unwrap().0)
+    }
+
     pub fn world(&self) -> &World {
         &self.fleet.world
     }
@@ -178,7 +177,8 @@ impl Site {
             std::fs::create_dir(world.path("client")).unwrap();
             std::fs::copy(world.path("home/vault"), world.path("client/vault")).unwrap();
             let token = made.out.trim().to_owned();
-            self.secrets.push(token.clone());
+            let root = secrets::root(&world.path("home/vault"));
+            self.secrets.extend([token.clone(), root]);
             self.token = Some(token);
         }
         member
@@ -318,9 +318,8 @@ pub fn go_on(workers: &[Member]) {
     }
 }
 
-fn settings(plan: Plan, bucket: Option<&S3Server>) -> String {
+fn settings(bucket: Option<&S3Server>) -> String {
     let mut settings = SETTINGS.to_owned();
-    let _ = plan;
     if let Some(server) = bucket {
         server.make_bucket("far");
         write!(

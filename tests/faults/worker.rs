@@ -1,6 +1,6 @@
 //! A worker that dies or stops with work in its hand: it costs a lease, nobody's retry, and is counted once.
 
-use n2s_tests::Member;
+use n2s_tests::{Ended, Member};
 use rustix::process::Signal;
 
 use crate::site::{LEASED, LIVE, Plan, Site, until};
@@ -66,5 +66,35 @@ fn stopped_past_its_lease() {
     slow.signal(Signal::CONT);
     until("its late outcomes", || slow.log().contains("by now the jobs are somebody else's"));
     members.extend([slow, other]);
+    site.settled(members);
+}
+
+/// Stopped with a transaction open, which holds its rows until the server ends it a minute later: whoever needs them waits, and is
+/// refused nothing.
+#[test]
+fn stopped_in_the_middle_of_a_transaction() {
+    let mut site = Site::new();
+    let mut members = site.offices();
+    site.write(1);
+    site.push();
+    // One job: its claim is committed, and its outcome is about to be.
+    let stopped = site.worker_starting("worker-1", &[("N2S_FAILPOINT", "catalog.committing:2:stop")]);
+    until("the stop", || site.fired("catalog.committing"));
+    let sessions = |such: &str| {
+        let of = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND";
+        site.fleet.count(&format!("{of} {such}"))
+    };
+    assert_eq!(sessions("state = 'idle in transaction' AND usename LIKE 'worker_%'"), 1);
+    // The same content in another dataset needs the same rows.
+    let push = ["push", "--project", "p", "--dataset", "e", "--no-wait", "src"];
+    let mut push = site.client(&site.api(), &push);
+    let push = std::thread::spawn(move || Ended::from(push.output().unwrap()));
+    until("somebody to wait", || sessions("wait_event_type = 'Lock'") > 0);
+    push.join().unwrap().code(0);
+    assert_eq!(sessions("state = 'idle in transaction' AND usename LIKE 'worker_%'"), 0);
+    members.push(site.worker("worker-2", &[]));
+    until("the end of all jobs", || site.fleet.count(LIVE) == 0);
+    stopped.signal(Signal::CONT);
+    members.push(stopped);
     site.settled(members);
 }

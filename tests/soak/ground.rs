@@ -78,8 +78,7 @@ pub fn prepare() -> (Ground, Targets) {
     let urls = to_intakes.each_ref().map(|link| format!("http://127.0.0.1:{}", link.port()));
     let [one, two] = to_intakes;
     let links = [one, two, to_database, to_broker];
-    let vault = fs::read_to_string(fleet.world.path("home/vault")).unwrap();
-    let root = vault.lines().find_map(|line| line.strip_prefix("root ")).unwrap().to_owned();
+    let root = n2s_tests::secrets::root(&fleet.world.path("home/vault"));
     let secrets = vec![SECRET_ACCESS_KEY.to_owned(), token.clone(), root, "guest:guest@".to_owned()];
     let ground = Ground { fleet, bucket: server, token, urls, secrets };
     let mut targets = Targets { database, broker, vhost, links, buckets, roles: Vec::new(), ports, login };

@@ -13,6 +13,7 @@ mod compare;
 mod fleet;
 mod held;
 pub mod raw;
+pub mod secrets;
 mod server;
 mod shared;
 

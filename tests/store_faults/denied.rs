@@ -8,20 +8,19 @@ use crate::stage::{Stage, bucket, disk};
 
 const DENIED: Fault = Fault::Answer(403, "AccessDenied", None);
 
-/// An hour is a number of probes: nothing that happens between two of them depends on how long that is.
+/// By the clock that its process has. Whoever begins makes a probe of its own, so an operator who tries everything makes dozens.
 #[test]
 fn a_store_that_denies_for_an_hour_costs_no_budget_and_fails_no_row() {
-    let mut stage = Stage::with_disk();
+    let mut stage = Stage::with_disk_and_clock();
     stage.write(2..40);
     stage.faulty.rule(Rule::new(DENIED));
     stage.push();
     until("the pause", || stage.store("far")["state"] == "paused");
     let reason = stage.store("far").to_string();
     assert!(reason.contains("denied") && reason.contains("GetObject"), "{reason}");
-    // Each process that begins makes a probe of its own; an operator who tries everything makes dozens.
-    for _ in 0..8 {
+    for minutes in [0, 10, 20, 30, 40, 50, 60] {
         let before = stage.faulty.count(DENIED);
-        stage.restart();
+        stage.restart_at(minutes * 60);
         until("another probe", || stage.faulty.count(DENIED) > before);
         stage.nothing_is_charged();
         assert_eq!(stage.store("far")["state"], "paused");

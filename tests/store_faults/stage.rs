@@ -5,11 +5,8 @@ use std::path::PathBuf;
 
 use n2s_servers::s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY};
 use n2s_servers::s3_faulty::{Fault, Faulty, Rule};
-use n2s_tests::{Member, World, assert_same, until};
+use n2s_tests::{Member, World, assert_same, secrets, until};
 use serde_json::{Value, json};
-
-/// What no output and no log may show.
-const SECRETS: [&str; 2] = [SECRET_ACCESS_KEY, "aws4_request, SignedHeaders"];
 
 /// See the module.
 #[derive(Debug)]
@@ -46,9 +43,18 @@ impl Stage {
         Self::with(|world, _| disk(world, "near"))
     }
 
+    /// The same with clocks that can be set.
+    pub fn with_disk_and_clock() -> Self {
+        Self::of(World::armed(), |world, _| disk(world, "near"))
+    }
+
     /// A bucket, and what else is to be set.
     pub fn with(more: impl FnOnce(&World, &S3Server) -> String) -> Self {
-        let (world, server) = (World::at_home(), S3Server::start());
+        Self::of(World::at_home(), more)
+    }
+
+    fn of(world: World, more: impl FnOnce(&World, &S3Server) -> String) -> Self {
+        let server = S3Server::start();
         let faulty = Faulty::before(&server.endpoint());
         server.make_bucket("far");
         let far = bucket("far", &faulty.endpoint());
@@ -57,7 +63,7 @@ impl Stage {
         world.write("home/config.toml", format!("[backends.far]\n{far}{patient}{more}"));
         let mut stage = Self { world, server, faulty, up: None };
         stage.write(0..2);
-        stage.start();
+        stage.start_at(0);
         stage.push();
         stage.completes();
         stage
@@ -70,24 +76,24 @@ impl Stage {
         }
     }
 
-    /// Starts the process that does the work.
-    pub fn start(&mut self) {
+    /// Starts the process that does the work, so many seconds from now by its clock.
+    fn start_at(&mut self, secs: u32) {
         let mut command = self.world.command(&["up"]);
-        command.env("N2S_LOG", "debug");
+        command.env("N2S_LOG", "debug").env("N2S_CLOCK_OFFSET_SECS", secs.to_string());
         self.up = Some(Member::start("up", command, &self.world.path("up.log")));
         self.up.as_mut().unwrap().said("API on ");
     }
 
-    /// Ends it, and starts another.
-    pub fn restart(&mut self) {
+    /// Ends it, and starts another, so many seconds from now by its clock.
+    pub fn restart_at(&mut self, secs: u32) {
         self.up = None;
-        self.start();
+        self.start_at(secs);
     }
 
     /// Hands a version over, and does not wait for it.
     pub fn push(&self) {
         let pushed = self.world.push(&["--no-wait"]);
-        Self::shows_no_secret(&format!("{pushed:?}"));
+        secrets::not_in(format!("{pushed:?}").as_bytes(), &all_secrets(&self.world), "a push's words");
         pushed.code(0);
     }
 
@@ -173,23 +179,25 @@ impl Stage {
             fs::rename(self.world.path("near"), self.world.path("near-away")).unwrap();
         });
         let pulled = self.world.pull("out", &["--from", "far", "--verify"]);
-        Self::shows_no_secret(&format!("{pulled:?}"));
+        secrets::not_in(format!("{pulled:?}").as_bytes(), &all_secrets(&self.world), "a pull's words");
         pulled.code(0);
         assert_same(&self.world.path("src"), &self.world.path("out"));
         if away.is_some() {
             fs::rename(self.world.path("near-away"), self.world.path("near")).unwrap();
         }
-        Self::shows_no_secret(&self.log());
+        shows_no_secret(&self.world);
     }
+}
 
-    pub fn log(&self) -> String {
-        self.up.as_ref().unwrap().log()
-    }
+/// Looks for credentials where none may be: in logs, and in what processes were started with.
+pub fn shows_no_secret(world: &World) {
+    let secrets = all_secrets(world);
+    secrets::not_in_logs(&world.path("."), &secrets);
+    secrets::not_in_processes(&secrets);
+}
 
-    #[track_caller]
-    fn shows_no_secret(text: &str) {
-        for secret in SECRETS {
-            assert!(!text.contains(secret), "'{secret}' is shown");
-        }
-    }
+/// What no output, no log and no list of processes may show: the key, what is signed with it, and the root of everything.
+fn all_secrets(world: &World) -> Vec<String> {
+    let root = secrets::root(&world.path("home/vault"));
+    vec![SECRET_ACCESS_KEY.to_owned(), "aws4_request, SignedHeaders".to_owned(), root]
 }

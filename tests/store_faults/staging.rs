@@ -4,7 +4,7 @@ use n2s_servers::s3::S3Server;
 use n2s_servers::s3_faulty::{Fault, Faulty, Rule};
 use n2s_tests::{Member, World, assert_same, until};
 
-use crate::stage::{bucket, disk};
+use crate::stage::{bucket, disk, shows_no_secret};
 
 struct Waiting {
     world: World,
@@ -43,6 +43,7 @@ fn gets_through(fault: Fault, each: u64) {
     world.n2s(&["validate", "--project", "p", "--dataset", "d"]).code(0);
     world.pull("out", &["--verify"]).code(0);
     assert_same(&world.path("src"), &world.path("out"));
+    shows_no_secret(world);
 }
 
 #[test]
@@ -74,5 +75,8 @@ fn staging_that_takes_nothing_fails_the_push_and_the_next_goes_on() {
     stage.faulty.heal();
     let again = world.push(&["--output", "json"]).code(0).json();
     assert_eq!(again["resumed"], true, "{again}");
+    assert!(stage.faulty.count(Fault::Answer(500, "", None)) > 0);
     world.settled();
+    world.pull("out", &["--verify"]).code(0);
+    assert_same(&world.path("src"), &world.path("out"));
 }

@@ -2,8 +2,12 @@
 
 use n2s_catalog::CatalogError;
 
-/// How often a transaction is begun again after a deadlock or a serialization failure.
-pub(crate) const ATTEMPTS_MAX: u32 = 8;
+/// How often a transaction is begun after a deadlock or a serialization failure, at most.
+const CONFLICTS_MAX: u32 = 8;
+
+/// How often one is begun that waits for a lock in vain, at most. Who holds a lock that long was stopped in the middle, or hangs, and the
+/// server ends it after `idle_in_transaction_timeout`: by their defaults this is a little longer.
+const WAITS_MAX: u32 = 4;
 
 /// What a method's inside returns: its own refusal, or the driver's error, which [`Fail::at`] gives its place.
 #[derive(Debug)]
@@ -31,9 +35,14 @@ impl Fail {
         Some(error.as_database_error()?.code()?.into_owned())
     }
 
-    /// Whether the server rolled the transaction back for the sake of another one: beginning again is safe, nothing of it stayed.
-    pub(crate) fn is_conflict(&self) -> bool {
-        matches!(self.code().as_deref(), Some("40P01" | "40001"))
+    /// Whether the server rolled the transaction back for the sake of another one, and it may be begun once more after so many times:
+    /// that is safe, nothing of it stayed.
+    pub(crate) fn gave_way(&self, times: u32) -> bool {
+        match self.code().as_deref() {
+            Some("40P01" | "40001") => times < CONFLICTS_MAX,
+            Some("55P03") => times < WAITS_MAX,
+            _ => false,
+        }
     }
 
     /// The error of a method that was to `op`.
@@ -80,13 +89,13 @@ impl<T> At<T> for Result<T, Fail> {
 /// to be `Send`.
 macro_rules! transact {
     ($op:literal, $call:expr) => {{
-        let mut attempt = 0u32;
+        let mut attempt = 1u32;
         loop {
             match $call.await {
-                Err(fail) if fail.is_conflict() && attempt + 1 < $crate::error::ATTEMPTS_MAX => {
-                    attempt += 1;
+                Err(fail) if fail.gave_way(attempt) => {
                     tracing::debug!(op = $op, attempt, "a transaction gave way to another and begins again");
                     tokio::time::sleep(std::time::Duration::from_millis(1 << attempt)).await;
+                    attempt += 1;
                 }
                 answer => break $crate::error::At::at(answer, $op),
             }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use n2s_domain::{Clock, SystemClock, Timestamp};
-use rustix::process::{Signal, getpid, kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::points::Point;
 
@@ -95,8 +95,13 @@ fn kill() {
     }
 }
 
+/// To this thread's number: the process gets it, and this thread takes it. Sent to the process's, the main thread would take it, and this one
+/// would go on for a moment, past the point.
 fn signal(signal: Signal) {
-    kill_process(getpid(), signal).expect("a process may signal itself");
+    let this = std::fs::read_link("/proc/thread-self").expect("Linux says which thread this is");
+    let number = this.file_name().and_then(|name| name.to_str()?.parse().ok());
+    let thread = number.and_then(Pid::from_raw).expect("a thread's number is one");
+    kill_process(thread, signal).expect("a process may signal itself");
 }
 
 /// Notes that a store was given these objects to store.

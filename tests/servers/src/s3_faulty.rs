@@ -28,9 +28,9 @@ pub enum Fault {
     Stall,
     /// An error, as S3 words it, in place of the server's answer: status, code and seconds of `Retry-After`.
     Answer(u16, &'static str, Option<u32>),
-    /// Half of the answer's body, ended in order, as if it were all.
+    /// Half of the answer's body, ended in order, as if it were all. No checksum tells, so that the client cannot know.
     Truncate,
-    /// One byte of the answer's body is another.
+    /// One byte of the answer's body is another. No checksum tells.
     Corrupt,
     /// The answer names a checksum and an `ETag` that belong to other bytes.
     WrongSums,
@@ -295,11 +295,12 @@ async fn answer(
     match fault {
         Some(Fault::LoseAnswer) => None,
         Some(Fault::CutAnswer) => {
-            send(client, &whole[..whole.len() - body_length(&whole).div_ceil(2).max(1)]).await?;
+            let half = (whole.len() - body_at(&whole)).div_ceil(2).max(1);
+            send(client, &whole[..whole.len() - half]).await?;
             None
         }
         Some(Fault::Truncate) => send(client, &truncated(&whole)).await,
-        Some(Fault::Corrupt) => send(client, &corrupted(whole)).await,
+        Some(Fault::Corrupt) => send(client, &corrupted(&whole)).await,
         Some(Fault::WrongSums) => send(client, &misnamed(&whole)).await,
         _ => send(client, &whole).await,
     }
@@ -364,16 +365,11 @@ fn body_at(answer: &[u8]) -> usize {
     answer.windows(4).position(|four| four == b"\r\n\r\n").map_or(answer.len(), |at| at + 4)
 }
 
-fn body_length(answer: &[u8]) -> usize {
-    answer.len() - body_at(answer)
-}
-
-fn corrupted(mut answer: Vec<u8>) -> Vec<u8> {
-    let at = body_at(&answer) + body_length(&answer) / 2;
-    if let Some(byte) = answer.get_mut(at) {
-        *byte ^= 1;
-    }
-    answer
+fn corrupted(answer: &[u8]) -> Vec<u8> {
+    let mut body = answer[body_at(answer)..].to_vec();
+    let middle = body.len() / 2;
+    body.get_mut(middle).into_iter().for_each(|byte| *byte ^= 1);
+    with_head(answer, &["x-amz-checksum-"], &[], &body)
 }
 
 /// The answer's head without some of its lines, and with others.
@@ -388,7 +384,12 @@ fn with_head(answer: &[u8], without: &[&str], with: &[String], body: &[u8]) -> V
 fn truncated(answer: &[u8]) -> Vec<u8> {
     let body = &answer[body_at(answer)..];
     let half = &body[..body.len() / 2];
-    with_head(answer, &["content-length:"], &[format!("content-length: {}", half.len())], half)
+    with_head(
+        answer,
+        &["content-length:", "x-amz-checksum-"],
+        &[format!("content-length: {}", half.len())],
+        half,
+    )
 }
 
 fn misnamed(answer: &[u8]) -> Vec<u8> {
@@ -416,7 +417,8 @@ mod tests {
                     }
                     request.push(byte[0]);
                 }
-                let answer = "HTTP/1.1 200 OK\r\nETag: \"a\"\r\nContent-Length: 10\r\n\r\n0123456789";
+                let head = "HTTP/1.1 200 OK\r\nETag: \"a\"\r\nx-amz-checksum-crc32: BBBBBA==\r\n";
+                let answer = format!("{head}Content-Length: 10\r\n\r\n0123456789");
                 stream.write_all(answer.as_bytes()).unwrap();
             }
         });
@@ -449,6 +451,7 @@ mod tests {
         assert!(!cut.ends_with("56789") && !ended, "{cut}");
         assert!(ends(Fault::Truncate).0.ends_with("length: 5\r\n\r\n01234"));
         assert!(ends(Fault::Corrupt).0.ends_with("0123446789"));
+        assert!([Fault::Truncate, Fault::Corrupt].iter().all(|fault| !ends(*fault).0.contains("checksum")));
         assert!(ends(Fault::WrongSums).0.contains("x-amz-checksum-crc32: AAAAAQ=="));
         let busy = ends(Fault::Answer(503, "SlowDown", Some(7))).0;
         assert!(
@@ -456,8 +459,8 @@ mod tests {
         );
         assert!(ends(Fault::LosePut).0.contains("\"lost\""));
         assert!(get(&proxy, "/b/other").0.ends_with("0123456789"));
-        assert_eq!((proxy.injected().values().sum::<u64>(), proxy.harmed()["/b/k"]), (8, 8));
-        assert_eq!((proxy.asked("GET", "/b/k"), proxy.asked("PUT", "")), (9, 0));
+        assert_eq!((proxy.injected().values().sum::<u64>(), proxy.harmed()["/b/k"]), (10, 10));
+        assert_eq!((proxy.asked("GET", "/b/k"), proxy.asked("PUT", "")), (11, 0));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use n2s_catalog::{Audit as _, Backends as _, CatalogError, Jobs as _, StagingBook as _, TakeOver};
 use n2s_catalog_postgres::{PostgresCatalog, PostgresOptions};
 use n2s_domain::BackendId;
+use n2s_servers::Postgres;
 use sqlx::{Connection as _, PgConnection, Row as _};
 
 use crate::world::{World, finish, stored};
@@ -64,6 +65,32 @@ async fn a_wait_for_a_lock_ends() {
     assert_eq!(world.psql(named), "1");
     tx.rollback().await.unwrap();
     world.open_on(&catalog, "tree", "b", TakeOver::IfLapsed).await.unwrap();
+}
+
+/// Somebody who stopped in the middle of a transaction holds its locks until the server ends it.
+#[tokio::test]
+async fn a_wait_for_somebody_who_stopped_is_taken_up_again() {
+    let server = Postgres::start();
+    let world = World::on(&server, 1).await;
+    world.push("a", &["one"]).await;
+    let options =
+        PostgresOptions { lock_timeout: Duration::from_secs(2), ..PostgresOptions::new(&world.url) };
+    let catalog = PostgresCatalog::open(&options).await.unwrap();
+    let mut stopped = PgConnection::connect(&world.url).await.unwrap();
+    let mut tx = stopped.begin().await.unwrap();
+    sqlx::query("SELECT 1 FROM datasets FOR UPDATE").execute(&mut *tx).await.unwrap();
+    let waiting = tokio::spawn(async move { world.open_on(&catalog, "tree", "b", TakeOver::IfLapsed).await });
+    let in_vain =
+        || String::from_utf8_lossy(&server.log()).contains("canceling statement due to lock timeout");
+    for _ in 0..1_000 {
+        if in_vain() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(in_vain() && !waiting.is_finished(), "it has not waited in vain, or it gave up");
+    tx.rollback().await.unwrap();
+    waiting.await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Looking for credentials where there must be none.
+//! Looking for credentials where there must be none, after whatever went wrong.
 
 use std::fs;
 use std::path::Path;
@@ -27,7 +27,7 @@ pub fn not_in_logs(dir: &Path, secrets: &[String]) {
             seen += 1;
         }
     }
-    assert!(seen > 1, "there are no logs in {}", dir.display());
+    assert!(seen > 0, "there are no logs in {}", dir.display());
 }
 
 /// Panics when these bytes hold one of them.
@@ -35,6 +35,12 @@ pub fn not_in(bytes: &[u8], secrets: &[String], place: &str) {
     for secret in secrets {
         assert!(!holds(bytes, secret), "{secret} can be read in {place}");
     }
+}
+
+/// The root secret of a vault's file.
+pub fn root(vault: &Path) -> String {
+    let text = fs::read_to_string(vault).unwrap();
+    text.lines().find_map(|line| line.strip_prefix("root ")).expect("a vault has a root").to_owned()
 }
 
 fn holds(bytes: &[u8], secret: &str) -> bool {
