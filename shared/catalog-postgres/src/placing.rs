@@ -2,10 +2,6 @@
 //!
 //! [`sourced`] locks the blobs, [`place`] then locks their placements, each in ascending order; a finish does the same. So whoever comes second
 //! sees what the first has done: a waiter that must be told, or a placement that needs no waiting for.
-//!
-//! What a push looks up by the hundred is looked up one by one (`LATERAL … OFFSET 0`, which the server does not rearrange). As joins and
-//! `= ANY` these statements get a plan while the catalog is small that reads all of a project or a dataset, and keep it until the next
-//! statistics, a minute later: a first push of 20,000 files waited for that for half its time.
 
 use std::collections::BTreeMap;
 
@@ -26,8 +22,8 @@ pub(crate) async fn sourced(
 ) -> Result<BTreeMap<ContentHash, i64>, Fail> {
     lock_contents(tx, project, &hashes(contents)).await?;
     let rows = sqlx::query(
-        "SELECT l.id, l.content_hash FROM unnest($1::bytea[]) j (content) CROSS JOIN LATERAL (
-            SELECT l.id, l.content_hash, l.staging_id FROM blobs l WHERE l.project_id = $2 AND l.content_hash = j.content OFFSET 0) l
+        "SELECT l.id, l.content_hash FROM unnest($1::bytea[]) h (content) CROSS JOIN LATERAL (
+            SELECT l.id, l.content_hash, l.staging_id FROM blobs l WHERE l.project_id = $2 AND l.content_hash = h.content OFFSET 0) l
          WHERE l.staging_id IS NOT NULL
             OR (SELECT count(*) FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'completed') > 0",
     )
@@ -39,12 +35,13 @@ pub(crate) async fn sourced(
     Ok(all_sourced(contents, found)?)
 }
 
-/// Locks the rows of contents, in the order of their ids.
+/// Locks the rows of contents, in the order of their ids. Each is looked up by itself, here and wherever contents are looked for: a plan for
+/// all at once may read every blob of the project, as long as the statistics of a growing table are not made.
 pub(crate) async fn lock_contents(tx: &mut Tx<'_>, project: i64, contents: &[Vec<u8>]) -> Result<(), Fail> {
     sqlx::query(
-        "SELECT l.id FROM (SELECT l.id FROM unnest($1::bytea[]) j (content) CROSS JOIN LATERAL (
-            SELECT l.id FROM blobs l WHERE l.project_id = $2 AND l.content_hash = j.content OFFSET 0) l ORDER BY l.id) f
-         CROSS JOIN LATERAL (SELECT l.id FROM blobs l WHERE l.id = f.id FOR NO KEY UPDATE) l",
+        "WITH known AS MATERIALIZED (SELECT l.id FROM unnest($1::bytea[]) h (content) CROSS JOIN LATERAL (
+            SELECT l.id FROM blobs l WHERE l.project_id = $2 AND l.content_hash = h.content OFFSET 0) l ORDER BY l.id)
+         SELECT l.id FROM known CROSS JOIN LATERAL (SELECT l.id FROM blobs l WHERE l.id = known.id FOR NO KEY UPDATE) l",
     )
     .bind(contents)
     .bind(project)

@@ -41,6 +41,7 @@ impl PostgresCatalog {
     }
 }
 
+/// Each path is looked up by itself, as contents are: a plan for all at once may read every file of the dataset.
 async fn before(
     tx: &mut Tx<'_>,
     push: &OpenRow,

@@ -71,8 +71,8 @@ async fn known(
     let rows = sqlx::query(
         "SELECT l.id, l.content_hash, l.sealed_hash, l.staging_id IS NOT NULL
             OR (SELECT count(*) FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'completed') > 0 AS sourced
-         FROM unnest($1::bytea[]) j (content) CROSS JOIN LATERAL (SELECT l.id, l.content_hash, l.sealed_hash, l.staging_id
-            FROM blobs l WHERE l.project_id = $2 AND l.content_hash = j.content OFFSET 0) l",
+         FROM unnest($1::bytea[]) h (content) CROSS JOIN LATERAL (SELECT l.id, l.content_hash, l.sealed_hash, l.staging_id
+            FROM blobs l WHERE l.project_id = $2 AND l.content_hash = h.content OFFSET 0) l",
     );
     let rows = rows.bind(contents).bind(push.project).fetch_all(&mut **tx).await?;
     rows.iter().map(pushes::known).collect()
