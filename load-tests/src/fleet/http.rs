@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use anyhow::Result;
 use n2s_load_tests::data::Data;
-use serde_json::json;
+use n2s_servers::Postgres;
+use serde_json::{Value, json};
 
 use crate::Context;
 use crate::processes::{Served, push_embedded};
 use crate::report::Figure;
+use crate::servers::Cpu;
+use crate::statements::statements;
 use crate::verdict::{Verdict, median};
 
 const FILES: u32 = 20_000;
@@ -23,8 +26,9 @@ pub async fn figure(context: &Context) -> Result<Figure> {
     let source = dir.join("source");
     Data::Files(FILES).make(&source)?;
     let up = Served::embedded(&context.n2s, &dir.join("up")).await?;
-    let (fleet, _) = Served::fleet(&context.n2s, &dir.join("fleet"), &context.servers).await?;
+    let (fleet, database) = Served::fleet(&context.n2s, &dir.join("fleet"), &context.servers).await?;
     let (mut alone, mut to_up, mut to_fleet) = (Vec::new(), Vec::new(), Vec::new());
+    let mut processors = Value::Null;
     for round in 0..ROUNDS {
         let project = format!("round{round}");
         rest();
@@ -32,10 +36,14 @@ pub async fn figure(context: &Context) -> Result<Figure> {
         rest();
         to_up.push(up.push(&project, &source)?);
         rest();
-        to_fleet.push(fleet.push(&project, &source)?);
+        let cpu = Cpu::now()?;
+        let seconds = fleet.push(&project, &source)?;
+        processors = json!(Cpu::now()?.since(&cpu, seconds));
+        to_fleet.push(seconds);
     }
     let detail = json!({
         "files": FILES, "embedded_seconds": alone, "to_n2s_up_seconds": to_up, "to_a_fleet_seconds": to_fleet,
+        "fleet_processors": processors, "fleet_committed_after_seconds": committed(&database), "statements": statements(&database),
         "durability": "every object is on the disk before it counts, in staging and on the store; each catalog waits for the disk at each commit",
         "like_with_like": "embedded and `n2s up` have the same catalog, queue, staging and store; the fleet's are PostgreSQL, RabbitMQ and processes of \
             their own, on the same processors",
@@ -55,6 +63,12 @@ pub async fn figure(context: &Context) -> Result<Figure> {
         ),
     ];
     Ok(Figure { detail, verdicts })
+}
+
+/// Seconds from each push's first call to its commit: the rest of its time it waits for the workers.
+fn committed(database: &str) -> Vec<f64> {
+    let sql = "SELECT extract(epoch FROM committed_at - created_at) FROM changesets ORDER BY id";
+    Postgres::psql(database, sql).lines().filter_map(|line| line.trim().parse().ok()).collect()
 }
 
 fn rest() {

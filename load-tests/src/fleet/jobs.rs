@@ -11,6 +11,7 @@ use crate::report::Figure;
 use crate::roles::{Engine, WorkerOrders, WorkerProcess};
 use crate::rows::Producer;
 use crate::servers::{Cpu, Place, Servers, number, until};
+use crate::statements::statements;
 use crate::verdict::{Verdict, float, median};
 
 const LIMIT: Duration = Duration::from_mins(2);
@@ -172,7 +173,7 @@ pub async fn in_place(place: &Place, run: Run, datasets: &str, first: i64) -> Re
         "rows_entered_per_second": count / entered.as_secs_f64(),
         "lost": lost, "double_counted": doubled,
         "wal_bytes_per_job": wal / all, "processors": cpu,
-        "statements": statements(place),
+        "statements": statements(&place.database),
     });
     ensure!(lost == 0 && doubled == 0, "the books do not balance: {detail}");
     Ok(Outcome { jobs_per_second: all / seconds, detail })
@@ -190,12 +191,4 @@ fn lost(after: i64) -> String {
 
 fn wal(place: &Place) -> Result<i64> {
     number(&place.database, "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint")
-}
-
-/// What the server did, where somebody looks for what bounds a figure: see `Servers::place`.
-fn statements(place: &Place) -> Vec<String> {
-    let sql = "SELECT round(total_exec_time::numeric) || ' ms, ' || calls || ' calls, ' || rows || ' rows, ' || wal_bytes || ' B: '
-        || left(regexp_replace(query, '\\s+', ' ', 'g'), 110)
-        FROM pg_stat_statements WHERE calls > 5 ORDER BY total_exec_time DESC LIMIT 25";
-    n2s_servers::Postgres::psql(&place.database, sql).lines().map(str::to_owned).collect()
 }

@@ -13,6 +13,7 @@ mod roles;
 mod rows;
 mod scaling;
 mod servers;
+mod statements;
 mod store;
 mod stores;
 mod verdict;

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use n2s_servers::free_port;
 
 use crate::servers::{Servers, until};
+use crate::statements;
 
 const READY: Duration = Duration::from_mins(1);
 
@@ -34,6 +35,7 @@ impl Served {
         let settings = format!("[database]\nurl = \"{database}\"\n[queue]\nurl = \"{queue}\"\n");
         let mut served = Self::prepare(n2s, dir, &settings)?;
         served.run(&["migrate"])?;
+        statements::follow(&database);
         served.api(&["serve", "intake"]).await?;
         for (name, role) in [
             ("dispatcher", "dispatcher"),

@@ -12,6 +12,7 @@ use n2s_servers::{Postgres, RabbitMq};
 use serde_json::{Value, json};
 
 use crate::roles::open;
+use crate::statements;
 
 /// Durability as it is out of the box, said aloud. The rest is what anybody sets on a server of this size.
 const SETTINGS: [&str; 9] = [
@@ -50,11 +51,7 @@ impl Servers {
         let database = self.postgres.database();
         let broker = self.rabbit.vhost().url;
         migrate(&PostgresOptions::new(database.as_str())).await?;
-        Postgres::psql(&database, "CREATE EXTENSION pg_stat_statements");
-        // Counting costs a little: only for who looks for what bounds a figure.
-        let track = if std::env::var_os("N2S_LOAD_STATEMENTS").is_some() { "all" } else { "none" };
-        let name = database.rsplit('/').next().unwrap_or_default();
-        Postgres::psql(&database, &format!("ALTER DATABASE {name} SET pg_stat_statements.track = '{track}'"));
+        statements::follow(&database);
         let catalog = open(&database).await?;
         Ok(Place { database, broker, catalog })
     }
@@ -97,7 +94,8 @@ impl Cpu {
         for entry in fs::read_dir("/proc")? {
             let Ok(text) = fs::read_to_string(entry?.path().join("stat")) else { continue };
             // Another process may end at this moment, and its line be cut.
-            if let Some((pid, stat)) = Stat::parse(&text) {
+            if let Some((pid, mut stat)) = Stat::parse(&text) {
+                stat.name.push_str(&role(&stat.name, pid));
                 stats.insert(pid, stat);
             }
         }
@@ -134,6 +132,14 @@ impl Cpu {
             .filter(|(_, took)| *took > 0.0)
             .collect()
     }
+}
+
+/// What a process of the binary is, because they all have one name.
+fn role(name: &str, process: u32) -> String {
+    let line = if name == "n2s" { fs::read_to_string(format!("/proc/{process}/cmdline")).ok() } else { None };
+    let role =
+        line.iter().flat_map(|line| line.split('\0').skip(1)).take_while(|word| !word.starts_with('-'));
+    role.take(2).fold(String::new(), |role, word| role + " " + word)
 }
 
 struct Stat {

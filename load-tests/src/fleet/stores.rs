@@ -25,8 +25,8 @@ use crate::report::Figure;
 
 const PROGRAMS: [&str; 5] = ["n2s", "restic", "rustic", "rclone", "s5cmd"];
 const SIZES: [usize; 4] = [1 << 10, 10 << 10, 100 << 10, 1 << 20];
-/// As far as a step may go; what takes longer is not measured.
-const LIMIT: Duration = Duration::from_mins(1);
+/// Seconds that a step may take, unless `N2S_LOAD_STEP_SECONDS` says otherwise; what takes longer is not measured.
+const STEP_SECONDS: u32 = 60;
 const AWAY: Duration = Duration::from_millis(20);
 const PASSWORD: &str = "load test";
 /// Objects under way at once.
@@ -37,10 +37,16 @@ struct Amounts {
     files: u32,
     files_away: u32,
     large_mib: u64,
+    large_mib_away: u64,
 }
 
 fn amount(name: &str, usual: u32) -> u32 {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(usual)
+}
+
+/// All, or those that `N2S_LOAD_PROGRAMS` names.
+fn wanted(program: &str) -> bool {
+    std::env::var("N2S_LOAD_PROGRAMS").map_or(true, |names| names.split(',').any(|name| name == program))
 }
 
 /// Each program's pushes and pull, then single objects; near, then away.
@@ -49,6 +55,7 @@ pub async fn figure(context: &Context) -> Result<Figure> {
         files: amount("N2S_LOAD_FILES", 3_000),
         files_away: amount("N2S_LOAD_FILES_AWAY", 300),
         large_mib: amount("N2S_LOAD_LARGE_MIB", 256).into(),
+        large_mib_away: amount("N2S_LOAD_LARGE_MIB_AWAY", 256).into(),
     };
     let server = tokio::task::spawn_blocking(S3Server::start).await?;
     let port = server.endpoint().rsplit(':').next().unwrap_or_default().parse()?;
@@ -60,6 +67,7 @@ pub async fn figure(context: &Context) -> Result<Figure> {
         ("files", Data::Files(amounts.files), server.endpoint()),
         ("large", Data::Large(amounts.large_mib << 20), server.endpoint()),
         ("files, 20 ms each way", Data::Files(amounts.files_away), away.clone()),
+        ("large, 20 ms each way", Data::Large(amounts.large_mib_away << 20), away.clone()),
     ];
     for (set, data, endpoint) in sets {
         let dir = context.dir.path().join(format!("stores-{}", detail.len()));
@@ -67,7 +75,7 @@ pub async fn figure(context: &Context) -> Result<Figure> {
         let source = dir.join("source");
         let (files, bytes) = data.make(&source)?;
         let mut programs = Map::new();
-        for name in PROGRAMS {
+        for name in PROGRAMS.into_iter().filter(|name| wanted(name)) {
             let bucket = format!("{name}-{}", detail.len());
             server.make_bucket(&bucket);
             let place = dir.join(name);
@@ -104,19 +112,23 @@ impl Program<'_> {
         fs::create_dir(&self.place)?;
         self.prepare()?;
         let target = self.place.join("target");
-        let first = self.step(source, None)?;
-        let unchanged = self.step(source, None)?;
-        let changed = if data.can_change() {
+        let mut steps = Map::new();
+        steps.insert("first".to_owned(), self.told(source, None));
+        steps.insert("unchanged".to_owned(), self.told(source, None));
+        if data.can_change() {
             data.change(source)?;
-            let seconds = self.step(source, None)?;
+            steps.insert("one_percent".to_owned(), self.told(source, None));
             data.restore(source)?;
-            Some(seconds)
-        } else {
-            None
-        };
+        }
         fs::create_dir(&target)?;
-        let pull = self.step(source, Some(&target))?;
-        Ok(json!({ "first": first, "unchanged": unchanged, "one_percent": changed, "pull": pull }))
+        steps.insert("pull".to_owned(), self.told(source, Some(&target)));
+        Ok(Value::Object(steps))
+    }
+
+    /// Seconds, or why there are none.
+    fn told(&self, source: &Path, target: Option<&Path>) -> Value {
+        let step = self.step(source, target);
+        step.map_or_else(|why| json!(format!("not measured: {why:#}")), |seconds| json!(seconds))
     }
 
     fn prepare(&self) -> Result<()> {
@@ -171,7 +183,7 @@ impl Program<'_> {
 
     fn command(&self) -> Result<Command> {
         let mut command = Command::new("timeout");
-        command.arg(LIMIT.as_secs().to_string());
+        command.arg(amount("N2S_LOAD_STEP_SECONDS", STEP_SECONDS).to_string());
         match self.name {
             "n2s" => command.arg(self.n2s),
             name => command.arg(installed(name)),

@@ -8,11 +8,12 @@ use n2s_domain::{ChangesetId, ChangesetStatus};
 use crate::progress::Watch;
 use crate::side::Side;
 
-/// Between two looks: into the home's own catalog, where a small push is done soon, and at a server.
+/// Between two looks: into the home's own catalog, where a small push is done soon.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 const LOOK_EARLY_EVERY: Duration = Duration::from_millis(5);
 const EARLY: Duration = Duration::from_secs(1);
-const ASK_EVERY: Duration = Duration::from_millis(250);
+/// Between two questions to a server: a tenth of what was waited, so that little is added to any wait, within these.
+const ASK_EVERY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
 /// Unreachable stores get this long to come back before the push stops waiting for them.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A broker gets longer: it may only be starting anew, and without it nothing moves at all.
@@ -73,7 +74,7 @@ pub async fn wait_for(side: &Side, changeset: ChangesetId, watch: &Watch) -> any
         let every = match side.node {
             Some(_) if began.elapsed() < EARLY => LOOK_EARLY_EVERY,
             Some(_) => LOOK_EVERY,
-            None => ASK_EVERY,
+            None => (began.elapsed() / 10).clamp(ASK_EVERY.0, ASK_EVERY.1),
         };
         tokio::time::sleep(every).await;
     }

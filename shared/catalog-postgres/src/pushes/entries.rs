@@ -41,6 +41,7 @@ impl PostgresCatalog {
     }
 }
 
+/// Each path is looked up by itself, as contents are: a plan for all at once may read every file of the dataset.
 async fn before(
     tx: &mut Tx<'_>,
     push: &OpenRow,
@@ -48,9 +49,10 @@ async fn before(
 ) -> Result<BTreeMap<Vec<u8>, Before>, Fail> {
     let paths: Vec<_> = changes.iter().map(|change| change.path().as_bytes().to_vec()).collect();
     let rows = sqlx::query(
-        "SELECT f.id, f.filepath, f.from_version = $3 AS own, f.size FROM unnest($1::bytea[]) j (path)
-         JOIN files f ON f.dataset_id = $2 AND substr(sha256(f.filepath), 1, 16) = substr(sha256(j.path), 1, 16)
-            AND f.filepath = j.path AND f.to_version IS NULL",
+        "SELECT f.id, f.filepath, f.from_version = $3 AS own, f.size FROM unnest($1::bytea[]) j (path) CROSS JOIN LATERAL (
+            SELECT f.id, f.filepath, f.from_version, f.size FROM files f
+            WHERE f.dataset_id = $2 AND substr(sha256(f.filepath), 1, 16) = substr(sha256(j.path), 1, 16)
+               AND f.filepath = j.path AND f.to_version IS NULL OFFSET 0) f",
     );
     let rows = rows.bind(paths).bind(push.dataset).bind(push.version).fetch_all(&mut **tx).await?;
     rows.iter().map(pushes::before).collect()
@@ -58,6 +60,9 @@ async fn before(
 
 /// A row of this push is replaced; one of an earlier version ends here.
 async fn end_rows(tx: &mut Tx<'_>, push: &OpenRow, before: &BTreeMap<Vec<u8>, Before>) -> Result<(), Fail> {
+    if before.is_empty() {
+        return Ok(());
+    }
     let ids = |own| before.values().filter(|row| row.own == own).map(|row| row.id).collect::<Vec<_>>();
     sqlx::query("DELETE FROM files WHERE id = ANY ($1)").bind(ids(true)).execute(&mut **tx).await?;
     sqlx::query("UPDATE files SET to_version = $2 WHERE id = ANY ($1)")
@@ -131,8 +136,9 @@ async fn insert_pieces(
         "INSERT INTO file_blobs (file_id, seq, blob_id, byte_offset, size)
          SELECT f.id, j.seq, j.blob, j.at, j.size
          FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]) j (path, seq, blob, at, size)
-         JOIN files f ON f.dataset_id = $6 AND substr(sha256(f.filepath), 1, 16) = substr(sha256(j.path), 1, 16)
-            AND f.filepath = j.path AND f.from_version = $7",
+         CROSS JOIN LATERAL (SELECT f.id FROM files f
+            WHERE f.dataset_id = $6 AND substr(sha256(f.filepath), 1, 16) = substr(sha256(j.path), 1, 16)
+               AND f.filepath = j.path AND f.from_version = $7 OFFSET 0) f",
     )
     .bind(paths)
     .bind(seqs)

@@ -87,7 +87,7 @@ impl PostgresCatalog {
         row.time("lease_until")
     }
 
-    /// Checks the lease and extends it; holds the changeset's row until the transaction ends, so that the calls of one push take turns. A
+    /// Checks the lease and extends it; holds the changeset's row until the transaction ends, so that the calls of one push that begin so take turns. A
     /// lease that lapsed is still good as long as nobody took the push over.
     pub(crate) async fn hold(&self, tx: &mut Tx<'_>, lease: &PushLease) -> Result<OpenRow, Fail> {
         let row = sqlx::query(
@@ -105,5 +105,39 @@ impl PostgresCatalog {
         .await?;
         let row = row.ok_or(CatalogError::LeaseLost(lease.changeset))?;
         open_row(&row, row.int_list("backends")?)
+    }
+
+    /// As [`Self::hold`], for calls that change nothing of the changeset's own: a push has several under way, and they need not take turns. While one
+    /// lasts, the push can be neither committed nor given up. The lease is extended once half of it is gone, by a transaction of its
+    /// own: two calls that each had the row shared would wait for each other to change it.
+    pub(crate) async fn attend(&self, lease: &PushLease) -> Result<(Tx<'static>, OpenRow), Fail> {
+        let (tx, push, late) = self.share(lease).await?;
+        if !late {
+            return Ok((tx, push));
+        }
+        tx.rollback().await?;
+        self.renew(lease, PUSH_LEASE).await?;
+        let (tx, push, _) = self.share(lease).await?;
+        Ok((tx, push))
+    }
+
+    async fn share(&self, lease: &PushLease) -> Result<(Tx<'static>, OpenRow, bool), Fail> {
+        let mut tx = self.begin().await?;
+        let row = sqlx::query(
+            "SELECT c.id, c.dataset_id, c.version, c.parent_id, c.min_copies, d.project_id,
+                ARRAY (SELECT s.backend_id FROM changeset_backends s WHERE s.changeset_id = c.id ORDER BY s.backend_id) AS backends,
+                coalesce(c.lease_until < n2s_now() + $3::bigint * interval '1 microsecond', true) AS late
+             FROM changesets c JOIN datasets d ON d.id = c.dataset_id
+             WHERE c.uuid = $1 AND c.lease_token = $2 AND c.committed_at IS NULL AND c.abandoned_at IS NULL FOR SHARE OF c",
+        )
+        .bind(lease.changeset.0)
+        .bind(lease.token.0)
+        .bind(micros(PUSH_LEASE / 2))
+        .fetch_optional(&mut *tx)
+        .await?;
+        let row = row.ok_or(CatalogError::LeaseLost(lease.changeset))?;
+        let push = open_row(&row, row.int_list("backends")?)?;
+        let late = row.flag("late")?;
+        Ok((tx, push, late))
     }
 }

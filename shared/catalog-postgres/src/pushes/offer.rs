@@ -20,8 +20,7 @@ impl PostgresCatalog {
         lease: &PushLease,
         contents: &[ContentHash],
     ) -> Result<Vec<Offered>, Fail> {
-        let mut tx = self.begin().await?;
-        let push = self.hold(&mut tx, lease).await?;
+        let (mut tx, push) = self.attend(lease).await?;
         let known = known(&mut tx, &push, contents.iter()).await?;
         pin(&mut tx, &push, known.values().filter(|known| known.sourced).map(|known| known.id)).await?;
         commit(tx, Point::Offered).await?;
@@ -34,8 +33,7 @@ impl PostgresCatalog {
         lease: &PushLease,
         blobs: &[StagedBlob],
     ) -> Result<Vec<Accepted>, Fail> {
-        let mut tx = self.begin().await?;
-        let push = self.hold(&mut tx, lease).await?;
+        let (mut tx, push) = self.attend(lease).await?;
         let mut firsts: BTreeMap<ContentHash, StagedBlob> = BTreeMap::new();
         for blob in blobs {
             firsts.entry(blob.content_hash).or_insert(*blob);
