@@ -42,7 +42,7 @@ impl PostgresCatalog {
 }
 
 async fn before(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     push: &OpenRow,
     changes: &[EntryChange],
 ) -> Result<BTreeMap<Vec<u8>, Before>, Fail> {
@@ -57,7 +57,7 @@ async fn before(
 }
 
 /// A row of this push is replaced; one of an earlier version ends here.
-async fn end_rows(tx: &mut Tx<'_>, push: &OpenRow, before: &BTreeMap<Vec<u8>, Before>) -> Result<(), Fail> {
+async fn end_rows(tx: &mut Tx, push: &OpenRow, before: &BTreeMap<Vec<u8>, Before>) -> Result<(), Fail> {
     let ids = |own| before.values().filter(|row| row.own == own).map(|row| row.id).collect::<Vec<_>>();
     sqlx::query("DELETE FROM files WHERE id = ANY ($1)").bind(ids(true)).execute(&mut **tx).await?;
     sqlx::query("UPDATE files SET to_version = $2 WHERE id = ANY ($1)")
@@ -69,7 +69,7 @@ async fn end_rows(tx: &mut Tx<'_>, push: &OpenRow, before: &BTreeMap<Vec<u8>, Be
 }
 
 async fn insert_rows(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     push: &OpenRow,
     changes: &[EntryChange],
     blobs: &BTreeMap<ContentHash, i64>,
@@ -109,7 +109,7 @@ async fn insert_rows(
 
 /// The blobs of files that have several.
 async fn insert_pieces(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     push: &OpenRow,
     puts: &[&FileEntry],
     blobs: &BTreeMap<ContentHash, i64>,
@@ -147,7 +147,7 @@ async fn insert_pieces(
 }
 
 async fn count(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     push: &OpenRow,
     changes: &[EntryChange],
     before: &BTreeMap<Vec<u8>, Before>,
