@@ -27,10 +27,30 @@ rm -f "$work/deploy/.env"
 # Debian's docker-compose is older than this one key, by which the plugin names its containers.
 sed -i '/^name: /d' "$work/deploy/compose.yaml"
 (cd "$work/deploy" && docker-compose --file compose.yaml config >"$work/compose" 2>"$work/said") || { cat "$work/said" >&2; exit 1; }
-for service in postgres rabbitmq garage migrate intake dispatcher validator worker; do
-    grep -q "^  $service:" "$work/compose" || { say "compose has no service $service" >&2; exit 1; }
+service() { sed -n "/^  $1:/,/^  [a-z]/p" "$work/compose"; }
+for name in postgres rabbitmq garage migrate intake dispatcher validator worker; do
+    [ -n "$(service "$name")" ] || { say "compose has no service $name" >&2; exit 1; }
 done
-say "compose: the configuration is whole; no container was started"
+for name in prometheus grafana; do
+    service "$name" | grep -qx '    - monitoring' || { say "$name is not for --profile monitoring alone" >&2; exit 1; }
+done
+# A file that is not there would be mounted as an empty directory.
+while read -r source; do
+    [ -f "$source" ] || { say "compose mounts $source, which is no file" >&2; exit 1; }
+done < <(grep -oE "^ +- $work/deploy/[^:]+" "$work/compose" | sed 's/^ *- //' | sort -u)
+# Where they are mounted, Prometheus and Grafana find each other's and their own files.
+mkdir "$work/etc"
+cp "$work"/deploy/prometheus/{prometheus,rules}.yaml "$work/etc"
+promtool check config "$work/etc/prometheus.yaml" >"$work/said" 2>&1 || { cat "$work/said" >&2; exit 1; }
+for wanted in "prometheus:9090 deploy/grafana/datasource.yaml" "/var/lib/grafana/dashboards deploy/grafana/provider.yaml"; do
+    grep -q "${wanted% *}" "${wanted#* }" || { say "${wanted#* } does not name ${wanted% *}" >&2; exit 1; }
+done
+# Every role listens where Prometheus asks, and for more than its own container.
+for port in 7227 7228; do
+    grep -q "port: $port" deploy/prometheus/prometheus.yaml && grep -qE "LISTEN: 0\.0\.0\.0:$port$" "$work/compose" ||
+        { say "nobody answers Prometheus on $port" >&2; exit 1; }
+done
+say "compose: the configuration is whole, with and without monitoring; no container was started"
 
 # systemd, with a program that is there in place of ours.
 command -v systemd-analyze >/dev/null || missing systemd-analyze

@@ -17,7 +17,7 @@ const DASHBOARD: &str = include_str!("../deploy/grafana/n2s.json");
 fn named(text: &str) -> BTreeSet<String> {
     let letter = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let words = text.split(|c: char| !letter(c)).filter(|word| word.starts_with("n2s_"));
-    words.map(|word| word.trim_end_matches("_bucket").to_owned()).collect()
+    words.map(|word| word.trim_end_matches("_bucket").trim_end_matches("_count").to_owned()).collect()
 }
 
 fn is_listed(name: &str) -> bool {

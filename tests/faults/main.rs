@@ -8,6 +8,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[cfg(feature = "fault-tests")]
+mod answers;
+#[cfg(feature = "fault-tests")]
 mod broker;
 mod clock;
 #[cfg(feature = "fault-tests")]
@@ -23,6 +25,8 @@ mod messages;
 #[cfg_attr(not(feature = "fault-tests"), expect(dead_code, reason = "the slower cases break them"))]
 mod place;
 mod settled;
+#[cfg(feature = "fault-tests")]
+mod silence;
 #[cfg_attr(not(feature = "fault-tests"), expect(dead_code, reason = "the slower cases use all of it"))]
 mod site;
 #[cfg(feature = "fault-tests")]

@@ -20,7 +20,7 @@ const ERRORS: &str = "SELECT s::text FROM blob_backends s UNION ALL SELECT s::te
 
 impl Site {
     /// Waits until nothing is left to do, and holds the fleet to its promises: what was committed is completed, what is completed can be
-    /// read, counters equal a recount, no retry was spent, staging is empty, everything comes back, every member is well enough to end when it
+    /// read, no client was told that the intake failed, counters equal a recount, no retry was spent, staging is empty, everything comes back, every member is well enough to end when it
     /// is asked to, and no credential can be read anywhere.
     pub fn settled(&self, members: Vec<Member>) {
         self.settled_after(0, members);
@@ -35,6 +35,10 @@ impl Site {
         let failed = "SELECT count(*) FROM blob_backends WHERE status <> 'completed'";
         assert_eq!(fleet.count(failed), 0, "placements that are not completed");
         assert_eq!(self.spent(), failures, "retries of objects are not their failures");
+        assert!(
+            !self.logged(&["a request failed", "status=500"]),
+            "a client was told that it is no use to come again"
+        );
         self.completed_means_readable();
         world.settled_after_a_kill();
         secrets::not_in_processes(&self.secrets);

@@ -199,12 +199,17 @@ impl Site {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// A token for everything.
+    pub fn token(&self) -> &str {
+        self.token.as_ref().expect("an intake was started")
+    }
+
     /// A client of an intake at `url`.
     pub fn client(&self, url: &str, args: &[&str]) -> Command {
         let world = self.world();
         let mut command = world.command(args);
         command.env("N2S_HOME", world.path("client")).env("N2S_SERVER", url);
-        command.env("N2S_TOKEN", self.token.as_ref().expect("an intake was started"));
+        command.env("N2S_TOKEN", self.token());
         command
     }
 

@@ -30,12 +30,7 @@ impl Intake {
         let mut wanted = match self.plan(blobs, from).await {
             Ok(wanted) => wanted,
             Err(error) => {
-                let text = error.to_string();
-                let again = || SeamError::Other {
-                    doing: "looking for copies",
-                    source: anyhow::anyhow!(text.clone()),
-                };
-                return blobs.iter().map(|_| Err(again())).collect();
+                return blobs.iter().map(|_| Err(same(&error))).collect();
             }
         };
         while wanted.iter().any(|wanted| wanted.found.is_none() && !wanted.stores.is_empty()) {
@@ -111,7 +106,8 @@ impl Intake {
         if found.is_none() {
             match self.staged(&blob).await {
                 Ok(bytes) => found = bytes,
-                Err(why) => tried.push(format!("staging: {why}")),
+                Err(NotStaged::Unknown(error)) => return Err(error),
+                Err(NotStaged::Unreadable(why)) => tried.push(format!("staging: {why}")),
             }
         }
         if tried.is_empty() {
@@ -121,12 +117,30 @@ impl Intake {
         Ok(Fetched { bytes: found.ok_or_else(lost)?, bad_copies: bad })
     }
 
-    async fn staged(&self, blob: &FileBlob) -> Result<Option<Bytes>, String> {
-        let key = self.catalog.staged(Self::blob_id(blob)).await.map_err(|error| error.to_string())?;
+    async fn staged(&self, blob: &FileBlob) -> Result<Option<Bytes>, NotStaged> {
+        let key = self.catalog.staged(Self::blob_id(blob)).await;
+        let key = key.map_err(|error| NotStaged::Unknown(catalog(error)))?;
         let Some(key) = key else { return Ok(None) };
         let key = StagingKey { sealed_hash: key.sealed_hash, id: key.id };
         let body = self.staging.get(&[key]).await.pop().expect("one answer per question");
-        body.map(|body| Some(body.bytes().clone())).map_err(|error| error.report())
+        body.map(|body| Some(body.bytes().clone())).map_err(|error| NotStaged::Unreadable(error.report()))
+    }
+}
+
+/// Why nothing came from staging.
+enum NotStaged {
+    /// The catalog does not say whether it is there, so nothing is known to be lost.
+    Unknown(SeamError),
+    /// It should be there.
+    Unreadable(String),
+}
+
+/// The catalog's failure once more, for another blob: what is away for one is away for all of them, and can be asked again.
+fn same(error: &SeamError) -> SeamError {
+    let (doing, source) = ("looking for copies", anyhow::anyhow!(n2s_telemetry::report(error)));
+    match error {
+        SeamError::Unavailable { .. } => SeamError::Unavailable { doing, source },
+        _ => SeamError::Other { doing, source },
     }
 }
 

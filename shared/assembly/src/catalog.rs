@@ -57,7 +57,10 @@ pub(crate) async fn engine(
     catalog: &Arc<dyn Catalog>,
 ) -> Result<Arc<dyn Catalog>, AssemblyError> {
     match server(database)? {
-        Some(options) => Ok(Arc::new(PostgresCatalog::open(&options).await?)),
+        Some(options) => {
+            let options = PostgresOptions { pool_name: "engine", ..options };
+            Ok(Arc::new(PostgresCatalog::open(&options).await?))
+        }
         None => Ok(Arc::clone(catalog)),
     }
 }
@@ -118,6 +121,7 @@ pub(crate) fn server(database: &DatabaseConfig) -> Result<Option<PostgresOptions
     Ok(Some(PostgresOptions {
         password,
         pool_size: database.pool_size,
+        statement_timeout: Duration::from_secs(database.answer_secs.into()),
         ..PostgresOptions::new(url.expose())
     }))
 }

@@ -1,11 +1,19 @@
 //! See `n2s_catalog::audit`.
 
-use async_trait::async_trait;
-use n2s_catalog::rows::operate;
-use n2s_catalog::{Audit, CatalogError, Drift};
+use std::time::Duration;
 
-use crate::connect::PostgresCatalog;
+use async_trait::async_trait;
+use n2s_catalog::rows::{Columns as _, operate};
+use n2s_catalog::{Audit, CatalogError, Drift, timed};
+use sqlx::Row as _;
+
+use crate::connect::{PostgresCatalog, Tx};
 use crate::error::{At as _, Fail};
+
+/// A recount has no limit of its own; so often it is looked at whether it goes on,
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// and so often in a row it may seem that it does not.
+const LOOKS: u32 = 3;
 
 /// Each query names a counter, what it keeps and what its rows count to. What an abandoned push waits for is being taken
 /// down row by row, and nobody reads its counters.
@@ -50,23 +58,57 @@ const RECOUNTS: &[&str] = &[
 #[async_trait]
 impl Audit for PostgresCatalog {
     async fn audit(&self) -> Result<Vec<Drift>, CatalogError> {
-        self.recount().await.at("recount")
+        timed!("recount", self.recount()).at("recount")
     }
 }
 
 impl PostgresCatalog {
     async fn recount(&self) -> Result<Vec<Drift>, Fail> {
         // One snapshot for all of it, deltas included; it reads all rows, for as long as there are any.
-        let mut tx = self.pool().begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-        for setting in ["SET LOCAL statement_timeout = 0", "SET LOCAL enable_seqscan = on"] {
-            sqlx::query(setting).execute(&mut *tx).await?;
+        let mut tx = self.bounded(self.begin_snapshot()).await?;
+        let pid = self.bounded(unlimited(&mut tx)).await?;
+        tokio::select! {
+            counted = count(tx) => counted,
+            fail = self.silence_of(pid) => Err(fail),
         }
-        let mut drifts = Vec::new();
-        for recount in RECOUNTS {
-            for row in sqlx::query(*recount).fetch_all(&mut *tx).await? {
-                drifts.extend(operate::drift(&row)?);
+    }
+
+    /// Returns when nothing more is to be expected of a session: the server says that it does nothing, or says nothing any more.
+    async fn silence_of(&self, pid: i32) -> Fail {
+        let mut in_vain = 0;
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let works = matches!(self.within(LOOK_EVERY, self.works(pid)).await, Ok(true));
+            in_vain = if works { 0 } else { in_vain + 1 };
+            // Once may be between two statements.
+            if in_vain == LOOKS {
+                return Fail::Silent(LOOK_EVERY * LOOKS);
             }
         }
-        Ok(drifts)
     }
+
+    async fn works(&self, pid: i32) -> Result<bool, Fail> {
+        let row = sqlx::query(
+            "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND state = 'active') AS works",
+        );
+        row.bind(pid).fetch_one(&mut *self.link().await?).await?.flag("works")
+    }
+}
+
+/// Lets the transaction's statements read whole tables and take as long as they need; answers which session it is.
+async fn unlimited(tx: &mut Tx) -> Result<i32, Fail> {
+    for setting in ["SET LOCAL statement_timeout = 0", "SET LOCAL enable_seqscan = on"] {
+        sqlx::query(setting).execute(&mut **tx).await?;
+    }
+    Ok(sqlx::query("SELECT pg_backend_pid()").fetch_one(&mut **tx).await?.try_get(0)?)
+}
+
+async fn count(mut tx: Tx) -> Result<Vec<Drift>, Fail> {
+    let mut drifts = Vec::new();
+    for recount in RECOUNTS {
+        for row in sqlx::query(*recount).fetch_all(&mut *tx).await? {
+            drifts.extend(operate::drift(&row)?);
+        }
+    }
+    Ok(drifts)
 }

@@ -10,7 +10,7 @@ use n2s_domain::{BackendId, BackendName, Epoch, VaultId};
 
 use crate::connect::PostgresCatalog;
 use crate::decode::{micros, text};
-use crate::error::{At as _, Fail, transact};
+use crate::error::{Fail, ask, transact};
 
 #[async_trait]
 impl Backends for PostgresCatalog {
@@ -18,27 +18,27 @@ impl Backends for PostgresCatalog {
         &self,
         configured: &[(BackendName, String)],
     ) -> Result<Vec<BackendRecord>, CatalogError> {
-        transact!("record the configured backends", self.ensure(configured))
+        transact!(self, "record the configured backends", self.ensure(configured))
     }
 
     async fn backends(&self) -> Result<Vec<(BackendRecord, BackendTally)>, CatalogError> {
-        self.all_backends().await.at("list backends")
+        ask!(self, "list backends", self.all_backends())
     }
 
     async fn set_initialised(&self, backend: BackendId, vault: VaultId) -> Result<(), CatalogError> {
         let sql = "UPDATE backends SET initialised_at = n2s_now(), vault_id = $1 WHERE id = $2 AND initialised_at IS NULL";
         let query = || sqlx::query(sql).bind(vault.0.to_vec()).bind(backend.0);
-        transact!("note that a store is initialised", self.run(query()))
+        transact!(self, "note that a store is initialised", self.run(query()))
     }
 
     async fn placed_epochs(&self, backend: BackendId) -> Result<Vec<Epoch>, CatalogError> {
-        self.epochs_on(backend).await.at("read which keys a store has")
+        ask!(self, "read which keys a store has", self.epochs_on(backend))
     }
 
     async fn epoch_placed(&self, backend: BackendId, epoch: Epoch) -> Result<(), CatalogError> {
         let sql = "INSERT INTO backend_epochs (backend_id, epoch) VALUES ($1, $2) ON CONFLICT DO NOTHING";
         let query = || sqlx::query(sql).bind(backend.0).bind(i64::from(epoch.0));
-        transact!("note that a key is on a store", self.run(query()))
+        transact!(self, "note that a key is on a store", self.run(query()))
     }
 
     async fn pause(&self, backend: BackendId, by_operator: bool, reason: &str) -> Result<(), CatalogError> {
@@ -47,14 +47,14 @@ impl Backends for PostgresCatalog {
                 paused_at = CASE WHEN paused_by IS NOT DISTINCT FROM $2 THEN paused_at ELSE n2s_now() END, paused_by = $2
              WHERE id = $3 AND ($2 = 'operator' OR paused_by IS DISTINCT FROM 'operator')";
         let query = || sqlx::query(sql).bind(text(reason)).bind(by).bind(backend.0);
-        transact!("pause a backend", self.run(query()))
+        transact!(self, "pause a backend", self.run(query()))
     }
 
     async fn resume(&self, backend: BackendId, by_operator: bool) -> Result<(), CatalogError> {
         let sql = "UPDATE backends SET paused_by = NULL, pause_reason = NULL, paused_at = NULL, open_since = NULL, probe_at = NULL
              WHERE id = $1 AND ($2 OR paused_by = 'health')";
         let query = || sqlx::query(sql).bind(backend.0).bind(by_operator);
-        transact!("resume a backend", self.run(query()))
+        transact!(self, "resume a backend", self.run(query()))
     }
 
     async fn report_health(&self, backend: BackendId, report: &HealthReport) -> Result<(), CatalogError> {
@@ -73,7 +73,7 @@ impl Backends for PostgresCatalog {
             let query = sqlx::query(sql).bind(report.open_for.map(micros)).bind(kind).bind(message);
             query.bind(report.success).bind(report.concurrency.map(i64::from)).bind(backend.0)
         };
-        transact!("record a store's health", self.run(query()))
+        transact!(self, "record a store's health", self.run(query()))
     }
 
     async fn report_lane(&self, backend: BackendId, report: &LaneReport) -> Result<(), CatalogError> {
@@ -87,17 +87,17 @@ impl Backends for PostgresCatalog {
             let query = sqlx::query(sql).bind(backend.0).bind(text(&report.worker)).bind(report.draining);
             query.bind(i64::from(report.limit)).bind(i64::from(report.in_flight)).bind(text(&report.why))
         };
-        transact!("record what a worker does", self.run(query()))
+        transact!(self, "record what a worker does", self.run(query()))
     }
 
     async fn forget_lanes(&self, worker: &str) -> Result<(), CatalogError> {
         let sql = "DELETE FROM lanes WHERE worker = $1 OR reported_at < n2s_now() - $2::bigint * interval '1 microsecond'";
         let query = || sqlx::query(sql).bind(text(worker)).bind(micros(LANE_KEPT));
-        transact!("forget a worker", self.run(query()))
+        transact!(self, "forget a worker", self.run(query()))
     }
 
     async fn lanes(&self) -> Result<Vec<LaneRecord>, CatalogError> {
-        self.live_lanes().await.at("list workers")
+        ask!(self, "list workers", self.live_lanes())
     }
 }
 
@@ -106,7 +106,7 @@ type Statement<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgAr
 impl PostgresCatalog {
     /// One statement is one transaction.
     pub(crate) async fn run(&self, query: Statement<'_>) -> Result<(), Fail> {
-        query.execute(self.pool()).await?;
+        query.execute(&mut *self.link().await?).await?;
         Ok(())
     }
 
@@ -128,7 +128,7 @@ impl PostgresCatalog {
                 t.pending, t.completed, t.failed, t.bytes
              FROM backends b JOIN backend_totals t ON t.backend_id = b.id ORDER BY b.name",
         );
-        let rows = rows.fetch_all(self.pool()).await?;
+        let rows = rows.fetch_all(&mut *self.link().await?).await?;
         rows.iter().map(backends::backend).collect()
     }
 
@@ -137,14 +137,14 @@ impl PostgresCatalog {
             "SELECT * FROM lanes WHERE reported_at >= n2s_now() - $1::bigint * interval '1 microsecond'
              ORDER BY backend_id, worker",
         );
-        let rows = rows.bind(micros(LANE_SILENCE_MAX)).fetch_all(self.pool()).await?;
+        let rows = rows.bind(micros(LANE_SILENCE_MAX)).fetch_all(&mut *self.link().await?).await?;
         rows.iter().map(backends::lane).collect()
     }
 
     async fn epochs_on(&self, backend: BackendId) -> Result<Vec<Epoch>, Fail> {
         let rows = sqlx::query("SELECT epoch FROM backend_epochs WHERE backend_id = $1 ORDER BY epoch")
             .bind(backend.0)
-            .fetch_all(self.pool())
+            .fetch_all(&mut *self.link().await?)
             .await?;
         rows.iter().map(backends::epoch).collect()
     }

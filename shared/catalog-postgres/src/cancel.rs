@@ -47,7 +47,7 @@ impl PostgresCatalog {
 
 /// Jobs that no worker is at, of placements that only this changeset waits for, with their blobs. A worker that is at one ends it, one way or
 /// the other.
-async fn lock_jobs(tx: &mut Tx<'_>, changeset: ChangesetId, limit: u32) -> Result<Vec<(i64, i64)>, Fail> {
+async fn lock_jobs(tx: &mut Tx, changeset: ChangesetId, limit: u32) -> Result<Vec<(i64, i64)>, Fail> {
     let rows = sqlx::query(
         "SELECT j.id, j.blob_id FROM changesets c JOIN placement_waiters w ON w.changeset_id = c.id
          JOIN jobs j ON j.kind = 'upload' AND j.blob_id = w.blob_id AND j.backend_id = w.backend_id AND j.state < 2

@@ -11,7 +11,7 @@ use n2s_catalog::rows::completion::{self, StoreRow};
 use n2s_catalog::rows::{Columns as _, pairs};
 use n2s_catalog::{CatalogError, Completion, Settled};
 use n2s_failpoints::Point;
-use sqlx::PgPool;
+use sqlx::PgConnection;
 
 use crate::connect::{PostgresCatalog, Tx, commit};
 use crate::error::{Fail, transact};
@@ -24,7 +24,7 @@ const TOTALS_MAX: i64 = 20_000;
 #[async_trait]
 impl Completion for PostgresCatalog {
     async fn fold(&self, limit: u32) -> Result<(Vec<Settled>, bool), CatalogError> {
-        transact!("fold completions", self.fold_deltas(limit))
+        transact!(self, "fold completions", self.fold_deltas(limit))
     }
 }
 
@@ -33,14 +33,14 @@ impl PostgresCatalog {
         let waiting = sqlx::query(
             "SELECT EXISTS (SELECT 1 FROM completion_deltas) AS changesets, EXISTS (SELECT 1 FROM backend_deltas) AS totals",
         );
-        let waiting = waiting.fetch_one(self.pool()).await?;
+        let waiting = waiting.fetch_one(&mut *self.link().await?).await?;
         let (changesets, totals) = (waiting.flag("changesets")?, waiting.flag("totals")?);
         if !changesets && !totals {
             return Ok((Vec::new(), false));
         }
         if totals {
             // By themselves: the stores' rows are not held while changesets are settled, since workers report health into them.
-            add_totals(self.pool()).await?;
+            add_totals(&mut *self.link().await?).await?;
         }
         let mut tx = self.begin().await?;
         sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(TURN).execute(&mut *tx).await?;
@@ -69,7 +69,7 @@ impl PostgresCatalog {
 }
 
 /// Moves appended totals into the stores' rows. Each delta is added by whoever deletes it.
-async fn add_totals(pool: &PgPool) -> Result<(), Fail> {
+async fn add_totals(connection: &mut PgConnection) -> Result<(), Fail> {
     sqlx::query(
         "WITH taken AS (
             DELETE FROM backend_deltas WHERE id IN (SELECT id FROM backend_deltas ORDER BY id LIMIT $1)
@@ -81,14 +81,14 @@ async fn add_totals(pool: &PgPool) -> Result<(), Fail> {
          FROM sums s WHERE b.id = s.backend_id",
     )
     .bind(TOTALS_MAX)
-    .execute(pool)
+    .execute(connection)
     .await?;
     Ok(())
 }
 
 /// Applies deltas to their counters; returns which were touched. Takes exactly the deltas it has seen: ones with lower ids may be
 /// committed later.
-async fn add_up(tx: &mut Tx<'_>, limit: u32) -> Result<BTreeSet<(i64, i64)>, Fail> {
+async fn add_up(tx: &mut Tx, limit: u32) -> Result<BTreeSet<(i64, i64)>, Fail> {
     let rows = sqlx::query(
         "WITH taken AS (
             DELETE FROM completion_deltas WHERE id IN (SELECT id FROM completion_deltas ORDER BY id LIMIT $1)
@@ -104,7 +104,7 @@ async fn add_up(tx: &mut Tx<'_>, limit: u32) -> Result<BTreeSet<(i64, i64)>, Fai
 }
 
 /// What still has deltas, of the changesets touched. Normally none are left at all.
-async fn behind(tx: &mut Tx<'_>, touched: &BTreeSet<(i64, i64)>) -> Result<BTreeSet<(i64, i64)>, Fail> {
+async fn behind(tx: &mut Tx, touched: &BTreeSet<(i64, i64)>) -> Result<BTreeSet<(i64, i64)>, Fail> {
     let changesets: BTreeSet<i64> = touched.iter().map(|(changeset, _)| *changeset).collect();
     let rows = sqlx::query(
         "SELECT DISTINCT changeset_id, backend_id FROM completion_deltas WHERE changeset_id = ANY ($1)",
@@ -114,7 +114,7 @@ async fn behind(tx: &mut Tx<'_>, touched: &BTreeSet<(i64, i64)>) -> Result<BTree
 }
 
 /// `None` when the changeset is not committed. Holds the row, which a worker that ends its manifest also changes.
-async fn store(tx: &mut Tx<'_>, changeset: i64, backend: i64) -> Result<Option<StoreRow>, Fail> {
+async fn store(tx: &mut Tx, changeset: i64, backend: i64) -> Result<Option<StoreRow>, Fail> {
     let row = sqlx::query(
         "SELECT s.waiting, s.failed, s.manifest, p.manifest AS parent_manifest, coalesce(p.failed, 0) AS parent_failed, c.parent_id
          FROM changeset_backends s JOIN changesets c ON c.id = s.changeset_id
@@ -127,7 +127,7 @@ async fn store(tx: &mut Tx<'_>, changeset: i64, backend: i64) -> Result<Option<S
 
 /// Creates the manifest job in the transaction that makes a version whole on a store, or says what blocks it. Returns what the
 /// manifest is then.
-async fn advance<'s>(tx: &mut Tx<'_>, store: &'s StoreRow) -> Result<&'s str, Fail> {
+async fn advance<'s>(tx: &mut Tx, store: &'s StoreRow) -> Result<&'s str, Fail> {
     match settling::step(store) {
         Step::Rest if store.is_open() => return Ok("waiting"),
         Step::Rest => return Ok(&store.manifest),
@@ -164,7 +164,7 @@ enum Hole {
 }
 
 /// Normally one look into an empty index: only where something is damaged every row is looked at.
-async fn hole(tx: &mut Tx<'_>, store: &StoreRow) -> Result<Hole, Fail> {
+async fn hole(tx: &mut Tx, store: &StoreRow) -> Result<Hole, Fail> {
     let damaged =
         sqlx::query("SELECT 1 FROM blob_backends WHERE damaged_at IS NOT NULL AND backend_id = $1 LIMIT 1");
     if damaged.bind(store.backend).fetch_optional(&mut **tx).await?.is_none() || whole(tx, store).await? {
@@ -179,7 +179,7 @@ async fn hole(tx: &mut Tx<'_>, store: &StoreRow) -> Result<Hole, Fail> {
 
 /// Whether every blob and segment of the version is completed on the store, inherited ones included. Looks at every row: only
 /// asked when the version it builds on is not whole there.
-async fn whole(tx: &mut Tx<'_>, store: &StoreRow) -> Result<bool, Fail> {
+async fn whole(tx: &mut Tx, store: &StoreRow) -> Result<bool, Fail> {
     let missing = sqlx::query(
         "WITH v AS (SELECT dataset_id, version FROM changesets WHERE id = $1),
          needed AS (
@@ -197,7 +197,7 @@ async fn whole(tx: &mut Tx<'_>, store: &StoreRow) -> Result<bool, Fail> {
     Ok(missing.bind(store.changeset).bind(store.backend).fetch_optional(&mut **tx).await?.is_none())
 }
 
-async fn set(tx: &mut Tx<'_>, store: &StoreRow, manifest: &'static str) -> Result<&'static str, Fail> {
+async fn set(tx: &mut Tx, store: &StoreRow, manifest: &'static str) -> Result<&'static str, Fail> {
     if store.manifest != manifest {
         sqlx::query(
             "UPDATE changeset_backends SET manifest = $3 WHERE changeset_id = $1 AND backend_id = $2",
@@ -213,7 +213,7 @@ async fn set(tx: &mut Tx<'_>, store: &StoreRow, manifest: &'static str) -> Resul
 
 /// What builds on a version whose fate here is known, or that failed here, must look again. Only children that can move are woken,
 /// each by one delta and never its parent: the fold comes to rest at the youngest.
-async fn wake_children(tx: &mut Tx<'_>, store: &StoreRow, manifest: &str) -> Result<(), Fail> {
+async fn wake_children(tx: &mut Tx, store: &StoreRow, manifest: &str) -> Result<(), Fail> {
     if store.failed == 0 && !matches!(manifest, "completed" | "failed" | "blocked") {
         return Ok(());
     }
@@ -230,7 +230,7 @@ async fn wake_children(tx: &mut Tx<'_>, store: &StoreRow, manifest: &str) -> Res
 }
 
 /// Settles a changeset once per generation.
-async fn fire(tx: &mut Tx<'_>, changeset: i64) -> Result<Option<Settled>, Fail> {
+async fn fire(tx: &mut Tx, changeset: i64) -> Result<Option<Settled>, Fail> {
     // Locked first: a retry that reopens it meanwhile is seen, or comes after.
     let row = sqlx::query(
         "SELECT uuid, status, generation, min_copies, completed_at IS NOT NULL AS settled FROM changesets WHERE id = $1 FOR NO KEY UPDATE",

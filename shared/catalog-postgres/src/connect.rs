@@ -12,10 +12,13 @@ use std::time::Duration;
 
 use n2s_catalog::CatalogError;
 use n2s_failpoints::{Point, failpoint};
+use sqlx::PgConnection;
 use sqlx::postgres::PgPoolOptions;
-use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
+use tokio::time::timeout;
 
 use crate::error::{At as _, Fail};
+use crate::gauges::Gauges;
+use crate::link::{Link, Links, Silence};
 use crate::migrate::{Schema, check};
 use crate::options::PostgresOptions;
 
@@ -27,10 +30,12 @@ const OPENING_MAX: Duration = Duration::from_secs(5);
 
 /// The catalog in one PostgreSQL database.
 pub struct PostgresCatalog {
-    pool: PgPool,
+    links: Links,
+    /// How long a call may take.
+    patience: Duration,
 }
 
-pub(crate) type Tx<'c> = Transaction<'c, Postgres>;
+pub(crate) use crate::link::Tx;
 
 impl PostgresCatalog {
     /// Opens the catalog. Refuses a schema it does not know: an older one says to run `n2s migrate`, a newer one to use the newer n2s.
@@ -40,16 +45,18 @@ impl PostgresCatalog {
             .acquire_timeout(options.acquire_timeout)
             .test_before_acquire(false);
         let (made, taken) = (options.clock_offset.clone(), options.clock_offset.clone());
+        let silence = Arc::new(Silence::new());
+        let asked = Arc::clone(&silence);
         let pool = pool
             .after_connect(move |connection, _| {
                 let offset = made.clone();
                 Box::pin(async move { shift(connection, offset).await })
             })
             .before_acquire(move |connection, meta| {
-                let offset = taken.clone();
+                let (offset, silence) = (taken.clone(), Arc::clone(&asked));
                 Box::pin(async move {
-                    if meta.idle_for > STALE {
-                        connection.ping().await?;
+                    if !silence.passes(connection, (meta.age, meta.idle_for > STALE)).await? {
+                        return Ok(false);
                     }
                     shift(connection, offset).await.map(|()| true)
                 })
@@ -58,42 +65,55 @@ impl PostgresCatalog {
         if let Some(refusal) = found(options).await?.refusal() {
             return Err(refusal);
         }
-        Ok(Self { pool })
+        let gauges = Gauges::of(options.pool_name, options.pool_size.max(1));
+        Ok(Self { links: Links::new(pool, gauges, silence), patience: options.patience() })
     }
 
     /// Closes every connection.
     pub async fn close(self) {
-        self.pool.close().await;
-    }
-
-    pub(crate) fn pool(&self) -> &PgPool {
-        &self.pool
+        self.links.pool().close().await;
     }
 
     /// A read of several statements that need not agree with each other.
-    pub(crate) async fn connection(&self) -> Result<sqlx::pool::PoolConnection<Postgres>, Fail> {
-        Ok(self.pool.acquire().await?)
+    pub(crate) async fn link(&self) -> Result<Link, Fail> {
+        self.links.link().await
     }
 
     /// A transaction. Dropped without commit it rolls back.
-    ///
-    /// Begun on a task of its own, which a caller that is dropped meanwhile does not end: a `begin` cut short in sqlx 0.9.0 gives the pool back a
-    /// connection inside a transaction that nobody will commit, and what the next caller is told was written never is.
-    pub(crate) async fn begin(&self) -> Result<Tx<'static>, Fail> {
-        let pool = self.pool.clone();
-        let begun = tokio::spawn(async move { pool.begin().await });
-        Ok(begun.await.map_err(|_| sqlx::Error::WorkerCrashed)??)
+    pub(crate) async fn begin(&self) -> Result<Tx, Fail> {
+        self.links.begin("BEGIN").await
+    }
+
+    /// A transaction that sees one state of everything and changes none of it.
+    pub(crate) async fn begin_snapshot(&self) -> Result<Tx, Fail> {
+        self.links.begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
+    }
+
+    /// The inside of a method, which ends within this catalog's patience.
+    pub(crate) async fn bounded<T>(&self, call: impl Future<Output = Result<T, Fail>>) -> Result<T, Fail> {
+        self.within(self.patience, call).await
+    }
+
+    /// The same for what may take longer.
+    pub(crate) async fn within<T>(
+        &self,
+        patience: Duration,
+        call: impl Future<Output = Result<T, Fail>>,
+    ) -> Result<T, Fail> {
+        self.links.within(patience, call).await
     }
 }
 
 impl fmt::Debug for PostgresCatalog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PostgresCatalog").field("connections", &self.pool.size()).finish_non_exhaustive()
+        f.debug_struct("PostgresCatalog")
+            .field("connections", &self.links.pool().size())
+            .finish_non_exhaustive()
     }
 }
 
 /// Commits, between two points where a test may kill the process.
-pub(crate) async fn commit(tx: Tx<'_>, done: Point) -> Result<(), Fail> {
+pub(crate) async fn commit(tx: Tx, done: Point) -> Result<(), Fail> {
     failpoint(Point::CatalogCommitting);
     tx.commit().await?;
     failpoint(done);
@@ -107,10 +127,14 @@ async fn found(options: &PostgresOptions) -> Result<Schema, CatalogError> {
     let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(patience);
     let pool = pool.connect_lazy_with(options.pooled()?);
     let found = match pool.acquire().await.map_err(Fail::from) {
-        Ok(mut connection) => check(&mut connection).await,
+        // Not given back, which might have to wait as well.
+        Ok(connection) => {
+            let mut connection = connection.detach();
+            let asked = timeout(patience, check(&mut connection)).await;
+            asked.unwrap_or(Err(Fail::Silent(patience)))
+        }
         Err(fail) => Err(fail),
     };
-    pool.close().await;
     found.at("open the catalog")
 }
 

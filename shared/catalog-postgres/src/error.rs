@@ -1,5 +1,7 @@
 //! The driver's errors, mapped once, and transactions that the server chose to end.
 
+use std::time::Duration;
+
 use n2s_catalog::CatalogError;
 
 /// How often a transaction is begun after a deadlock or a serialization failure, at most.
@@ -14,6 +16,8 @@ const WAITS_MAX: u32 = 4;
 pub(crate) enum Fail {
     Catalog(CatalogError),
     Sql(sqlx::Error),
+    /// Nothing was heard of the server for so long.
+    Silent(Duration),
 }
 
 impl From<CatalogError> for Fail {
@@ -50,6 +54,13 @@ impl Fail {
         let code = self.code();
         let error = match self {
             Self::Catalog(error) => return error,
+            Self::Silent(patience) => {
+                let source = anyhow::anyhow!(
+                    "the database did not answer within {} s: it, or the way to it, is down, or it is far too slow; the connection was given up",
+                    patience.as_secs()
+                );
+                return CatalogError::Away { op, source };
+            }
             Self::Sql(error) => error,
         };
         let place = "the catalog's server".to_owned();
@@ -62,15 +73,17 @@ impl Fail {
     }
 }
 
-/// Whether the server is at fault and not the statement: no connection (08), shutting down, crashed or not up yet (57P), full of connections
-/// (53300).
+/// Whether the server is at fault and not the statement: no connection (08), shutting down, crashed or not up yet (57P), short of connections,
+/// memory or anything but disk (53), or so busy that a statement (57014), a lock (55P03) or a pause in a transaction (25P03) took too long, or that
+/// others went first however often it was tried (40001, 40P01).
 fn is_away(error: &sqlx::Error, code: Option<&str>) -> bool {
     let lost = matches!(
         error,
         sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed
     );
     lost || code.is_some_and(|code| {
-        code.starts_with("08") || matches!(code, "57P01" | "57P02" | "57P03" | "57P05" | "53300")
+        let class = ["08", "53", "57P"].iter().any(|class| code.starts_with(class));
+        class || matches!(code, "57014" | "55P03" | "25P03" | "40001" | "40P01")
     })
 }
 
@@ -85,21 +98,37 @@ impl<T> At<T> for Result<T, Fail> {
     }
 }
 
-/// Runs a transaction, again when the server ended it for another's sake. A macro, because a closure's future cannot be promised
+/// Awaits the inside of a trait method, for as long as the catalog's patience lasts, and counts how long that took. What it began is rolled back
+/// if that was too long; whether a commit was done then, nobody knows.
+macro_rules! ask {
+    ($catalog:expr, $op:literal, $call:expr) => {
+        $crate::error::At::at(n2s_catalog::timed!($op, $catalog.bounded($call)), $op)
+    };
+}
+pub(crate) use ask;
+
+/// The same for a transaction, which is run again when the server ended it for another's sake. A macro, because a closure's future cannot be promised
 /// to be `Send`.
 macro_rules! transact {
-    ($op:literal, $call:expr) => {{
-        let mut attempt = 1u32;
-        loop {
-            match $call.await {
-                Err(fail) if fail.gave_way(attempt) => {
-                    tracing::debug!(op = $op, attempt, "a transaction gave way to another and begins again");
-                    tokio::time::sleep(std::time::Duration::from_millis(1 << attempt)).await;
-                    attempt += 1;
+    ($catalog:expr, $op:literal, $call:expr) => {{
+        let call = async {
+            let mut attempt = 1u32;
+            loop {
+                match $catalog.bounded($call).await {
+                    Err(fail) if fail.gave_way(attempt) => {
+                        tracing::debug!(
+                            op = $op,
+                            attempt,
+                            "a transaction gave way to another and begins again"
+                        );
+                        tokio::time::sleep(std::time::Duration::from_millis(1 << attempt)).await;
+                        attempt += 1;
+                    }
+                    answer => break answer,
                 }
-                answer => break $crate::error::At::at(answer, $op),
             }
-        }
+        };
+        $crate::error::At::at(n2s_catalog::timed!($op, call), $op)
     }};
 }
 pub(crate) use transact;

@@ -5,12 +5,18 @@
 //! lease after a kill. A holder that the network cut off may not know yet that it is no longer one: two dispatchers or sweepers at once
 //! are slow, never wrong, since every transition checks its row.
 
+use std::time::Duration;
+
 use n2s_catalog::CatalogError;
 use n2s_domain::BackendId;
 use sqlx::{Connection as _, PgConnection, Row as _};
+use tokio::time::timeout;
 
 use crate::error::{At as _, Fail};
 use crate::options::PostgresOptions;
+
+/// Who has heard nothing of the server for so long holds nothing that is of use.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
 
 /// An office.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,12 +50,9 @@ pub struct Leadership {
 impl Leadership {
     /// Opens a connection that can hold offices and holds none.
     pub async fn stand(options: &PostgresOptions) -> Result<Self, CatalogError> {
-        // Half a minute without an answer from the holder's host frees the office.
-        let keep =
-            [("tcp_keepalives_idle", "10"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "4")];
-        let connect = options.connection()?.options(keep);
-        let connection = PgConnection::connect_with(&connect).await.map_err(Fail::from);
-        Ok(Self { connection: connection.at("stand for an office")? })
+        let options = options.connection()?;
+        let connect = async { Ok(PgConnection::connect_with(&options).await?) };
+        Ok(Self { connection: soon(connect).await.at("stand for an office")? })
     }
 
     /// Takes the offices if nobody holds any of them; opens a connection for it either way, so ask every few seconds, not in a loop.
@@ -67,7 +70,7 @@ impl Leadership {
 
     /// Takes those of the offices that nobody holds, and answers which. Do not ask for one that is held here: it would be taken twice.
     pub async fn take_free(&mut self, offices: &[Office]) -> Result<Vec<Office>, CatalogError> {
-        self.take(offices).await.at("ask for an office")
+        soon(self.take(offices)).await.at("ask for an office")
     }
 
     async fn take(&mut self, offices: &[Office]) -> Result<Vec<Office>, Fail> {
@@ -81,15 +84,23 @@ impl Leadership {
         Ok(taken)
     }
 
-    /// Whether they are still held: false once the connection is gone. Ask before each round of work.
+    /// Whether they are still held: false once the connection is gone, or the server is silent. Ask before each round of work.
     pub async fn holds(&mut self) -> bool {
-        self.connection.ping().await.is_ok()
+        soon(async { Ok(self.connection.ping().await?) }).await.is_ok()
     }
 
     /// Gives them up, and waits until they are free.
     pub async fn resign(mut self) {
         // The server frees them in any case, but not before it notices that the connection has ended.
-        let _ = sqlx::query("SELECT pg_advisory_unlock_all()").execute(&mut self.connection).await;
-        let _ = self.connection.close().await;
+        let freed = async {
+            sqlx::query("SELECT pg_advisory_unlock_all()").execute(&mut self.connection).await?;
+            Ok(self.connection.close().await?)
+        };
+        let _ = soon(freed).await;
     }
+}
+
+/// None of it waits for anybody's lock.
+pub(crate) async fn soon<T>(call: impl Future<Output = Result<T, Fail>>) -> Result<T, Fail> {
+    timeout(ANSWER_MAX, call).await.unwrap_or(Err(Fail::Silent(ANSWER_MAX)))
 }

@@ -18,11 +18,11 @@ use crate::placing::{place, sourced};
 #[async_trait]
 impl Manifests for PostgresCatalog {
     async fn manifest_groups(&self, lease: &PushLease) -> Result<Vec<ManifestGroup>, CatalogError> {
-        transact!("read a manifest's groups", self.parent_groups(lease))
+        transact!(self, "read a manifest's groups", self.parent_groups(lease))
     }
 
     async fn version_counts(&self, lease: &PushLease) -> Result<VersionCounts, CatalogError> {
-        transact!("count a version", self.counts(lease))
+        transact!(self, "count a version", self.counts(lease))
     }
 
     async fn manifest_changes(
@@ -32,7 +32,7 @@ impl Manifests for PostgresCatalog {
         after: Option<&RelPath>,
         limit: u32,
     ) -> Result<Vec<EntryChange>, CatalogError> {
-        transact!("read a version's changes", self.changes(lease, since, after, limit))
+        transact!(self, "read a version's changes", self.changes(lease, since, after, limit))
     }
 
     async fn manifest_blobs(
@@ -42,18 +42,18 @@ impl Manifests for PostgresCatalog {
         after: Option<ContentHash>,
         limit: u32,
     ) -> Result<Vec<StoredBlob>, CatalogError> {
-        transact!("read a version's blobs", self.blobs(lease, since, after, limit))
+        transact!(self, "read a version's blobs", self.blobs(lease, since, after, limit))
     }
 
     async fn replaced_sealings(
         &self,
         lease: &PushLease,
     ) -> Result<Vec<(SealedHash, SealedHash)>, CatalogError> {
-        transact!("read replaced sealings", self.replaced(lease))
+        transact!(self, "read replaced sealings", self.replaced(lease))
     }
 
     async fn record_groups(&self, lease: &PushLease, groups: &[NewGroup]) -> Result<(), CatalogError> {
-        transact!("record a manifest's groups", self.add_groups(lease, groups))
+        transact!(self, "record a manifest's groups", self.add_groups(lease, groups))
     }
 }
 
@@ -190,7 +190,7 @@ impl PostgresCatalog {
             .await?;
             place(&mut tx, &push, &blobs.into_values().collect::<Vec<_>>()).await?;
         }
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 }
 
@@ -214,7 +214,7 @@ const ROOT: &str = "SELECT filepath AS path, files.* FROM files
         AND filepath = $3 AND from_version > $2 LIMIT $4";
 
 async fn page(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     sql: &'static str,
     push: &OpenRow,
     (since, after): (Version, &[u8]),
@@ -225,13 +225,13 @@ async fn page(
     Ok(query.fetch_all(&mut **tx).await?)
 }
 
-async fn parent_version(tx: &mut Tx<'_>, push: &OpenRow) -> Result<i64, Fail> {
+async fn parent_version(tx: &mut Tx, push: &OpenRow) -> Result<i64, Fail> {
     let row = sqlx::query("SELECT coalesce((SELECT version FROM changesets WHERE id = $1), 0) AS version");
     row.bind(push.parent).fetch_one(&mut **tx).await?.int("version")
 }
 
 async fn group(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     push: &OpenRow,
     kind: GroupKind,
     through: i64,

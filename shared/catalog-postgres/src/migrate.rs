@@ -9,6 +9,7 @@ use n2s_catalog::CatalogError;
 use sqlx::{Connection as _, PgConnection, Row as _};
 
 use crate::error::{At as _, Fail};
+use crate::leader::soon;
 use crate::options::PostgresOptions;
 
 /// Every migration, in order. Never edit one that has been released: expand, then contract.
@@ -57,9 +58,9 @@ const LOCK: i64 = 0x6e32_7300_0000_0001;
 /// Brings the database's schema to this program's version and answers from which version to which. Several at once wait for each other. Refuses
 /// a schema that a newer n2s has migrated. Safe to repeat; repeats the grants of `n2s_worker`.
 pub async fn migrate(options: &PostgresOptions) -> Result<(i64, i64), CatalogError> {
-    let connection = options.connection()?;
-    let mut connection =
-        PgConnection::connect_with(&connection).await.map_err(Fail::from).at("connect to migrate")?;
+    let options = options.connection()?;
+    let connect = async { Ok(PgConnection::connect_with(&options).await?) };
+    let mut connection = soon(connect).await.at("connect to migrate")?;
     let done = locked(&mut connection).await.at("migrate the catalog");
     // The lock goes with the connection; a failure to say goodbye changes nothing.
     let _ = connection.close().await;

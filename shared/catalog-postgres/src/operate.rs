@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
 
 use crate::connect::{PostgresCatalog, Tx};
-use crate::error::{At as _, Fail, transact};
+use crate::error::{Fail, ask, transact};
 use crate::placing::{delta, next_generation, rearm, uploads_again};
 
 #[async_trait]
@@ -19,15 +19,15 @@ impl Operate for PostgresCatalog {
         filter: &FailedFilter,
         page: &Page<String>,
     ) -> Result<Vec<FailedUpload>, CatalogError> {
-        self.failures(filter, page).await.at("list failed uploads")
+        ask!(self, "list failed uploads", self.failures(filter, page))
     }
 
     async fn retry_failed(&self, filter: &FailedFilter, limit: u32) -> Result<Retried, CatalogError> {
-        transact!("retry failed uploads", self.retry(filter, limit))
+        transact!(self, "retry failed uploads", self.retry(filter, limit))
     }
 
     async fn cancel(&self, changeset: ChangesetId, limit: u32) -> Result<u64, CatalogError> {
-        transact!("cancel a changeset", self.give_up(changeset, limit))
+        transact!(self, "cancel a changeset", self.give_up(changeset, limit))
     }
 }
 
@@ -82,7 +82,7 @@ async fn select(
 
 impl PostgresCatalog {
     async fn failures(&self, filter: &FailedFilter, page: &Page<String>) -> Result<Vec<FailedUpload>, Fail> {
-        let mut connection = self.connection().await?;
+        let mut connection = self.link().await?;
         select(&mut connection, filter, page).await?.iter().map(operate::failed).collect()
     }
 
@@ -109,7 +109,7 @@ impl PostgresCatalog {
 }
 
 /// Locks placements in order; another retry may have been faster with some.
-async fn still_failed(tx: &mut Tx<'_>, placements: &[(i64, i64)]) -> Result<Vec<(i64, i64)>, Fail> {
+async fn still_failed(tx: &mut Tx, placements: &[(i64, i64)]) -> Result<Vec<(i64, i64)>, Fail> {
     let (blobs, backends): (Vec<i64>, Vec<i64>) = placements.iter().copied().unzip();
     let rows = sqlx::query(
         "SELECT s.blob_id, s.backend_id FROM unnest($1::bigint[], $2::bigint[]) j (blob, backend)
@@ -121,7 +121,7 @@ async fn still_failed(tx: &mut Tx<'_>, placements: &[(i64, i64)]) -> Result<Vec<
 }
 
 /// The folder makes the job again. False when somebody else has set it going.
-async fn manifest_again(tx: &mut Tx<'_>, changeset: i64, backend: i64) -> Result<bool, Fail> {
+async fn manifest_again(tx: &mut Tx, changeset: i64, backend: i64) -> Result<bool, Fail> {
     let again = sqlx::query(
         "UPDATE changeset_backends SET manifest = 'waiting', retry_count = 0, error_kind = NULL, error_message = NULL
          WHERE changeset_id = $1 AND backend_id = $2 AND manifest = 'failed'",

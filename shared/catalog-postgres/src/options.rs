@@ -9,6 +9,17 @@ use std::time::Duration;
 use n2s_catalog::CatalogError;
 use sqlx::postgres::PgConnectOptions;
 
+/// Half a minute without a sign of a process's host, and what its connections held is free.
+const KEEPALIVES: [(&str, &str); 4] = [
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "4"),
+    ("tcp_user_timeout", "30000"),
+];
+
+/// For an answer's way.
+const PATIENCE_MORE: Duration = Duration::from_secs(5);
+
 /// Where the catalog is, and how patient its connections are. TLS is the URL's `sslmode` (`verify-full` for a network that is not
 /// one's own) with `sslrootcert` for a private authority.
 #[derive(Clone)]
@@ -27,6 +38,8 @@ pub struct PostgresOptions {
     pub lock_timeout: Duration,
     /// The longest a transaction may sit between statements before the server ends it and frees its locks.
     pub idle_in_transaction_timeout: Duration,
+    /// What its connections are counted under: `api` or `engine`.
+    pub pool_name: &'static str,
     /// What the server's list of connections shows.
     pub application_name: String,
     /// Tests only: microseconds by which `n2s_now()` is ahead of the server's clock. `None` costs nothing.
@@ -44,9 +57,15 @@ impl PostgresOptions {
             statement_timeout: Duration::from_mins(1),
             lock_timeout: Duration::from_secs(20),
             idle_in_transaction_timeout: Duration::from_mins(1),
+            pool_name: "api",
             application_name: "n2s".to_owned(),
             clock_offset: None,
         }
+    }
+
+    /// How long a call may take: the server ends a statement before that, so whoever has heard nothing by then is cut off from it.
+    pub(crate) fn patience(&self) -> Duration {
+        self.statement_timeout + PATIENCE_MORE
     }
 
     /// The connection's own part, without timeouts: for migrations and offices, which may take long.
@@ -64,7 +83,8 @@ impl PostgresOptions {
         };
         Ok(parsed
             .application_name(&self.application_name)
-            .options([("default_transaction_isolation", "read committed")]))
+            .options([("default_transaction_isolation", "read committed")])
+            .options(KEEPALIVES))
     }
 
     /// A pool's connections. How a statement is done is thought out once and kept, where that costs no more than doing so each time: a small batch

@@ -16,7 +16,7 @@ use crate::error::Fail;
 
 /// The rows of contents that have a source, locked. `Unsourced` names those that have none, or no row.
 pub(crate) async fn sourced(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     project: i64,
     contents: &[ContentHash],
 ) -> Result<BTreeMap<ContentHash, i64>, Fail> {
@@ -37,7 +37,7 @@ pub(crate) async fn sourced(
 
 /// Locks the rows of contents, in the order of their ids. Each is looked up by itself, here and wherever contents are looked for: a plan for
 /// all at once may read every blob of the project, as long as the statistics of a growing table are not made.
-pub(crate) async fn lock_contents(tx: &mut Tx<'_>, project: i64, contents: &[Vec<u8>]) -> Result<(), Fail> {
+pub(crate) async fn lock_contents(tx: &mut Tx, project: i64, contents: &[Vec<u8>]) -> Result<(), Fail> {
     sqlx::query(
         "WITH known AS MATERIALIZED (SELECT l.id FROM unnest($1::bytea[]) h (content) CROSS JOIN LATERAL (
             SELECT l.id FROM blobs l WHERE l.project_id = $2 AND l.content_hash = h.content OFFSET 0) l ORDER BY l.id)
@@ -52,7 +52,7 @@ pub(crate) async fn lock_contents(tx: &mut Tx<'_>, project: i64, contents: &[Vec
 
 /// Makes sure that each blob is, or is being, put on every store of the push, and that the push waits for what is not. The blobs are
 /// locked. Returns the number of new jobs.
-pub(crate) async fn place(tx: &mut Tx<'_>, push: &OpenRow, blobs: &[i64]) -> Result<u64, Fail> {
+pub(crate) async fn place(tx: &mut Tx, push: &OpenRow, blobs: &[i64]) -> Result<u64, Fail> {
     if blobs.is_empty() {
         return Ok(0);
     }
@@ -84,7 +84,7 @@ pub(crate) async fn place(tx: &mut Tx<'_>, push: &OpenRow, blobs: &[i64]) -> Res
     Ok(jobs)
 }
 
-async fn start_and_wait(tx: &mut Tx<'_>, push: &OpenRow, blobs: &[i64]) -> Result<u64, Fail> {
+async fn start_and_wait(tx: &mut Tx, push: &OpenRow, blobs: &[i64]) -> Result<u64, Fail> {
     let started = sqlx::query(
         "INSERT INTO jobs (kind, backend_id, project_id, changeset_id, blob_id)
          SELECT 'upload', s.backend_id, $3, $4, s.blob_id FROM blob_backends s
@@ -111,7 +111,7 @@ async fn start_and_wait(tx: &mut Tx<'_>, push: &OpenRow, blobs: &[i64]) -> Resul
 
 /// Takes the push's pins off the given blobs, or off all of them. What finished while it was pinned is noted, because its
 /// finish could not free it; that a finish does not pass by meanwhile, the blobs' locks see to.
-pub(crate) async fn unpin(tx: &mut Tx<'_>, push: &OpenRow, blobs: Option<&[i64]>) -> Result<(), Fail> {
+pub(crate) async fn unpin(tx: &mut Tx, push: &OpenRow, blobs: Option<&[i64]>) -> Result<(), Fail> {
     let pinned = sqlx::query(
         "SELECT l.id FROM blobs l WHERE l.staging_id IS NOT NULL AND l.id IN (SELECT p.blob_id FROM pins p
             WHERE p.changeset_id = $2 AND ($1::bigint[] IS NULL OR p.blob_id = ANY ($1))) ORDER BY l.id FOR NO KEY UPDATE OF l",
@@ -136,7 +136,7 @@ pub(crate) async fn unpin(tx: &mut Tx<'_>, push: &OpenRow, blobs: Option<&[i64]>
 
 /// Failed and locked placements (blob, store) are pending again, with a fresh budget; changesets that wait for them begin a new
 /// generation. Their jobs are made by the caller. Returns how many.
-pub(crate) async fn rearm(tx: &mut Tx<'_>, failed: &[(i64, i64)]) -> Result<u64, Fail> {
+pub(crate) async fn rearm(tx: &mut Tx, failed: &[(i64, i64)]) -> Result<u64, Fail> {
     if failed.is_empty() {
         return Ok(0);
     }
@@ -168,7 +168,7 @@ pub(crate) async fn rearm(tx: &mut Tx<'_>, failed: &[(i64, i64)]) -> Result<u64,
 }
 
 /// The jobs of placements that are pending again.
-pub(crate) async fn uploads_again(tx: &mut Tx<'_>, placements: &[(i64, i64)]) -> Result<(), Fail> {
+pub(crate) async fn uploads_again(tx: &mut Tx, placements: &[(i64, i64)]) -> Result<(), Fail> {
     let (blobs, backends): (Vec<i64>, Vec<i64>) = placements.iter().copied().unzip();
     sqlx::query(
         "INSERT INTO jobs (kind, backend_id, project_id, changeset_id, blob_id)
@@ -185,7 +185,7 @@ pub(crate) async fn uploads_again(tx: &mut Tx<'_>, placements: &[(i64, i64)]) ->
 }
 
 /// A committed changeset that had settled is pushing again.
-pub(crate) async fn next_generation(tx: &mut Tx<'_>, changeset: i64) -> Result<(), Fail> {
+pub(crate) async fn next_generation(tx: &mut Tx, changeset: i64) -> Result<(), Fail> {
     sqlx::query(
         "UPDATE changesets SET generation = generation + 1, completed_at = NULL,
             status = CASE WHEN committed_at IS NULL THEN status ELSE 'pushing' END
@@ -199,7 +199,7 @@ pub(crate) async fn next_generation(tx: &mut Tx<'_>, changeset: i64) -> Result<(
 
 /// Appends what a changeset's folder will add up.
 pub(crate) async fn delta(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     changeset: i64,
     backend: i64,
     waiting: i64,

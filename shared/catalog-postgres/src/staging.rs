@@ -10,32 +10,32 @@ use sqlx::postgres::PgRow;
 
 use crate::connect::{PostgresCatalog, Tx};
 use crate::decode::micros;
-use crate::error::{At as _, Fail, transact};
+use crate::error::{Fail, ask, transact};
 
 #[async_trait]
 impl StagingBook for PostgresCatalog {
     async fn staged_orphans(&self, keys: &[StagedKey]) -> Result<Vec<StagedKey>, CatalogError> {
-        self.orphans(keys).await.at("look for orphans in staging")
+        ask!(self, "look for orphans in staging", self.orphans(keys))
     }
 
     async fn free_unneeded(&self, grace: Duration, limit: u32) -> Result<Vec<StagedKey>, CatalogError> {
-        transact!("free staging", self.free(grace, limit))
+        transact!(self, "free staging", self.free(grace, limit))
     }
 
     async fn free_early(&self, limit: u32) -> Result<Vec<StagedKey>, CatalogError> {
-        transact!("relieve staging", self.relieve(limit))
+        transact!(self, "relieve staging", self.relieve(limit))
     }
 
     async fn staging_lost(&self, keys: &[StagedKey]) -> Result<(), CatalogError> {
-        transact!("strike out what staging lost", self.strike_lost(keys))
+        transact!(self, "strike out what staging lost", self.strike_lost(keys))
     }
 
     async fn staged(&self, blob: BlobId) -> Result<Option<StagedKey>, CatalogError> {
-        self.staged_key(blob).await.at("look for a blob in staging")
+        ask!(self, "look for a blob in staging", self.staged_key(blob))
     }
 
     async fn staged_total(&self) -> Result<(u64, u64), CatalogError> {
-        self.total().await.at("count what is staged")
+        ask!(self, "count what is staged", self.total())
     }
 }
 
@@ -68,7 +68,7 @@ impl PostgresCatalog {
             "SELECT j.id FROM unnest($1::bigint[]) j (id) WHERE NOT EXISTS (SELECT 1 FROM blobs l WHERE l.staging_id = j.id)
              AND NOT EXISTS (SELECT 1 FROM manifest_objects o WHERE o.staging_id = j.id)",
         );
-        let rows = rows.bind(ids).fetch_all(self.pool()).await?;
+        let rows = rows.bind(ids).fetch_all(&mut *self.link().await?).await?;
         let orphans = column(&rows, "id")?;
         Ok(keys.iter().filter(|key| orphans.contains(&key.id)).copied().collect())
     }
@@ -116,13 +116,13 @@ impl PostgresCatalog {
             .bind(&ids)
             .execute(&mut *tx)
             .await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     async fn staged_key(&self, blob: BlobId) -> Result<Option<StagedKey>, Fail> {
         let row =
             sqlx::query("SELECT sealed_hash, staging_id FROM blobs WHERE id = $1 AND staging_id IS NOT NULL");
-        let row = row.bind(blob.0).fetch_optional(self.pool()).await?;
+        let row = row.bind(blob.0).fetch_optional(&mut *self.link().await?).await?;
         row.as_ref().map(staging::key).transpose()
     }
 
@@ -130,20 +130,20 @@ impl PostgresCatalog {
         let row = sqlx::query(
             "SELECT count(*) AS blobs, coalesce(sum(encrypted_size), 0)::bigint AS bytes FROM blobs WHERE staging_id IS NOT NULL",
         );
-        let row = row.fetch_one(self.pool()).await?;
+        let row = row.fetch_one(&mut *self.link().await?).await?;
         Ok((row.count("blobs")?, row.count("bytes")?))
     }
 }
 
 /// Locks blobs, in order.
-pub(crate) async fn lock_blobs(tx: &mut Tx<'_>, blobs: &[i64]) -> Result<(), Fail> {
+pub(crate) async fn lock_blobs(tx: &mut Tx, blobs: &[i64]) -> Result<(), Fail> {
     let lock = sqlx::query("SELECT id FROM blobs WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE");
     lock.bind(blobs).execute(&mut **tx).await?;
     Ok(())
 }
 
 /// Strikes locked blobs out; rows have `id`, `sealed_hash` and `staging_id`.
-pub(crate) async fn unstage(tx: &mut Tx<'_>, rows: &[PgRow]) -> Result<Vec<StagedKey>, Fail> {
+pub(crate) async fn unstage(tx: &mut Tx, rows: &[PgRow]) -> Result<Vec<StagedKey>, Fail> {
     let ids = column(rows, "id")?;
     if !ids.is_empty() {
         sqlx::query("UPDATE blobs SET staging_id = NULL, staged_at = NULL WHERE id = ANY ($1)")

@@ -21,7 +21,7 @@ impl Syncing for PostgresCatalog {
         dataset: &DatasetName,
         backend: &BackendName,
     ) -> Result<Option<ChangesetId>, CatalogError> {
-        transact!("begin a sync", self.begin_one(project, dataset, backend))
+        transact!(self, "begin a sync", self.begin_one(project, dataset, backend))
     }
 
     async fn sync_step(
@@ -31,11 +31,11 @@ impl Syncing for PostgresCatalog {
         from: i64,
         limit: u32,
     ) -> Result<SyncStep, CatalogError> {
-        transact!("sync a store", self.step(changeset, backend, from, limit))
+        transact!(self, "sync a store", self.step(changeset, backend, from, limit))
     }
 
     async fn end_sync(&self, changeset: ChangesetId, backend: &BackendName) -> Result<(), CatalogError> {
-        transact!("end a sync", self.end(changeset, backend))
+        transact!(self, "end a sync", self.end(changeset, backend))
     }
 }
 
@@ -130,11 +130,11 @@ impl PostgresCatalog {
         .execute(&mut *tx)
         .await?;
         delta(&mut tx, push.id, store, 0, 0).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 }
 
-async fn store(tx: &mut Tx<'_>, backend: &BackendName) -> Result<i64, Fail> {
+async fn store(tx: &mut Tx, backend: &BackendName) -> Result<i64, Fail> {
     let row = sqlx::query("SELECT id FROM backends WHERE name = $1").bind(backend.as_str().to_owned());
     if let Some(row) = row.fetch_optional(&mut **tx).await? {
         return row.int("id");
@@ -143,7 +143,7 @@ async fn store(tx: &mut Tx<'_>, backend: &BackendName) -> Result<i64, Fail> {
 }
 
 /// The changeset as if it were being pushed to this one store.
-async fn pushed(tx: &mut Tx<'_>, changeset: ChangesetId, store: i64) -> Result<OpenRow, Fail> {
+async fn pushed(tx: &mut Tx, changeset: ChangesetId, store: i64) -> Result<OpenRow, Fail> {
     let row = sqlx::query(
         "SELECT c.id, c.dataset_id, c.version, c.parent_id, c.min_copies, d.project_id FROM changesets c
          JOIN datasets d ON d.id = c.dataset_id WHERE c.uuid = $1 AND c.committed_at IS NOT NULL",
@@ -154,7 +154,7 @@ async fn pushed(tx: &mut Tx<'_>, changeset: ChangesetId, store: i64) -> Result<O
 }
 
 /// The segments of the version's lists, from the last base on.
-async fn segments(tx: &mut Tx<'_>, push: &OpenRow) -> Result<Vec<i64>, Fail> {
+async fn segments(tx: &mut Tx, push: &OpenRow) -> Result<Vec<i64>, Fail> {
     let rows = sqlx::query(
         "SELECT s.blob_id FROM manifest_groups g JOIN manifest_segments s ON s.group_id = g.id
          WHERE g.dataset_id = $1 AND g.through <= $2

@@ -7,24 +7,24 @@ use n2s_domain::TokenId;
 
 use crate::connect::PostgresCatalog;
 use crate::decode::{micros, text};
-use crate::error::{At as _, Fail};
+use crate::error::{Fail, ask};
 
 #[async_trait]
 impl Tokens for PostgresCatalog {
     async fn add_token(&self, token: &NewToken) -> Result<TokenRecord, CatalogError> {
-        self.add(token).await.at("keep a token")
+        ask!(self, "keep a token", self.add(token))
     }
 
     async fn valid_token(&self, hash: &TokenHash) -> Result<Option<TokenRecord>, CatalogError> {
-        self.valid(hash).await.at("look a token up")
+        ask!(self, "look a token up", self.valid(hash))
     }
 
     async fn tokens(&self) -> Result<Vec<TokenRecord>, CatalogError> {
-        self.all_tokens().await.at("list tokens")
+        ask!(self, "list tokens", self.all_tokens())
     }
 
     async fn revoke_token(&self, id: TokenId) -> Result<TokenRecord, CatalogError> {
-        self.revoke(id).await.at("revoke a token")
+        ask!(self, "revoke a token", self.revoke(id))
     }
 }
 
@@ -39,7 +39,7 @@ impl PostgresCatalog {
         .bind(json(&token.grants.scopes))
         .bind(token.grants.projects.as_ref().map(json))
         .bind(token.expires_in.map(micros))
-        .fetch_one(self.pool())
+        .fetch_one(&mut *self.link().await?)
         .await?;
         tokens::token(&row)
     }
@@ -50,13 +50,15 @@ impl PostgresCatalog {
              WHERE token_hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > n2s_now())",
         )
         .bind(hash.0.to_vec())
-        .fetch_optional(self.pool())
+        .fetch_optional(&mut *self.link().await?)
         .await?;
         row.as_ref().map(tokens::token).transpose()
     }
 
     async fn all_tokens(&self) -> Result<Vec<TokenRecord>, Fail> {
-        let rows = sqlx::query("SELECT * FROM api_tokens ORDER BY id DESC").fetch_all(self.pool()).await?;
+        let rows = sqlx::query("SELECT * FROM api_tokens ORDER BY id DESC")
+            .fetch_all(&mut *self.link().await?)
+            .await?;
         rows.iter().map(tokens::token).collect()
     }
 
@@ -65,7 +67,7 @@ impl PostgresCatalog {
             "UPDATE api_tokens SET revoked_at = coalesce(revoked_at, n2s_now()) WHERE id = $1 RETURNING *",
         )
         .bind(id.0)
-        .fetch_optional(self.pool())
+        .fetch_optional(&mut *self.link().await?)
         .await?;
         let unknown = || CatalogError::unknown("token", &id, "; `n2s token list` shows those there are");
         tokens::token(&row.ok_or_else(unknown)?)

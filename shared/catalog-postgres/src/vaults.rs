@@ -7,47 +7,49 @@ use n2s_domain::VaultId;
 use uuid::Uuid;
 
 use crate::connect::PostgresCatalog;
-use crate::error::{At as _, Fail, transact};
+use crate::error::{Fail, ask, transact};
 
 #[async_trait]
 impl Vaults for PostgresCatalog {
     async fn catalog_id(&self) -> Result<Uuid, CatalogError> {
-        self.id().await.at("read its own id")
+        ask!(self, "read its own id", self.id())
     }
 
     async fn register_vault(&self, objects: &VaultObjects) -> Result<(), CatalogError> {
-        transact!("register a vault", self.register(objects))
+        transact!(self, "register a vault", self.register(objects))
     }
 
     async fn vault_objects(&self, vault: VaultId) -> Result<Option<VaultObjects>, CatalogError> {
-        self.objects(vault).await.at("read a vault's objects")
+        ask!(self, "read a vault's objects", self.objects(vault))
     }
 }
 
 impl PostgresCatalog {
     /// Whether a vault has been registered. A home that has lost its own must not make another over what was sealed with it.
     pub async fn knows_vaults(&self) -> Result<bool, CatalogError> {
-        self.any_vault().await.at("look for vaults")
+        ask!(self, "look for vaults", self.any_vault())
     }
 
     /// The id of the staging that holds this catalog's blobs: `id` itself where there was none. A process with another one would take every staged
     /// blob for lost.
     pub async fn staging_id(&self, id: &str) -> Result<String, CatalogError> {
-        transact!("compare staging", self.keep_staging(id))
+        transact!(self, "compare staging", self.keep_staging(id))
     }
 
     /// The same for a login that may only read: `None` where nobody has said yet which staging it is.
     pub async fn known_staging_id(&self) -> Result<Option<String>, CatalogError> {
-        self.kept_staging().await.at("compare staging")
+        ask!(self, "compare staging", self.kept_staging())
     }
 
     async fn kept_staging(&self) -> Result<Option<String>, Fail> {
-        let kept = sqlx::query("SELECT staging_id FROM catalog").fetch_one(self.pool()).await?;
+        let kept = sqlx::query("SELECT staging_id FROM catalog").fetch_one(&mut *self.link().await?).await?;
         kept.string_opt("staging_id")
     }
 
     async fn any_vault(&self) -> Result<bool, Fail> {
-        let row = sqlx::query("SELECT EXISTS (SELECT 1 FROM vaults) AS known").fetch_one(self.pool()).await?;
+        let row = sqlx::query("SELECT EXISTS (SELECT 1 FROM vaults) AS known")
+            .fetch_one(&mut *self.link().await?)
+            .await?;
         row.flag("known")
     }
 
@@ -56,11 +58,11 @@ impl PostgresCatalog {
             return Ok(kept);
         }
         let sql = "UPDATE catalog SET staging_id = coalesce(staging_id, $1) RETURNING staging_id";
-        sqlx::query(sql).bind(id).fetch_one(self.pool()).await?.string("staging_id")
+        sqlx::query(sql).bind(id).fetch_one(&mut *self.link().await?).await?.string("staging_id")
     }
 
     async fn id(&self) -> Result<Uuid, Fail> {
-        let row = sqlx::query("SELECT catalog_id FROM catalog").fetch_one(self.pool()).await?;
+        let row = sqlx::query("SELECT catalog_id FROM catalog").fetch_one(&mut *self.link().await?).await?;
         row.uuid("catalog_id")
     }
 
@@ -87,18 +89,18 @@ impl PostgresCatalog {
         .bind(wrapped)
         .execute(&mut *tx)
         .await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     async fn objects(&self, vault: VaultId) -> Result<Option<VaultObjects>, Fail> {
         let found = sqlx::query("SELECT marker FROM vaults WHERE vault_id = $1")
             .bind(vault.0.to_vec())
-            .fetch_optional(self.pool())
+            .fetch_optional(&mut *self.link().await?)
             .await?;
         let Some(found) = found else { return Ok(None) };
         let rows = sqlx::query("SELECT epoch, object FROM vault_epochs WHERE vault_id = $1 ORDER BY epoch")
             .bind(vault.0.to_vec())
-            .fetch_all(self.pool())
+            .fetch_all(&mut *self.link().await?)
             .await?;
         Ok(Some(vaults::objects(vault, &found, &rows)?))
     }

@@ -5,7 +5,7 @@ use n2s_catalog::rows::operate;
 use n2s_catalog::{Audit, CatalogError, Drift};
 
 use crate::connect::SqliteCatalog;
-use crate::error::{At as _, Fail};
+use crate::error::{Fail, ask};
 
 /// Each query names a counter, what it keeps and what its rows count to. What an abandoned push waits for is being taken
 /// down row by row, and nobody reads its counters.
@@ -49,7 +49,7 @@ const RECOUNTS: &[&str] = &[
 #[async_trait]
 impl Audit for SqliteCatalog {
     async fn audit(&self) -> Result<Vec<Drift>, CatalogError> {
-        self.recount().await.at("recount")
+        ask!("recount", self.recount())
     }
 }
 

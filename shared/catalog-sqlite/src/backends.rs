@@ -9,7 +9,7 @@ use n2s_catalog::{
 use n2s_domain::{BackendId, BackendName, Epoch, Timestamp, VaultId};
 
 use crate::connect::SqliteCatalog;
-use crate::error::{At as _, Fail};
+use crate::error::{Fail, ask};
 
 #[async_trait]
 impl Backends for SqliteCatalog {
@@ -17,28 +17,28 @@ impl Backends for SqliteCatalog {
         &self,
         configured: &[(BackendName, String)],
     ) -> Result<Vec<BackendRecord>, CatalogError> {
-        self.ensure(configured).await.at("record the configured backends")
+        ask!("record the configured backends", self.ensure(configured))
     }
 
     async fn backends(&self) -> Result<Vec<(BackendRecord, BackendTally)>, CatalogError> {
-        self.all_backends().await.at("list backends")
+        ask!("list backends", self.all_backends())
     }
 
     async fn set_initialised(&self, backend: BackendId, vault: VaultId) -> Result<(), CatalogError> {
         let sql =
             "UPDATE backends SET initialised_at = ?, vault_id = ? WHERE id = ? AND initialised_at IS NULL";
         let query = sqlx::query(sql).bind(self.now()).bind(vault.0.to_vec()).bind(backend.0);
-        self.run(query).await.at("note that a store is initialised")
+        ask!("note that a store is initialised", self.run(query))
     }
 
     async fn placed_epochs(&self, backend: BackendId) -> Result<Vec<Epoch>, CatalogError> {
-        self.epochs_on(backend).await.at("read which keys a store has")
+        ask!("read which keys a store has", self.epochs_on(backend))
     }
 
     async fn epoch_placed(&self, backend: BackendId, epoch: Epoch) -> Result<(), CatalogError> {
         let sql = "INSERT INTO backend_epochs (backend_id, epoch, placed_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
         let query = sqlx::query(sql).bind(backend.0).bind(i64::from(epoch.0)).bind(self.now());
-        self.run(query).await.at("note that a key is on a store")
+        ask!("note that a key is on a store", self.run(query))
     }
 
     async fn pause(&self, backend: BackendId, by_operator: bool, reason: &str) -> Result<(), CatalogError> {
@@ -49,7 +49,7 @@ impl Backends for SqliteCatalog {
              WHERE id = ?4 AND (?2 = 'operator' OR paused_by IS NOT 'operator')",
         );
         let query = query.bind(reason.to_owned()).bind(by).bind(self.now()).bind(backend.0);
-        self.run(query).await.at("pause a backend")
+        ask!("pause a backend", self.run(query))
     }
 
     async fn resume(&self, backend: BackendId, by_operator: bool) -> Result<(), CatalogError> {
@@ -57,7 +57,7 @@ impl Backends for SqliteCatalog {
             "UPDATE backends SET paused_by = NULL, pause_reason = NULL, paused_at = NULL, open_since = NULL, probe_at = NULL
              WHERE id = ? AND (? OR paused_by = 'health')",
         );
-        self.run(query.bind(backend.0).bind(by_operator)).await.at("resume a backend")
+        ask!("resume a backend", self.run(query.bind(backend.0).bind(by_operator)))
     }
 
     async fn report_health(&self, backend: BackendId, report: &HealthReport) -> Result<(), CatalogError> {
@@ -74,9 +74,10 @@ impl Backends for SqliteCatalog {
              WHERE id = ?7",
         );
         let query = query.bind(probe_at).bind(now).bind(kind).bind(message).bind(report.success);
-        self.run(query.bind(report.concurrency.map(i64::from)).bind(backend.0))
-            .await
-            .at("record a store's health")
+        ask!(
+            "record a store's health",
+            self.run(query.bind(report.concurrency.map(i64::from)).bind(backend.0))
+        )
     }
 
     async fn report_lane(&self, backend: BackendId, report: &LaneReport) -> Result<(), CatalogError> {
@@ -88,17 +89,17 @@ impl Backends for SqliteCatalog {
         );
         let query = query.bind(backend.0).bind(report.worker.clone()).bind(report.draining);
         let query = query.bind(i64::from(report.limit)).bind(i64::from(report.in_flight));
-        self.run(query.bind(report.why.clone()).bind(self.now())).await.at("record what a worker does")
+        ask!("record what a worker does", self.run(query.bind(report.why.clone()).bind(self.now())))
     }
 
     async fn forget_lanes(&self, worker: &str) -> Result<(), CatalogError> {
         let silent = Timestamp::from_micros(self.now()).before(LANE_KEPT).as_micros();
         let query = sqlx::query("DELETE FROM lanes WHERE worker = ? OR reported_at < ?");
-        self.run(query.bind(worker.to_owned()).bind(silent)).await.at("forget a worker")
+        ask!("forget a worker", self.run(query.bind(worker.to_owned()).bind(silent)))
     }
 
     async fn lanes(&self) -> Result<Vec<LaneRecord>, CatalogError> {
-        self.live_lanes().await.at("list workers")
+        ask!("list workers", self.live_lanes())
     }
 }
 

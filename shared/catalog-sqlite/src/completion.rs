@@ -11,13 +11,13 @@ use n2s_failpoints::Point;
 
 use crate::connect::{SqliteCatalog, Tx, begin, commit};
 use crate::decode::json;
-use crate::error::{At as _, Fail};
+use crate::error::{Fail, ask};
 use crate::placing::delta;
 
 #[async_trait]
 impl Completion for SqliteCatalog {
     async fn fold(&self, limit: u32) -> Result<(Vec<Settled>, bool), CatalogError> {
-        self.fold_deltas(limit).await.at("fold completions")
+        ask!("fold completions", self.fold_deltas(limit))
     }
 }
 

@@ -52,3 +52,11 @@ impl<T> At<T> for Result<T, Fail> {
         self.map_err(|fail| fail.at(op))
     }
 }
+
+/// Awaits the inside of a trait method, and counts how long that took.
+macro_rules! ask {
+    ($op:literal, $call:expr) => {
+        $crate::error::At::at(n2s_catalog::timed!($op, $call), $op)
+    };
+}
+pub(crate) use ask;

@@ -12,18 +12,18 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::connect::{SqliteCatalog, Tx, begin, commit};
 use crate::decode::{hex, json};
-use crate::error::{At as _, Fail};
+use crate::error::{Fail, ask};
 use crate::library::entries_of;
 use crate::placing::{place, sourced};
 
 #[async_trait]
 impl Manifests for SqliteCatalog {
     async fn manifest_groups(&self, lease: &PushLease) -> Result<Vec<ManifestGroup>, CatalogError> {
-        self.parent_groups(lease).await.at("read a manifest's groups")
+        ask!("read a manifest's groups", self.parent_groups(lease))
     }
 
     async fn version_counts(&self, lease: &PushLease) -> Result<VersionCounts, CatalogError> {
-        self.counts(lease).await.at("count a version")
+        ask!("count a version", self.counts(lease))
     }
 
     async fn manifest_changes(
@@ -33,7 +33,7 @@ impl Manifests for SqliteCatalog {
         after: Option<&RelPath>,
         limit: u32,
     ) -> Result<Vec<EntryChange>, CatalogError> {
-        self.changes(lease, since, after, limit).await.at("read a version's changes")
+        ask!("read a version's changes", self.changes(lease, since, after, limit))
     }
 
     async fn manifest_blobs(
@@ -43,18 +43,18 @@ impl Manifests for SqliteCatalog {
         after: Option<ContentHash>,
         limit: u32,
     ) -> Result<Vec<StoredBlob>, CatalogError> {
-        self.blobs(lease, since, after, limit).await.at("read a version's blobs")
+        ask!("read a version's blobs", self.blobs(lease, since, after, limit))
     }
 
     async fn replaced_sealings(
         &self,
         lease: &PushLease,
     ) -> Result<Vec<(SealedHash, SealedHash)>, CatalogError> {
-        self.replaced(lease).await.at("read replaced sealings")
+        ask!("read replaced sealings", self.replaced(lease))
     }
 
     async fn record_groups(&self, lease: &PushLease, groups: &[NewGroup]) -> Result<(), CatalogError> {
-        self.add_groups(lease, groups).await.at("record a manifest's groups")
+        ask!("record a manifest's groups", self.add_groups(lease, groups))
     }
 }
 

@@ -9,7 +9,7 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::connect::{SqliteCatalog, Tx, begin};
 use crate::decode::json;
-use crate::error::{At as _, Fail};
+use crate::error::{Fail, ask};
 use crate::jobs::fail_uploads;
 use crate::placing::{delta, next_generation, rearm, upload_again};
 
@@ -20,15 +20,15 @@ impl Operate for SqliteCatalog {
         filter: &FailedFilter,
         page: &Page<String>,
     ) -> Result<Vec<FailedUpload>, CatalogError> {
-        self.failures(filter, page).await.at("list failed uploads")
+        ask!("list failed uploads", self.failures(filter, page))
     }
 
     async fn retry_failed(&self, filter: &FailedFilter, limit: u32) -> Result<Retried, CatalogError> {
-        self.retry(filter, limit).await.at("retry failed uploads")
+        ask!("retry failed uploads", self.retry(filter, limit))
     }
 
     async fn cancel(&self, changeset: ChangesetId, limit: u32) -> Result<u64, CatalogError> {
-        self.give_up(changeset, limit).await.at("cancel a changeset")
+        ask!("cancel a changeset", self.give_up(changeset, limit))
     }
 }
 

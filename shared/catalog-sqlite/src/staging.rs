@@ -10,32 +10,32 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::connect::{SqliteCatalog, Tx, begin};
 use crate::decode::json;
-use crate::error::{At as _, Fail};
+use crate::error::{Fail, ask};
 
 #[async_trait]
 impl StagingBook for SqliteCatalog {
     async fn staged_orphans(&self, keys: &[StagedKey]) -> Result<Vec<StagedKey>, CatalogError> {
-        self.orphans(keys).await.at("look for orphans in staging")
+        ask!("look for orphans in staging", self.orphans(keys))
     }
 
     async fn free_unneeded(&self, grace: Duration, limit: u32) -> Result<Vec<StagedKey>, CatalogError> {
-        self.free(grace, limit).await.at("free staging")
+        ask!("free staging", self.free(grace, limit))
     }
 
     async fn free_early(&self, limit: u32) -> Result<Vec<StagedKey>, CatalogError> {
-        self.relieve(limit).await.at("relieve staging")
+        ask!("relieve staging", self.relieve(limit))
     }
 
     async fn staging_lost(&self, keys: &[StagedKey]) -> Result<(), CatalogError> {
-        self.strike_lost(keys).await.at("strike out what staging lost")
+        ask!("strike out what staging lost", self.strike_lost(keys))
     }
 
     async fn staged(&self, blob: BlobId) -> Result<Option<StagedKey>, CatalogError> {
-        self.staged_key(blob).await.at("look for a blob in staging")
+        ask!("look for a blob in staging", self.staged_key(blob))
     }
 
     async fn staged_total(&self) -> Result<(u64, u64), CatalogError> {
-        self.total().await.at("count what is staged")
+        ask!("count what is staged", self.total())
     }
 }
 

@@ -12,7 +12,7 @@ use n2s_failpoints::Point;
 
 use crate::connect::{SqliteCatalog, Tx, begin, commit};
 use crate::decode::json;
-use crate::error::{At as _, Fail};
+use crate::error::{Fail, ask};
 use crate::placing::{delta, next_generation, place};
 
 #[async_trait]
@@ -23,7 +23,7 @@ impl Syncing for SqliteCatalog {
         dataset: &DatasetName,
         backend: &BackendName,
     ) -> Result<Option<ChangesetId>, CatalogError> {
-        self.begin_one(project, dataset, backend).await.at("begin a sync")
+        ask!("begin a sync", self.begin_one(project, dataset, backend))
     }
 
     async fn sync_step(
@@ -33,11 +33,11 @@ impl Syncing for SqliteCatalog {
         from: i64,
         limit: u32,
     ) -> Result<SyncStep, CatalogError> {
-        self.step(changeset, backend, from, limit).await.at("sync a store")
+        ask!("sync a store", self.step(changeset, backend, from, limit))
     }
 
     async fn end_sync(&self, changeset: ChangesetId, backend: &BackendName) -> Result<(), CatalogError> {
-        self.end(changeset, backend).await.at("end a sync")
+        ask!("end a sync", self.end(changeset, backend))
     }
 }
 

@@ -7,24 +7,24 @@ use n2s_domain::{Timestamp, TokenId};
 
 use crate::connect::SqliteCatalog;
 use crate::decode::json;
-use crate::error::{At as _, Fail};
+use crate::error::{Fail, ask};
 
 #[async_trait]
 impl Tokens for SqliteCatalog {
     async fn add_token(&self, token: &NewToken) -> Result<TokenRecord, CatalogError> {
-        self.add(token).await.at("keep a token")
+        ask!("keep a token", self.add(token))
     }
 
     async fn valid_token(&self, hash: &TokenHash) -> Result<Option<TokenRecord>, CatalogError> {
-        self.valid(hash).await.at("look a token up")
+        ask!("look a token up", self.valid(hash))
     }
 
     async fn tokens(&self) -> Result<Vec<TokenRecord>, CatalogError> {
-        self.all_tokens().await.at("list tokens")
+        ask!("list tokens", self.all_tokens())
     }
 
     async fn revoke_token(&self, id: TokenId) -> Result<TokenRecord, CatalogError> {
-        self.revoke(id).await.at("revoke a token")
+        ask!("revoke a token", self.revoke(id))
     }
 }
 

@@ -8,20 +8,20 @@ use n2s_failpoints::Point;
 use uuid::Uuid;
 
 use crate::connect::{SqliteCatalog, begin, commit};
-use crate::error::{At as _, Fail};
+use crate::error::{Fail, ask};
 
 #[async_trait]
 impl Vaults for SqliteCatalog {
     async fn catalog_id(&self) -> Result<Uuid, CatalogError> {
-        self.id().await.at("read its own id")
+        ask!("read its own id", self.id())
     }
 
     async fn register_vault(&self, objects: &VaultObjects) -> Result<(), CatalogError> {
-        self.register(objects).await.at("register a vault")
+        ask!("register a vault", self.register(objects))
     }
 
     async fn vault_objects(&self, vault: VaultId) -> Result<Option<VaultObjects>, CatalogError> {
-        self.objects(vault).await.at("read a vault's objects")
+        ask!("read a vault's objects", self.objects(vault))
     }
 }
 

@@ -110,8 +110,8 @@ pub enum CatalogError {
         /// File or server.
         place: String,
     },
-    /// The database's server cannot be reached, is starting or stopping, or has no connection left. What it was asked may be done or not:
-    /// ask again later.
+    /// The database's server cannot be reached, is silent, starting or stopping, or too busy to end what it was asked in time. That may be done or
+    /// not: ask again later.
     #[error("the catalog's server is away; it was to {op}")]
     Away {
         /// The method, in words.

@@ -15,6 +15,7 @@ pub mod pushes;
 pub mod rows;
 pub mod staging;
 pub mod syncing;
+pub mod timed;
 pub mod tokens;
 pub mod validation;
 pub mod vaults;

@@ -76,6 +76,7 @@ impl Found<'_> {
     fn database(&mut self, config: &Config) {
         let database = &config.database;
         self.refuse_if(database.pool_size == 0, "database.pool_size", "it must be at least 1");
+        self.refuse_if(database.answer_secs == 0, "database.answer_secs", "it must be at least 1");
         let file = database.password_file.as_ref();
         let relative = file.is_some_and(|path| path.is_relative());
         self.refuse_if(relative, "database.password_file", "it is relative; write it in full, from '/'");

@@ -54,6 +54,8 @@ struct State {
     stalled: bool,
     /// How often it was cut: a connection that missed the moment knows by this number.
     cuts: u64,
+    /// How often its connections were stranded: older ones stay silent.
+    strands: u64,
 }
 
 impl Proxy {
@@ -116,6 +118,12 @@ impl Proxy {
         self.link.state.send_modify(|state| state.stalled = true);
     }
 
+    /// Forwards nothing more on the connections there are, ever, and tells neither end: what a firewall does that forgot them. New ones pass. When
+    /// one end gives such a connection up, the other is reset, as its keepalives would have it after a while.
+    pub fn strand(&self) {
+        self.link.state.send_modify(|state| state.strands += 1);
+    }
+
     /// Ends [`Self::cut`], [`Self::cut_after`] and [`Self::stall`]. The delay stays.
     pub fn heal(&self) {
         self.link.left.store(NO_END, Ordering::SeqCst);
@@ -144,7 +152,7 @@ impl Proxy {
         self.link.reset.load(Ordering::SeqCst)
     }
 
-    /// How often a stall held something back: a new connection, or bytes that had come.
+    /// How often a stall or a stranding held something back: a new connection, or bytes that had come.
     pub fn held_back(&self) -> u64 {
         self.link.held.load(Ordering::SeqCst)
     }
@@ -167,13 +175,14 @@ impl Link {
         Duration::from_micros(self.delay_micros.load(Ordering::SeqCst))
     }
 
-    /// Waits while the link is stalled.
-    async fn flowing(&self) {
+    /// Waits while the link is stalled; for ever on a connection that was made before so many strandings, if there were more since.
+    async fn flowing(&self, strands: u64) {
         let mut state = self.state.subscribe();
-        if state.borrow().stalled {
+        let flows = |state: &State| !state.stalled && state.strands == strands;
+        if !flows(&state.borrow()) {
             self.held.fetch_add(1, Ordering::SeqCst);
             // The sender lives as long as this link.
-            let _ = state.wait_for(|state| !state.stalled).await;
+            let _ = state.wait_for(flows).await;
         }
     }
 
@@ -211,7 +220,7 @@ async fn carry(link: Arc<Link>, mut client: TcpStream) {
             link.reset.fetch_add(1, Ordering::SeqCst);
             Err(io::ErrorKind::ConnectionReset.into())
         }
-        ended = forward(&link, &mut client, &mut server) => ended,
+        ended = forward(&link, now.strands, &mut client, &mut server) => ended,
     };
     // One side's reset is the other's, too: an end in order would look like the whole of an answer.
     if ended.is_err() {
@@ -221,37 +230,48 @@ async fn carry(link: Arc<Link>, mut client: TcpStream) {
     }
 }
 
-async fn forward(link: &Link, client: &mut TcpStream, server: &mut Option<TcpStream>) -> io::Result<()> {
+async fn forward(
+    link: &Link,
+    strands: u64,
+    client: &mut TcpStream,
+    server: &mut Option<TcpStream>,
+) -> io::Result<()> {
     let ready = Instant::now() + 2 * link.delay();
-    link.flowing().await;
+    link.flowing(strands).await;
     let server = server.insert(TcpStream::connect(link.target).await?);
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
-    let there = pass(link, ready, from_client, to_server);
-    let back = pass(link, ready, from_server, to_client);
+    let there = pass(link, (ready, strands), from_client, to_server);
+    let back = pass(link, (ready, strands), from_server, to_client);
     tokio::try_join!(there, back).map(drop)
 }
 
 /// One direction, to its end, which is passed on.
-async fn pass(link: &Link, ready: Instant, from: ReadHalf<'_>, to: WriteHalf<'_>) -> io::Result<()> {
+async fn pass(
+    link: &Link,
+    (ready, strands): (Instant, u64),
+    from: ReadHalf<'_>,
+    to: WriteHalf<'_>,
+) -> io::Result<()> {
     let (sent, arriving) = mpsc::channel(CHUNKS);
-    tokio::try_join!(take(link, ready, from, sent), give(link, arriving, to)).map(drop)
+    tokio::try_join!(take(link, (ready, strands), from, sent), give(link, strands, arriving, to)).map(drop)
 }
 
 type Chunk = (Instant, Vec<u8>);
 
 async fn take(
     link: &Link,
-    ready: Instant,
+    (ready, strands): (Instant, u64),
     mut from: ReadHalf<'_>,
     sent: mpsc::Sender<Chunk>,
 ) -> io::Result<()> {
     loop {
         let mut chunk = Vec::with_capacity(CHUNK_BYTES);
         if from.read_buf(&mut chunk).await? == 0 {
-            return Ok(());
+            let stranded = link.state.borrow().strands != strands;
+            return if stranded { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(()) };
         }
         let due = Instant::now().max(ready) + link.delay();
         // The other end lives as long as this one.
@@ -259,12 +279,17 @@ async fn take(
     }
 }
 
-async fn give(link: &Link, mut arriving: mpsc::Receiver<Chunk>, mut to: WriteHalf<'_>) -> io::Result<()> {
+async fn give(
+    link: &Link,
+    strands: u64,
+    mut arriving: mpsc::Receiver<Chunk>,
+    mut to: WriteHalf<'_>,
+) -> io::Result<()> {
     while let Some((due, chunk)) = arriving.recv().await {
         if due > Instant::now() {
             sleep_until(due).await;
         }
-        link.flowing().await;
+        link.flowing(strands).await;
         let may = link.spend(chunk.len());
         to.write_all(&chunk[..may]).await?;
         link.bytes.fetch_add(u64::try_from(may).unwrap(), Ordering::SeqCst);
@@ -273,7 +298,7 @@ async fn give(link: &Link, mut arriving: mpsc::Receiver<Chunk>, mut to: WriteHal
             std::future::pending::<()>().await;
         }
     }
-    link.flowing().await;
+    link.flowing(strands).await;
     to.shutdown().await
 }
 
@@ -368,6 +393,23 @@ mod tests {
             stream.read_exact(&mut answer).unwrap();
             assert_eq!(&answer, word);
         }
+    }
+
+    #[test]
+    fn what_was_stranded_stays_silent_and_new_ones_pass() {
+        let (proxy, _echo) = echo();
+        let mut old = connect(&proxy);
+        assert_eq!(&said(&mut old, b"once").unwrap(), b"once");
+        proxy.strand();
+        old.write_all(b"lost").unwrap();
+        assert_eq!(&said(&mut connect(&proxy), b"then").unwrap(), b"then");
+        proxy.heal();
+        while proxy.held_back() < 1 {
+            std::thread::yield_now();
+        }
+        assert_eq!(proxy.bytes(), 16);
+        old.set_nonblocking(true).unwrap();
+        assert_eq!(old.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]

@@ -38,6 +38,6 @@ const BACKLOGS: &str = "
 
 impl PostgresCatalog {
     pub(super) async fn waiting(&self) -> Result<Vec<(BackendId, Backlog)>, Fail> {
-        sqlx::query(BACKLOGS).fetch_all(self.pool()).await?.iter().map(jobs::backlog).collect()
+        sqlx::query(BACKLOGS).fetch_all(&mut *self.link().await?).await?.iter().map(jobs::backlog).collect()
     }
 }

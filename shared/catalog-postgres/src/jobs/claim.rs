@@ -52,7 +52,8 @@ impl PostgresCatalog {
              UPDATE jobs SET deadline = least(n2s_now() + $3::bigint * interval '1 microsecond', jobs.held_until)
              WHERE jobs.id = ANY (ARRAY (SELECT id FROM mine)) RETURNING jobs.id, jobs.epoch",
         );
-        let rows = rows.bind(ids).bind(epochs).bind(micros(lease)).fetch_all(self.pool()).await?;
+        let rows =
+            rows.bind(ids).bind(epochs).bind(micros(lease)).fetch_all(&mut *self.link().await?).await?;
         rows.iter().map(jobs::claim_ref).collect()
     }
 
@@ -60,7 +61,7 @@ impl PostgresCatalog {
         let rows = sqlx::query(
             "SELECT backend_id, location FROM blob_backends WHERE blob_id = $1 AND status = 'completed' ORDER BY backend_id",
         );
-        let rows = rows.bind(blob.0).fetch_all(self.pool()).await?;
+        let rows = rows.bind(blob.0).fetch_all(&mut *self.link().await?).await?;
         rows.iter().map(jobs::copy).collect()
     }
 
@@ -69,13 +70,13 @@ impl PostgresCatalog {
             "SELECT s.backend_id FROM changeset_backends s JOIN changesets c ON c.id = s.changeset_id
              WHERE c.uuid = $1 AND s.manifest = 'completed' ORDER BY s.backend_id",
         );
-        let rows = rows.bind(changeset.0).fetch_all(self.pool()).await?;
+        let rows = rows.bind(changeset.0).fetch_all(&mut *self.link().await?).await?;
         rows.iter().map(Columns::backend).collect()
     }
 }
 
 /// Each job's rows are looked up by themselves (`OFFSET 0` keeps the planner from joining tables of millions for a few of their rows).
-async fn uploads(tx: &mut Tx<'_>, claimed: &[i64]) -> Result<Vec<Claim>, Fail> {
+async fn uploads(tx: &mut Tx, claimed: &[i64]) -> Result<Vec<Claim>, Fail> {
     let rows = sqlx::query(
         "SELECT j.id, j.epoch, j.backend_id, j.retry_count, j.lost_count, j.blob_id, l.sealed_hash, l.encrypted_size,
             l.key_epoch, l.staging_id, p.vault_id, s.repair
@@ -89,7 +90,7 @@ async fn uploads(tx: &mut Tx<'_>, claimed: &[i64]) -> Result<Vec<Claim>, Fail> {
     rows.bind(claimed).fetch_all(&mut **tx).await?.iter().map(jobs::upload).collect()
 }
 
-async fn manifests(tx: &mut Tx<'_>, claimed: &[i64]) -> Result<Vec<Claim>, Fail> {
+async fn manifests(tx: &mut Tx, claimed: &[i64]) -> Result<Vec<Claim>, Fail> {
     let rows = sqlx::query(
         "SELECT j.id, j.epoch, j.backend_id, j.retry_count, j.lost_count, c.uuid, c.version, d.store_key, p.vault_id,
             b.sealed_hash AS body_hash, b.size AS body_size, b.staging_id AS body_staged,

@@ -32,14 +32,17 @@ const GROUPS: &str = "
 
 impl PostgresCatalog {
     pub(super) async fn groups(&self, backend: BackendId, count_max: u32) -> Result<Vec<DueGroup>, Fail> {
-        let rows =
-            sqlx::query(GROUPS).bind(backend.0).bind(i64::from(count_max)).fetch_all(self.pool()).await?;
+        let rows = sqlx::query(GROUPS)
+            .bind(backend.0)
+            .bind(i64::from(count_max))
+            .fetch_all(&mut *self.link().await?)
+            .await?;
         rows.iter().map(jobs::group).collect()
     }
 
     pub(super) async fn window(&self, backend: BackendId) -> Result<u64, Fail> {
         let held = sqlx::query("SELECT count(*) AS held FROM jobs WHERE backend_id = $1 AND held");
-        held.bind(backend.0).fetch_one(self.pool()).await?.count("held")
+        held.bind(backend.0).fetch_one(&mut *self.link().await?).await?.count("held")
     }
 
     /// A row that somebody else holds at this moment is passed by: two dispatchers take different jobs.
@@ -64,7 +67,7 @@ impl PostgresCatalog {
         );
         let rows = rows.bind(backend.0).bind(changesets).bind(limits).bind(micros(queued_for));
         let turn = |row: &PgRow| Ok((row.int("turn")?, jobs::ticket(row)?));
-        let rows = rows.fetch_all(self.pool()).await?;
+        let rows = rows.fetch_all(&mut *self.link().await?).await?;
         failpoint(Point::Marked);
         let mut tickets = rows.iter().map(turn).collect::<Result<Vec<_>, Fail>>()?;
         tickets.sort_unstable_by_key(|(turn, ticket)| (*turn, ticket.job));
@@ -88,7 +91,7 @@ impl PostgresCatalog {
             "SELECT j.id, c.metadata ->> 'traceparent' AS trace FROM jobs j JOIN changesets c ON c.id = j.changeset_id
              WHERE j.id = ANY ($1) AND c.metadata ? 'traceparent'",
         );
-        let rows = rows.bind(ids).fetch_all(self.pool()).await?;
+        let rows = rows.bind(ids).fetch_all(&mut *self.link().await?).await?;
         rows.iter().filter_map(|row| jobs::trace(row).transpose()).collect()
     }
 }

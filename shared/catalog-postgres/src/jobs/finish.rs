@@ -51,7 +51,7 @@ impl PostgresCatalog {
 }
 
 /// The jobs whose claims still hold, by job and epoch; locked.
-async fn held(tx: &mut Tx<'_>, outcomes: &[Finish]) -> Result<BTreeMap<(i64, i64), HeldJob>, Fail> {
+async fn held(tx: &mut Tx, outcomes: &[Finish]) -> Result<BTreeMap<(i64, i64), HeldJob>, Fail> {
     let (ids, epochs) = arrays(outcomes.iter().map(|finish| (finish.claim.job.0, int(finish.claim.epoch))));
     let rows = sqlx::query(
         "SELECT j.* FROM (SELECT * FROM unnest($1::bigint[], $2::bigint[]) o (id, epoch) ORDER BY id) o CROSS JOIN LATERAL (
@@ -62,7 +62,7 @@ async fn held(tx: &mut Tx<'_>, outcomes: &[Finish]) -> Result<BTreeMap<(i64, i64
 }
 
 /// Locks the blobs that this finish may free: its own, and those that were finished while they were pinned.
-async fn lock_freeable(tx: &mut Tx<'_>, stored: &[(HeldJob, Option<&str>)]) -> Result<Vec<i64>, Fail> {
+async fn lock_freeable(tx: &mut Tx, stored: &[(HeldJob, Option<&str>)]) -> Result<Vec<i64>, Fail> {
     let mut blobs: Vec<i64> = stored.iter().filter_map(|(job, _)| job.blob).collect();
     let unpinned = sqlx::query(
         "DELETE FROM unpinned WHERE blob_id IN (
@@ -74,7 +74,7 @@ async fn lock_freeable(tx: &mut Tx<'_>, stored: &[(HeldJob, Option<&str>)]) -> R
 }
 
 /// Locks placements, and answers whether some of them are damaged.
-async fn lock_placements(tx: &mut Tx<'_>, jobs: impl Iterator<Item = HeldJob>) -> Result<bool, Fail> {
+async fn lock_placements(tx: &mut Tx, jobs: impl Iterator<Item = HeldJob>) -> Result<bool, Fail> {
     let (blobs, backends) = arrays(jobs.filter_map(|job| Some((job.blob?, job.backend))));
     let damaged = sqlx::query(
         "WITH locked AS MATERIALIZED (SELECT s.* FROM (SELECT * FROM unnest($1::bigint[], $2::bigint[]) j (blob, backend)
@@ -85,7 +85,7 @@ async fn lock_placements(tx: &mut Tx<'_>, jobs: impl Iterator<Item = HeldJob>) -
     damaged.bind(blobs).bind(backends).fetch_one(&mut **tx).await?.flag("damaged")
 }
 
-async fn store(tx: &mut Tx<'_>, stored: &[(HeldJob, Option<&str>)], damaged: bool) -> Result<(), Fail> {
+async fn store(tx: &mut Tx, stored: &[(HeldJob, Option<&str>)], damaged: bool) -> Result<(), Fail> {
     let uploads = stored.iter().filter_map(|(job, location)| Some((job.blob?, job.backend, *location)));
     let uploads: Vec<_> = uploads.collect();
     let (blobs, backends) = arrays(uploads.iter().map(|(blob, backend, _)| (*blob, *backend)));
@@ -129,7 +129,7 @@ async fn store(tx: &mut Tx<'_>, stored: &[(HeldJob, Option<&str>)], damaged: boo
 }
 
 /// Locked placements have failed. Their waiters stay: a retry starts from them.
-pub(crate) async fn fail_uploads(tx: &mut Tx<'_>, uploads: &[FailedUpload]) -> Result<(), Fail> {
+pub(crate) async fn fail_uploads(tx: &mut Tx, uploads: &[FailedUpload]) -> Result<(), Fail> {
     if uploads.is_empty() {
         return Ok(());
     }
@@ -163,7 +163,7 @@ pub(crate) async fn fail_uploads(tx: &mut Tx<'_>, uploads: &[FailedUpload]) -> R
 }
 
 /// The end of a repair concerns versions that inherit the blob, and no waiter names them.
-async fn wake_held_up(tx: &mut Tx<'_>, blobs: &[i64], backends: &[i64]) -> Result<(), Fail> {
+async fn wake_held_up(tx: &mut Tx, blobs: &[i64], backends: &[i64]) -> Result<(), Fail> {
     sqlx::query(
         "WITH repaired AS MATERIALIZED (SELECT DISTINCT s.backend_id FROM unnest($1::bigint[], $2::bigint[]) j (blob, backend)
             JOIN blob_backends s ON s.blob_id = j.blob AND s.backend_id = j.backend WHERE s.damaged_at IS NOT NULL)
@@ -178,7 +178,7 @@ async fn wake_held_up(tx: &mut Tx<'_>, blobs: &[i64], backends: &[i64]) -> Resul
     Ok(())
 }
 
-async fn fail(tx: &mut Tx<'_>, failed: &[(HeldJob, FailureKind, &str)]) -> Result<(), Fail> {
+async fn fail(tx: &mut Tx, failed: &[(HeldJob, FailureKind, &str)]) -> Result<(), Fail> {
     let mut uploads = Vec::new();
     for &(job, kind, words) in failed {
         if let Some(blob) = job.blob {
@@ -198,7 +198,7 @@ async fn fail(tx: &mut Tx<'_>, failed: &[(HeldJob, FailureKind, &str)]) -> Resul
 
 /// A manifest's end on a store concerns the versions built on it there, too: the folder wakes them.
 pub(super) async fn manifest_ended(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     (changeset, backend): (i64, i64),
     state: &'static str,
     error: Option<(FailureKind, &str)>,
@@ -223,7 +223,7 @@ pub(super) async fn manifest_ended(
 /// Blobs safe on enough stores, with nothing under way and nobody's pin, leave staging. Their rows are locked. Each is looked up by itself:
 /// as joins, the planner would read every pending placement to find these few.
 async fn free(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     stored: &[(HeldJob, Option<&str>)],
     blobs: Vec<i64>,
 ) -> Result<Vec<StagedKey>, Fail> {
@@ -243,7 +243,7 @@ async fn free(
 }
 
 /// A manifest on all its stores leaves staging. Its rows are locked before the stores are looked at: the last of two that finish at once frees.
-async fn free_manifest(tx: &mut Tx<'_>, changeset: i64) -> Result<Vec<StagedKey>, Fail> {
+async fn free_manifest(tx: &mut Tx, changeset: i64) -> Result<Vec<StagedKey>, Fail> {
     let lock =
         sqlx::query("SELECT 1 FROM manifest_objects WHERE changeset_id = $1 ORDER BY part FOR NO KEY UPDATE");
     lock.bind(changeset).execute(&mut **tx).await?;

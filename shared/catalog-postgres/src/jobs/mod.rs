@@ -20,12 +20,12 @@ use n2s_domain::{BackendId, BlobId, ChangesetId, JobId, Traceparent};
 pub(crate) use finish::{FailedUpload, fail_uploads};
 
 use crate::connect::PostgresCatalog;
-use crate::error::{At as _, transact};
+use crate::error::{ask, transact};
 
 #[async_trait]
 impl Jobs for PostgresCatalog {
     async fn due_groups(&self, backend: BackendId, count_max: u32) -> Result<Vec<DueGroup>, CatalogError> {
-        self.groups(backend, count_max).await.at("look for due jobs")
+        ask!(self, "look for due jobs", self.groups(backend, count_max))
     }
 
     async fn dispatch(
@@ -34,15 +34,15 @@ impl Jobs for PostgresCatalog {
         picks: &[Pick],
         queued_for: Duration,
     ) -> Result<Vec<Ticket>, CatalogError> {
-        transact!("dispatch jobs", self.queue(backend, picks, queued_for))
+        transact!(self, "dispatch jobs", self.queue(backend, picks, queued_for))
     }
 
     async fn traces(&self, jobs: &[JobId]) -> Result<Vec<(JobId, Traceparent)>, CatalogError> {
-        self.traces_of(jobs).await.at("look for the traces of jobs")
+        ask!(self, "look for the traces of jobs", self.traces_of(jobs))
     }
 
     async fn unpublish(&self, tickets: &[Ticket]) -> Result<(), CatalogError> {
-        transact!("put unpublished jobs back", self.unqueue(tickets))
+        transact!(self, "put unpublished jobs back", self.unqueue(tickets))
     }
 
     async fn claim(
@@ -51,46 +51,46 @@ impl Jobs for PostgresCatalog {
         tickets: &[Ticket],
         terms: &LeaseTerms,
     ) -> Result<Vec<Claim>, CatalogError> {
-        transact!("claim jobs", self.lease(backend, tickets, terms))
+        transact!(self, "claim jobs", self.lease(backend, tickets, terms))
     }
 
     async fn heartbeat(&self, claims: &[ClaimRef], lease: Duration) -> Result<Vec<ClaimRef>, CatalogError> {
-        transact!("extend leases", self.beat(claims, lease))
+        transact!(self, "extend leases", self.beat(claims, lease))
     }
 
     async fn finish(&self, outcomes: &[Finish]) -> Result<FinishReport, CatalogError> {
-        transact!("record outcomes", self.settle_claims(outcomes))
+        transact!(self, "record outcomes", self.settle_claims(outcomes))
     }
 
     async fn copies(&self, blob: BlobId) -> Result<Vec<Copy>, CatalogError> {
-        self.copies_of(blob).await.at("look for copies of a blob")
+        ask!(self, "look for copies of a blob", self.copies_of(blob))
     }
 
     async fn manifest_copies(&self, changeset: ChangesetId) -> Result<Vec<BackendId>, CatalogError> {
-        self.manifests_of(changeset).await.at("look for copies of a manifest")
+        ask!(self, "look for copies of a manifest", self.manifests_of(changeset))
     }
 
     async fn sweep_jobs(&self, limit: u32) -> Result<SweepReport, CatalogError> {
-        transact!("sweep jobs", self.sweep(limit))
+        transact!(self, "sweep jobs", self.sweep(limit))
     }
 
     async fn take_over_jobs(&self) -> Result<u64, CatalogError> {
-        transact!("take over jobs", self.take_over())
+        transact!(self, "take over jobs", self.take_over())
     }
 
     async fn requeue_jobs(&self) -> Result<u64, CatalogError> {
-        transact!("put queued jobs back", self.requeue())
+        transact!(self, "put queued jobs back", self.requeue())
     }
 
     async fn in_window(&self, backend: BackendId) -> Result<u64, CatalogError> {
-        self.window(backend).await.at("count queued jobs")
+        ask!(self, "count queued jobs", self.window(backend))
     }
 
     async fn depths(&self) -> Result<Vec<(BackendId, Depth)>, CatalogError> {
-        self.live().await.at("count live jobs")
+        ask!(self, "count live jobs", self.live())
     }
 
     async fn backlogs(&self) -> Result<Vec<(BackendId, Backlog)>, CatalogError> {
-        self.waiting().await.at("look at what waits")
+        ask!(self, "look at what waits", self.waiting())
     }
 }

@@ -8,7 +8,7 @@ use crate::decode::{micros, text};
 use crate::error::Fail;
 
 /// The jobs are pending again, and their placements, or manifests, say why. Jobs and placements are locked.
-pub(super) async fn again(tx: &mut Tx<'_>, retried: &[Again<'_>]) -> Result<(), Fail> {
+pub(super) async fn again(tx: &mut Tx, retried: &[Again<'_>]) -> Result<(), Fail> {
     if retried.is_empty() {
         return Ok(());
     }
@@ -35,7 +35,7 @@ pub(super) async fn again(tx: &mut Tx<'_>, retried: &[Again<'_>]) -> Result<(), 
 }
 
 async fn say_why(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     sql: &'static str,
     retried: &[Again<'_>],
     target: impl Fn(&HeldJob) -> Option<i64>,

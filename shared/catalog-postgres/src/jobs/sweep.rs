@@ -33,7 +33,7 @@ impl PostgresCatalog {
             "UPDATE jobs SET state = 0, due_at = n2s_now() FROM (
                 SELECT id FROM jobs WHERE held ORDER BY id FOR NO KEY UPDATE) held WHERE jobs.id = held.id",
         );
-        Ok(done.execute(self.pool()).await?.rows_affected())
+        Ok(done.execute(&mut *self.link().await?).await?.rows_affected())
     }
 
     pub(super) async fn requeue(&self) -> Result<u64, Fail> {
@@ -42,7 +42,7 @@ impl PostgresCatalog {
                 SELECT id FROM jobs WHERE state = 1 AND backend_id = ANY (ARRAY (SELECT id FROM backends)) AND held
                 ORDER BY id FOR NO KEY UPDATE) queued WHERE jobs.id = queued.id",
         );
-        Ok(done.execute(self.pool()).await?.rows_affected())
+        Ok(done.execute(&mut *self.link().await?).await?.rows_affected())
     }
 
     pub(super) async fn live(&self) -> Result<Vec<(BackendId, Depth)>, Fail> {
@@ -54,11 +54,11 @@ impl PostgresCatalog {
                 min(due_at) FILTER (WHERE state = 0 AND due_at > n2s_now()) AS next_due
              FROM jobs GROUP BY backend_id ORDER BY backend_id",
         );
-        rows.fetch_all(self.pool()).await?.iter().map(jobs::depth).collect()
+        rows.fetch_all(&mut *self.link().await?).await?.iter().map(jobs::depth).collect()
     }
 }
 
-async fn lapsed(tx: &mut Tx<'_>, state: i16, limit: u32) -> Result<u64, Fail> {
+async fn lapsed(tx: &mut Tx, state: i16, limit: u32) -> Result<u64, Fail> {
     let query = sqlx::query(LAPSED).bind(i32::from(state == 2)).bind(state).bind(i64::from(limit));
     Ok(query.execute(&mut **tx).await?.rows_affected())
 }
@@ -66,7 +66,7 @@ async fn lapsed(tx: &mut Tx<'_>, state: i16, limit: u32) -> Result<u64, Fail> {
 /// What lies further ahead than it can was written before the clock was set back. A job that was never claimed was due when it was
 /// made; any other waits for no longer than a retry may. Held jobs get a lease: who holds them may be alive. Steps from group to group like
 /// `due_groups`: a scan of all pending jobs at each sweep would grow with them.
-async fn clamp(tx: &mut Tx<'_>) -> Result<u64, Fail> {
+async fn clamp(tx: &mut Tx) -> Result<u64, Fail> {
     let pending = sqlx::query(
         "WITH RECURSIVE g AS (
             (SELECT j.backend_id, j.project_id, j.changeset_id FROM jobs j WHERE NOT j.held
@@ -104,7 +104,7 @@ async fn clamp(tx: &mut Tx<'_>) -> Result<u64, Fail> {
 }
 
 /// Jobs whose holders kept disappearing while they held nothing else.
-async fn fail_lost(tx: &mut Tx<'_>) -> Result<u64, Fail> {
+async fn fail_lost(tx: &mut Tx) -> Result<u64, Fail> {
     const TEXT: &str = "workers that held this object alone kept disappearing";
     let rows = sqlx::query(
         "DELETE FROM jobs USING (

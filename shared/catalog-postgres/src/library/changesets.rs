@@ -27,17 +27,18 @@ impl PostgresCatalog {
              FROM datasets d JOIN projects p ON p.id = d.project_id LEFT JOIN changesets c ON c.id = d.head_id
              WHERE $1::text IS NULL OR p.name = $1 ORDER BY p.name, d.name",
         );
-        let rows = rows.bind(project.map(ToString::to_string)).fetch_all(self.pool()).await?;
+        let rows = rows.bind(project.map(ToString::to_string)).fetch_all(&mut *self.link().await?).await?;
         rows.iter().map(library::dataset).collect()
     }
 
     async fn project_id(&self, project: &ProjectName) -> Result<i64, Fail> {
         let row = sqlx::query("SELECT id FROM projects WHERE name = $1").bind(project.to_string());
-        if let Some(row) = row.fetch_optional(self.pool()).await? {
+        if let Some(row) = row.fetch_optional(&mut *self.link().await?).await? {
             return row.int("id");
         }
-        let names =
-            sqlx::query("SELECT name FROM projects ORDER BY name LIMIT 5").fetch_all(self.pool()).await?;
+        let names = sqlx::query("SELECT name FROM projects ORDER BY name LIMIT 5")
+            .fetch_all(&mut *self.link().await?)
+            .await?;
         Err(library::unknown("project", project, &names)?)
     }
 
@@ -49,12 +50,17 @@ impl PostgresCatalog {
     ) -> Result<(i64, Option<i64>), Fail> {
         let project_id = self.project_id(project).await?;
         let row = sqlx::query("SELECT id, head_id FROM datasets WHERE project_id = $1 AND name = $2");
-        let row = row.bind(project_id).bind(dataset.to_string()).fetch_optional(self.pool()).await?;
+        let row =
+            row.bind(project_id).bind(dataset.to_string()).fetch_optional(&mut *self.link().await?).await?;
         if let Some(row) = row {
             return Ok((row.int("id")?, row.int_opt("head_id")?));
         }
         let names = sqlx::query("SELECT name FROM datasets WHERE project_id = $1 ORDER BY name LIMIT 5");
-        Err(library::unknown("dataset", dataset, &names.bind(project_id).fetch_all(self.pool()).await?)?)
+        Err(library::unknown(
+            "dataset",
+            dataset,
+            &names.bind(project_id).fetch_all(&mut *self.link().await?).await?,
+        )?)
     }
 
     pub(super) async fn find_version(
@@ -75,7 +81,7 @@ impl PostgresCatalog {
             "SELECT version::text AS name FROM changesets WHERE dataset_id = $1 AND committed_at IS NOT NULL
              ORDER BY version DESC LIMIT 5"
         };
-        let names = sqlx::query(sql).bind(id).fetch_all(self.pool()).await?;
+        let names = sqlx::query(sql).bind(id).fetch_all(&mut *self.link().await?).await?;
         Err(library::unknown(selector.what(), &selector.name(), &names)?)
     }
 
@@ -102,7 +108,7 @@ impl PostgresCatalog {
         let open = matches!(selector, Selector::Open(_));
         let query =
             sqlx::query(COLUMNS).bind(dataset).bind(open).bind(id).bind(version).bind(label).bind(uuid);
-        Ok(query.fetch_optional(self.pool()).await?)
+        Ok(query.fetch_optional(&mut *self.link().await?).await?)
     }
 
     pub(super) async fn changeset_page(
@@ -126,7 +132,7 @@ impl PostgresCatalog {
             .bind(filter.status.map(n2s_domain::ChangesetStatus::as_str))
             .bind(page.after.map(|after| after.0))
             .bind(i64::from(page.limit))
-            .fetch_all(self.pool())
+            .fetch_all(&mut *self.link().await?)
             .await?;
         let mut records = Vec::with_capacity(rows.len());
         for row in &rows {
@@ -140,7 +146,7 @@ impl PostgresCatalog {
             "SELECT c.*, p.name AS project, d.name AS dataset FROM changesets c JOIN datasets d ON d.id = c.dataset_id
              JOIN projects p ON p.id = d.project_id WHERE c.uuid = $1",
         );
-        let row = row.bind(id.0).fetch_optional(self.pool()).await?;
+        let row = row.bind(id.0).fetch_optional(&mut *self.link().await?).await?;
         let unknown = || CatalogError::unknown("changeset", &id, "; `n2s changesets` lists them");
         let row = row.ok_or_else(unknown)?;
         library::changeset(&row, self.stores(row.int("id")?).await?)
@@ -151,7 +157,12 @@ impl PostgresCatalog {
             "SELECT s.*, b.name FROM changeset_backends s JOIN backends b ON b.id = s.backend_id WHERE s.changeset_id = $1
              ORDER BY b.name",
         );
-        rows.bind(changeset).fetch_all(self.pool()).await?.iter().map(library::changeset_store).collect()
+        rows.bind(changeset)
+            .fetch_all(&mut *self.link().await?)
+            .await?
+            .iter()
+            .map(library::changeset_store)
+            .collect()
     }
 
     pub(super) async fn search_paths(
@@ -178,6 +189,6 @@ impl PostgresCatalog {
             .bind(page.after.unwrap_or(0))
             .bind(search_pattern(text))
             .bind(i64::from(page.limit));
-        rows.fetch_all(self.pool()).await?.iter().map(library::hit).collect()
+        rows.fetch_all(&mut *self.link().await?).await?.iter().map(library::hit).collect()
     }
 }

@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
 
 use crate::connect::PostgresCatalog;
-use crate::error::{At as _, Fail};
+use crate::error::{Fail, ask};
 
 mod changesets;
 mod tree;
@@ -19,7 +19,7 @@ mod tree;
 #[async_trait]
 impl Library for PostgresCatalog {
     async fn datasets(&self, project: Option<&ProjectName>) -> Result<Vec<DatasetRecord>, CatalogError> {
-        self.all_datasets(project).await.at("list datasets")
+        ask!(self, "list datasets", self.all_datasets(project))
     }
 
     async fn version(
@@ -28,7 +28,7 @@ impl Library for PostgresCatalog {
         dataset: &DatasetName,
         selector: &Selector,
     ) -> Result<VersionRef, CatalogError> {
-        self.find_version(project, dataset, selector).await.at("find a version")
+        ask!(self, "find a version", self.find_version(project, dataset, selector))
     }
 
     async fn tree(
@@ -37,7 +37,7 @@ impl Library for PostgresCatalog {
         within: &PathSpan,
         page: &Page<RelPath>,
     ) -> Result<Vec<FileRow>, CatalogError> {
-        self.tree_page(version, within, page).await.at("read a tree")
+        ask!(self, "read a tree", self.tree_page(version, within, page))
     }
 
     async fn entries(
@@ -46,7 +46,7 @@ impl Library for PostgresCatalog {
         within: &PathSpan,
         page: &Page<RelPath>,
     ) -> Result<Vec<FileEntry>, CatalogError> {
-        self.entry_page(version, within, page).await.at("read a tree's entries")
+        ask!(self, "read a tree's entries", self.entry_page(version, within, page))
     }
 
     async fn directories_last_first(
@@ -55,15 +55,15 @@ impl Library for PostgresCatalog {
         within: &PathSpan,
         page: &Page<RelPath>,
     ) -> Result<Vec<FileEntry>, CatalogError> {
-        self.directory_page(version, within, page).await.at("read a tree's directories")
+        ask!(self, "read a tree's directories", self.directory_page(version, within, page))
     }
 
     async fn placements(&self, blobs: &[BlobId]) -> Result<Vec<Placement>, CatalogError> {
-        self.placements_of(blobs).await.at("read placements")
+        ask!(self, "read placements", self.placements_of(blobs))
     }
 
     async fn blob_owners(&self, blobs: &[BlobId]) -> Result<Vec<Option<BlobOwner>>, CatalogError> {
-        self.owners_of(blobs).await.at("find out whose blobs are")
+        ask!(self, "find out whose blobs are", self.owners_of(blobs))
     }
 
     async fn changesets(
@@ -71,11 +71,11 @@ impl Library for PostgresCatalog {
         filter: &ChangesetFilter,
         page: &Page<ChangesetId>,
     ) -> Result<Vec<ChangesetRecord>, CatalogError> {
-        self.changeset_page(filter, page).await.at("list changesets")
+        ask!(self, "list changesets", self.changeset_page(filter, page))
     }
 
     async fn changeset(&self, id: ChangesetId) -> Result<ChangesetRecord, CatalogError> {
-        self.one_changeset(id).await.at("read a changeset")
+        ask!(self, "read a changeset", self.one_changeset(id))
     }
 
     async fn search(
@@ -84,7 +84,7 @@ impl Library for PostgresCatalog {
         text: &str,
         page: &Page<i64>,
     ) -> Result<Vec<SearchHit>, CatalogError> {
-        self.search_paths(filter, text, page).await.at("search")
+        ask!(self, "search", self.search_paths(filter, text, page))
     }
 }
 
@@ -95,7 +95,7 @@ impl PostgresCatalog {
             "SELECT p.name, l.sealed_hash, l.encrypted_size FROM unnest($1::bigint[]) WITH ORDINALITY j (blob, place)
              LEFT JOIN blobs l ON l.id = j.blob LEFT JOIN projects p ON p.id = l.project_id ORDER BY j.place",
         );
-        rows.bind(ids).fetch_all(self.pool()).await?.iter().map(library::owner).collect()
+        rows.bind(ids).fetch_all(&mut *self.link().await?).await?.iter().map(library::owner).collect()
     }
 
     async fn placements_of(&self, blobs: &[BlobId]) -> Result<Vec<Placement>, Fail> {
@@ -103,7 +103,7 @@ impl PostgresCatalog {
         let rows = sqlx::query(
             "SELECT s.* FROM blob_backends s WHERE s.blob_id = ANY ($1) ORDER BY s.blob_id, s.backend_id",
         );
-        rows.bind(ids).fetch_all(self.pool()).await?.iter().map(library::placement).collect()
+        rows.bind(ids).fetch_all(&mut *self.link().await?).await?.iter().map(library::placement).collect()
     }
 }
 

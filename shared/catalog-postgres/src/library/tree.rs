@@ -44,7 +44,7 @@ impl PostgresCatalog {
         limit: u32,
     ) -> Result<Vec<PgRow>, Fail> {
         let query = sqlx::query(sql).bind(version.dataset).bind(int(version.version.0)).bind(from).bind(to);
-        Ok(query.bind(i64::from(limit)).fetch_all(self.pool()).await?)
+        Ok(query.bind(i64::from(limit)).fetch_all(&mut *self.link().await?).await?)
     }
 
     async fn forward(
@@ -65,7 +65,7 @@ impl PostgresCatalog {
         page: &Page<RelPath>,
     ) -> Result<Vec<FileEntry>, Fail> {
         let rows = self.forward(version, within, page).await?;
-        entries_of(&mut *self.pool().acquire().await?, rows.iter()).await
+        entries_of(&mut *self.link().await?, rows.iter()).await
     }
 
     pub(super) async fn directory_page(
@@ -78,7 +78,7 @@ impl PostgresCatalog {
         let to = page.after.as_ref().map_or(to, |before| Some(before.as_bytes().to_vec()));
         let sql = if to.is_some() { DIRECTORIES_TO } else { DIRECTORIES };
         let rows = self.rows(sql, version, (from, to), page.limit).await?;
-        entries_of(&mut *self.pool().acquire().await?, rows.iter()).await
+        entries_of(&mut *self.link().await?, rows.iter()).await
     }
 
     pub(super) async fn tree_page(
@@ -88,7 +88,7 @@ impl PostgresCatalog {
         page: &Page<RelPath>,
     ) -> Result<Vec<FileRow>, Fail> {
         let rows = self.forward(version, within, page).await?;
-        let entries = entries_of(&mut *self.pool().acquire().await?, rows.iter()).await?;
+        let entries = entries_of(&mut *self.link().await?, rows.iter()).await?;
         let hashes = entries.iter().flat_map(FileEntry::chunks).map(|chunk| chunk.hash.0.to_vec());
         let blobs = self.blobs_of(version, hashes.collect()).await?;
         files::tree(entries, &rows, &blobs)
@@ -109,7 +109,7 @@ impl PostgresCatalog {
         );
         rows.bind(hashes)
             .bind(version.dataset)
-            .fetch_all(self.pool())
+            .fetch_all(&mut *self.link().await?)
             .await?
             .iter()
             .map(library::blob)

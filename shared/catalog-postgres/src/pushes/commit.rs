@@ -51,7 +51,7 @@ impl PostgresCatalog {
     }
 }
 
-async fn committed_before(tx: &mut Tx<'_>, lease: &PushLease) -> Result<Option<Version>, Fail> {
+async fn committed_before(tx: &mut Tx, lease: &PushLease) -> Result<Option<Version>, Fail> {
     let row = sqlx::query(
         "SELECT version FROM changesets WHERE uuid = $1 AND lease_token = $2 AND committed_at IS NOT NULL",
     )
@@ -62,7 +62,7 @@ async fn committed_before(tx: &mut Tx<'_>, lease: &PushLease) -> Result<Option<V
     row.map(|row| row.version("version")).transpose()
 }
 
-async fn check(tx: &mut Tx<'_>, push: &OpenRow, announced: u64) -> Result<(), Fail> {
+async fn check(tx: &mut Tx, push: &OpenRow, announced: u64) -> Result<(), Fail> {
     let row = sqlx::query(
         "SELECT (SELECT count(*) FROM push_batches WHERE changeset_id = $1) AS arrived,
             (SELECT head_id FROM datasets WHERE id = $2) AS head",
@@ -92,7 +92,7 @@ async fn check(tx: &mut Tx<'_>, push: &OpenRow, announced: u64) -> Result<(), Fa
 }
 
 async fn put_object(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     changeset: i64,
     part: &'static str,
     object: &StagedObject,

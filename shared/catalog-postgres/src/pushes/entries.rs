@@ -43,7 +43,7 @@ impl PostgresCatalog {
 
 /// Each path is looked up by itself, as contents are: a plan for all at once may read every file of the dataset.
 async fn before(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     push: &OpenRow,
     changes: &[EntryChange],
 ) -> Result<BTreeMap<Vec<u8>, Before>, Fail> {
@@ -59,7 +59,7 @@ async fn before(
 }
 
 /// A row of this push is replaced; one of an earlier version ends here.
-async fn end_rows(tx: &mut Tx<'_>, push: &OpenRow, before: &BTreeMap<Vec<u8>, Before>) -> Result<(), Fail> {
+async fn end_rows(tx: &mut Tx, push: &OpenRow, before: &BTreeMap<Vec<u8>, Before>) -> Result<(), Fail> {
     if before.is_empty() {
         return Ok(());
     }
@@ -74,7 +74,7 @@ async fn end_rows(tx: &mut Tx<'_>, push: &OpenRow, before: &BTreeMap<Vec<u8>, Be
 }
 
 async fn insert_rows(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     push: &OpenRow,
     changes: &[EntryChange],
     blobs: &BTreeMap<ContentHash, i64>,
@@ -114,7 +114,7 @@ async fn insert_rows(
 
 /// The blobs of files that have several.
 async fn insert_pieces(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     push: &OpenRow,
     puts: &[&FileEntry],
     blobs: &BTreeMap<ContentHash, i64>,
@@ -153,7 +153,7 @@ async fn insert_pieces(
 }
 
 async fn count(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     push: &OpenRow,
     changes: &[EntryChange],
     before: &BTreeMap<Vec<u8>, Before>,

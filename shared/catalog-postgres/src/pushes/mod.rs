@@ -25,15 +25,15 @@ use crate::error::{Fail, transact};
 #[async_trait]
 impl Pushes for PostgresCatalog {
     async fn open_push(&self, open: &OpenPush) -> Result<OpenedPush, CatalogError> {
-        transact!("open a push", self.open_one(open))
+        transact!(self, "open a push", self.open_one(open))
     }
 
     async fn renew_push(&self, lease: &PushLease, for_: Duration) -> Result<Timestamp, CatalogError> {
-        transact!("renew a write lease", self.renew(lease, for_))
+        transact!(self, "renew a write lease", self.renew(lease, for_))
     }
 
     async fn offer(&self, lease: &PushLease, contents: &[ContentHash]) -> Result<Vec<Offered>, CatalogError> {
-        transact!("look up offered blobs", self.offer_contents(lease, contents))
+        transact!(self, "look up offered blobs", self.offer_contents(lease, contents))
     }
 
     async fn record_staged(
@@ -41,7 +41,7 @@ impl Pushes for PostgresCatalog {
         lease: &PushLease,
         blobs: &[StagedBlob],
     ) -> Result<Vec<Accepted>, CatalogError> {
-        transact!("record staged blobs", self.accept_staged(lease, blobs))
+        transact!(self, "record staged blobs", self.accept_staged(lease, blobs))
     }
 
     async fn record_entries(
@@ -50,11 +50,11 @@ impl Pushes for PostgresCatalog {
         batch: u64,
         changes: &[EntryChange],
     ) -> Result<EntriesRecorded, CatalogError> {
-        transact!("record entries", self.enter(lease, batch, changes))
+        transact!(self, "record entries", self.enter(lease, batch, changes))
     }
 
     async fn commit_push(&self, lease: &PushLease, commit: &CommitPush) -> Result<Committed, CatalogError> {
-        transact!("commit a push", self.commit(lease, commit))
+        transact!(self, "commit a push", self.commit(lease, commit))
     }
 
     async fn abandon_push(
@@ -62,15 +62,15 @@ impl Pushes for PostgresCatalog {
         changeset: ChangesetId,
         lease: Option<&PushLease>,
     ) -> Result<(), CatalogError> {
-        transact!("abandon a push", self.abandon(changeset, lease))
+        transact!(self, "abandon a push", self.abandon(changeset, lease))
     }
 
     async fn abandon_idle(&self, idle: Duration) -> Result<u64, CatalogError> {
-        transact!("abandon idle pushes", self.abandon_untouched(idle))
+        transact!(self, "abandon idle pushes", self.abandon_untouched(idle))
     }
 
     async fn undo_step(&self, limit: u32) -> Result<bool, CatalogError> {
-        transact!("undo an abandoned push", self.undo(limit))
+        transact!(self, "undo an abandoned push", self.undo(limit))
     }
 }
 
@@ -89,7 +89,7 @@ impl PostgresCatalog {
 
     /// Checks the lease and extends it; holds the changeset's row until the transaction ends, so that the calls of one push that begin so take turns. A
     /// lease that lapsed is still good as long as nobody took the push over.
-    pub(crate) async fn hold(&self, tx: &mut Tx<'_>, lease: &PushLease) -> Result<OpenRow, Fail> {
+    pub(crate) async fn hold(&self, tx: &mut Tx, lease: &PushLease) -> Result<OpenRow, Fail> {
         let row = sqlx::query(
             "UPDATE changesets c SET touched_at = n2s_now(),
                 lease_until = greatest(lease_until, n2s_now() + $3::bigint * interval '1 microsecond')
@@ -110,18 +110,19 @@ impl PostgresCatalog {
     /// As [`Self::hold`], for calls that change nothing of the changeset's own: a push has several under way, and they need not take turns. While one
     /// lasts, the push can be neither committed nor given up. The lease is extended once half of it is gone, by a transaction of its
     /// own: two calls that each had the row shared would wait for each other to change it.
-    pub(crate) async fn attend(&self, lease: &PushLease) -> Result<(Tx<'static>, OpenRow), Fail> {
+    pub(crate) async fn attend(&self, lease: &PushLease) -> Result<(Tx, OpenRow), Fail> {
         let (tx, push, late) = self.share(lease).await?;
         if !late {
             return Ok((tx, push));
         }
-        tx.rollback().await?;
+        // Rolled back: the renewal waits for that.
+        drop(tx);
         self.renew(lease, PUSH_LEASE).await?;
         let (tx, push, _) = self.share(lease).await?;
         Ok((tx, push))
     }
 
-    async fn share(&self, lease: &PushLease) -> Result<(Tx<'static>, OpenRow, bool), Fail> {
+    async fn share(&self, lease: &PushLease) -> Result<(Tx, OpenRow, bool), Fail> {
         let mut tx = self.begin().await?;
         let row = sqlx::query(
             "SELECT c.id, c.dataset_id, c.version, c.parent_id, c.min_copies, d.project_id,

@@ -62,7 +62,7 @@ impl PostgresCatalog {
 }
 
 async fn known(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     push: &OpenRow,
     contents: impl Iterator<Item = &ContentHash>,
 ) -> Result<BTreeMap<ContentHash, Known>, Fail> {
@@ -78,7 +78,7 @@ async fn known(
     rows.iter().map(pushes::known).collect()
 }
 
-async fn pin(tx: &mut Tx<'_>, push: &OpenRow, blobs: impl Iterator<Item = i64>) -> Result<(), Fail> {
+async fn pin(tx: &mut Tx, push: &OpenRow, blobs: impl Iterator<Item = i64>) -> Result<(), Fail> {
     let blobs: Vec<_> = blobs.collect();
     if blobs.is_empty() {
         return Ok(());
@@ -95,7 +95,7 @@ async fn pin(tx: &mut Tx<'_>, push: &OpenRow, blobs: impl Iterator<Item = i64>) 
 
 /// Inserts the contents that have no row yet, in hash order; returns them.
 async fn insert(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     push: &OpenRow,
     blobs: &BTreeMap<ContentHash, StagedBlob>,
 ) -> Result<BTreeSet<ContentHash>, Fail> {
@@ -126,7 +126,7 @@ async fn insert(
 
 /// Whoever still uploads the old bytes of a locked blob has no say any more: the blob is the new ones. The jobs are locked before they are looked at,
 /// so that a claim under way is seen; against the order of locks, for which the server may begin one of the two again.
-async fn fence(tx: &mut Tx<'_>, blob: i64) -> Result<(), Fail> {
+async fn fence(tx: &mut Tx, blob: i64) -> Result<(), Fail> {
     for statement in [
         "SELECT id FROM jobs WHERE kind = 'upload' AND blob_id = $1 ORDER BY id FOR NO KEY UPDATE",
         "UPDATE jobs SET state = 0, due_at = n2s_now() WHERE kind = 'upload' AND blob_id = $1 AND state = 2",
@@ -137,7 +137,7 @@ async fn fence(tx: &mut Tx<'_>, blob: i64) -> Result<(), Fail> {
 }
 
 /// A content without a source gets one again: the same sealing, or another that takes its place.
-async fn replace(tx: &mut Tx<'_>, push: &OpenRow, old: Known, blob: StagedBlob) -> Result<(), Fail> {
+async fn replace(tx: &mut Tx, push: &OpenRow, old: Known, blob: StagedBlob) -> Result<(), Fail> {
     if old.sealed != blob.staged.sealed_hash {
         sqlx::query("INSERT INTO blob_replacements (project_id, old_sealed, new_sealed) VALUES ($1, $2, $3)")
             .bind(push.project)
@@ -163,7 +163,7 @@ async fn replace(tx: &mut Tx<'_>, push: &OpenRow, old: Known, blob: StagedBlob) 
 
 /// Copies that were given up for want of a source are tried again, for the versions that wait for them: a file that has not changed
 /// is sent for their sake, and makes no entry that would ask for it.
-async fn again_everywhere(tx: &mut Tx<'_>, blob: i64) -> Result<(), Fail> {
+async fn again_everywhere(tx: &mut Tx, blob: i64) -> Result<(), Fail> {
     let failed = sqlx::query(
         "SELECT blob_id, backend_id FROM blob_backends WHERE blob_id = $1 AND status = 'failed' ORDER BY backend_id FOR NO KEY UPDATE",
     );

@@ -45,7 +45,7 @@ impl PostgresCatalog {
     }
 }
 
-async fn project(tx: &mut Tx<'_>, open: &OpenPush) -> Result<i64, Fail> {
+async fn project(tx: &mut Tx, open: &OpenPush) -> Result<i64, Fail> {
     sqlx::query("INSERT INTO projects (name, vault_id) VALUES ($1, $2) ON CONFLICT DO NOTHING")
         .bind(open.project.to_string())
         .bind(open.vault.0.to_vec())
@@ -59,7 +59,7 @@ async fn project(tx: &mut Tx<'_>, open: &OpenPush) -> Result<i64, Fail> {
     row.int("id")
 }
 
-async fn dataset(tx: &mut Tx<'_>, project: i64, open: &OpenPush) -> Result<i64, Fail> {
+async fn dataset(tx: &mut Tx, project: i64, open: &OpenPush) -> Result<i64, Fail> {
     sqlx::query(
         "INSERT INTO datasets (project_id, name, store_key) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
     )
@@ -79,7 +79,7 @@ async fn dataset(tx: &mut Tx<'_>, project: i64, open: &OpenPush) -> Result<i64, 
 }
 
 /// The dataset's stores: chosen by its first push, the same ever after.
-async fn fix_backends(tx: &mut Tx<'_>, dataset: i64, given: &[BackendName]) -> Result<(), Fail> {
+async fn fix_backends(tx: &mut Tx, dataset: i64, given: &[BackendName]) -> Result<(), Fail> {
     let fixed = backend_names(tx, dataset).await?;
     if !fixed.is_empty() {
         return Ok(check_fixed(&fixed, given)?);
@@ -96,7 +96,7 @@ async fn fix_backends(tx: &mut Tx<'_>, dataset: i64, given: &[BackendName]) -> R
     Ok(())
 }
 
-async fn backend_names(tx: &mut Tx<'_>, dataset: i64) -> Result<Vec<BackendName>, Fail> {
+async fn backend_names(tx: &mut Tx, dataset: i64) -> Result<Vec<BackendName>, Fail> {
     let rows = sqlx::query(
         "SELECT b.name FROM dataset_backends d JOIN backends b ON b.id = d.backend_id WHERE d.dataset_id = $1 ORDER BY b.name",
     );
@@ -104,7 +104,7 @@ async fn backend_names(tx: &mut Tx<'_>, dataset: i64) -> Result<Vec<BackendName>
 }
 
 /// What becomes of the open push: resumed (its row, highest batch and number of batches), or, `None`, given up.
-async fn resume(tx: &mut Tx<'_>, row: &PgRow, open: &OpenPush) -> Result<Option<(i64, Recorded)>, Fail> {
+async fn resume(tx: &mut Tx, row: &PgRow, open: &OpenPush) -> Result<Option<(i64, Recorded)>, Fail> {
     let found = pushes::pending(row)?;
     if fate(open, &found, row.flag("lapsed")?)? == Fate::Abandoned {
         let abandon =
@@ -128,7 +128,7 @@ async fn resume(tx: &mut Tx<'_>, row: &PgRow, open: &OpenPush) -> Result<Option<
     Ok(Some((found.id, pushes::recorded(&last)?)))
 }
 
-async fn create(tx: &mut Tx<'_>, dataset: i64, open: &OpenPush) -> Result<i64, Fail> {
+async fn create(tx: &mut Tx, dataset: i64, open: &OpenPush) -> Result<i64, Fail> {
     let stores = backend_names(tx, dataset).await?.len();
     let metadata: BTreeMap<String, String> =
         open.metadata.iter().map(|(key, value)| (text(key), text(value))).collect();
@@ -169,7 +169,7 @@ async fn create(tx: &mut Tx<'_>, dataset: i64, open: &OpenPush) -> Result<i64, F
 }
 
 async fn opened(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     id: i64,
     project: i64,
     open: &OpenPush,

@@ -29,7 +29,7 @@ impl PostgresCatalog {
             let hint = "; only an open push can be abandoned";
             return Err(CatalogError::unknown("changeset", &changeset, hint).into());
         }
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     pub(super) async fn abandon_untouched(&self, idle: Duration) -> Result<u64, Fail> {
@@ -38,7 +38,7 @@ impl PostgresCatalog {
              WHERE committed_at IS NULL AND undone_at IS NULL AND abandoned_at IS NULL
                AND touched_at < n2s_now() - $1::bigint * interval '1 microsecond'",
         );
-        Ok(done.bind(micros(idle)).execute(self.pool()).await?.rows_affected())
+        Ok(done.bind(micros(idle)).execute(&mut *self.link().await?).await?.rows_affected())
     }
 
     pub(super) async fn undo(&self, limit: u32) -> Result<bool, Fail> {
@@ -46,7 +46,7 @@ impl PostgresCatalog {
             "SELECT id FROM changesets WHERE committed_at IS NULL AND undone_at IS NULL AND abandoned_at IS NOT NULL
              ORDER BY id LIMIT 1",
         );
-        let Some(next) = next.fetch_optional(self.pool()).await? else { return Ok(false) };
+        let Some(next) = next.fetch_optional(&mut *self.link().await?).await? else { return Ok(false) };
         let mut tx = self.begin().await?;
         // Waited for, not passed by: "nothing left to undo" must not mean that somebody happened to look at the row.
         let row = sqlx::query(
@@ -67,7 +67,7 @@ impl PostgresCatalog {
     }
 }
 
-async fn delete_rows(tx: &mut Tx<'_>, id: i64, dataset: i64, version: i64, limit: u32) -> Result<u64, Fail> {
+async fn delete_rows(tx: &mut Tx, id: i64, dataset: i64, version: i64, limit: u32) -> Result<u64, Fail> {
     let rows = sqlx::query("SELECT id FROM files WHERE dataset_id = $1 AND from_version = $2 LIMIT $3");
     let rows = rows.bind(dataset).bind(version).bind(i64::from(limit)).fetch_all(&mut **tx).await?;
     let ids = column(&rows, "id")?;
@@ -84,7 +84,7 @@ async fn delete_rows(tx: &mut Tx<'_>, id: i64, dataset: i64, version: i64, limit
     Ok(done.bind(ids).execute(&mut **tx).await?.rows_affected())
 }
 
-async fn reopen_rows(tx: &mut Tx<'_>, dataset: i64, version: i64, limit: u32) -> Result<u64, Fail> {
+async fn reopen_rows(tx: &mut Tx, dataset: i64, version: i64, limit: u32) -> Result<u64, Fail> {
     let done = sqlx::query(
         "UPDATE files SET to_version = NULL
          WHERE id IN (SELECT id FROM files WHERE dataset_id = $1 AND to_version = $2 LIMIT $3)",
@@ -93,7 +93,7 @@ async fn reopen_rows(tx: &mut Tx<'_>, dataset: i64, version: i64, limit: u32) ->
 }
 
 /// Nothing of the push is left but its row.
-async fn finish(tx: &mut Tx<'_>, id: i64) -> Result<(), Fail> {
+async fn finish(tx: &mut Tx, id: i64) -> Result<(), Fail> {
     for statement in [
         "DELETE FROM placement_waiters WHERE changeset_id = $1 AND blob_id IN (
             SELECT s.blob_id FROM manifest_segments s JOIN manifest_groups g ON g.id = s.group_id WHERE g.changeset_id = $1)",

@@ -80,12 +80,12 @@ impl PostgresCatalog {
             .bind(scope.dataset.as_ref().map(ToString::to_string))
             .bind(scope.backend.as_ref().map(ToString::to_string))
             .bind(i64::from(limit));
-        rows.fetch_all(self.pool()).await?.iter().map(validation::damage).collect()
+        rows.fetch_all(&mut *self.link().await?).await?.iter().map(validation::damage).collect()
     }
 }
 
 /// The blob is locked.
-async fn blob_damaged(tx: &mut Tx<'_>, blob: BlobId, damage: &Damage) -> Result<bool, Fail> {
+async fn blob_damaged(tx: &mut Tx, blob: BlobId, damage: &Damage) -> Result<bool, Fail> {
     let backend = damage.backend.0;
     let marked = sqlx::query(
         "WITH marked AS (UPDATE blob_backends s SET status = 'pending', damaged_at = n2s_now(), seen_at = NULL, verified_at = NULL,
@@ -133,7 +133,7 @@ const OWNERS: &str = "SELECT c.id FROM (
      WHERE c.abandoned_at IS NULL ORDER BY c.id";
 
 /// The changesets whose own rows reference the blob wait for it again. Returns the latest.
-async fn reopen_owners(tx: &mut Tx<'_>, blob: i64, backend: i64) -> Result<Option<i64>, Fail> {
+async fn reopen_owners(tx: &mut Tx, blob: i64, backend: i64) -> Result<Option<i64>, Fail> {
     let owners = sqlx::query(OWNERS);
     let mut latest = None;
     for row in owners.bind(blob).bind(backend).fetch_all(&mut **tx).await? {
@@ -153,7 +153,7 @@ async fn reopen_owners(tx: &mut Tx<'_>, blob: i64, backend: i64) -> Result<Optio
 
 /// Headers that were to go to the store when all of their versions was there wait again: the folder looks which of them may. A worker that finishes
 /// one at this moment has come before, or finds its job gone.
-async fn call_back(tx: &mut Tx<'_>, blob: i64, backend: i64) -> Result<(), Fail> {
+async fn call_back(tx: &mut Tx, blob: i64, backend: i64) -> Result<(), Fail> {
     sqlx::query(
         "WITH mine AS MATERIALIZED (
             SELECT s.changeset_id FROM changeset_backends s JOIN changesets c ON c.id = s.changeset_id
@@ -172,7 +172,7 @@ async fn call_back(tx: &mut Tx<'_>, blob: i64, backend: i64) -> Result<(), Fail>
     Ok(())
 }
 
-async fn manifest_damaged(tx: &mut Tx<'_>, changeset: ChangesetId, damage: &Damage) -> Result<bool, Fail> {
+async fn manifest_damaged(tx: &mut Tx, changeset: ChangesetId, damage: &Damage) -> Result<bool, Fail> {
     let found = sqlx::query(
         "UPDATE changeset_backends SET manifest = 'pending', damaged_at = n2s_now(), seen_at = NULL, verified_at = NULL,
             completed_at = NULL, retry_count = 0, lost_count = 0, error_kind = $3, error_message = $4
@@ -199,7 +199,7 @@ async fn manifest_damaged(tx: &mut Tx<'_>, changeset: ChangesetId, damage: &Dama
 
 /// A committed changeset begins a new generation: degraded while `min_copies` stores are whole. The one that has lost
 /// something is not: it waits for a copy, or for its manifest.
-async fn reopen(tx: &mut Tx<'_>, changeset: i64) -> Result<(), Fail> {
+async fn reopen(tx: &mut Tx, changeset: i64) -> Result<(), Fail> {
     sqlx::query(
         "UPDATE changesets SET generation = generation + 1, completed_at = NULL,
             status = CASE

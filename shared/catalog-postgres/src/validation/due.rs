@@ -34,7 +34,7 @@ impl PostgresCatalog {
         let after = AfterOnStore::parse(after);
         let sql = if after.blobs { BLOBS } else { MANIFESTS };
         let rows = sqlx::query(sql).bind(backend.0).bind(before.as_micros()).bind(after.proven_at);
-        let rows = rows.bind(after.row).bind(i64::from(limit)).fetch_all(self.pool()).await?;
+        let rows = rows.bind(after.row).bind(i64::from(limit)).fetch_all(&mut *self.link().await?).await?;
         after.page(&rows, limit)
     }
 }

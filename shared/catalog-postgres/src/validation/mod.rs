@@ -14,20 +14,20 @@ use n2s_catalog::{
 use n2s_domain::{BackendId, ProofLevel, Timestamp};
 
 use crate::connect::PostgresCatalog;
-use crate::error::{At as _, transact};
+use crate::error::{ask, transact};
 
 #[async_trait]
 impl Validation for PostgresCatalog {
     async fn begin_validation(&self, run: &NewValidation) -> Result<Option<ValidationRun>, CatalogError> {
-        transact!("begin a validation", self.begin_run(run))
+        transact!(self, "begin a validation", self.begin_run(run))
     }
 
     async fn keep_validation(&self, run: ValidationRun) -> Result<Option<Timestamp>, CatalogError> {
-        transact!("go on with a validation", self.keep_run(run))
+        transact!(self, "go on with a validation", self.keep_run(run))
     }
 
     async fn end_validation(&self, run: ValidationRun, end: &ValidationEnd) -> Result<(), CatalogError> {
-        transact!("end a validation", self.end_run(run, end))
+        transact!(self, "end a validation", self.end_run(run, end))
     }
 
     async fn dataset_proofs(
@@ -36,7 +36,7 @@ impl Validation for PostgresCatalog {
         after: Option<&str>,
         limit: u32,
     ) -> Result<ProofPage, CatalogError> {
-        self.dataset_page(scope, after, limit).await.at("read a dataset's proofs")
+        ask!(self, "read a dataset's proofs", self.dataset_page(scope, after, limit))
     }
 
     async fn oldest_proofs(
@@ -46,11 +46,11 @@ impl Validation for PostgresCatalog {
         after: Option<&str>,
         limit: u32,
     ) -> Result<ProofPage, CatalogError> {
-        self.due_page(backend, before, after, limit).await.at("read a store's oldest proofs")
+        ask!(self, "read a store's oldest proofs", self.due_page(backend, before, after, limit))
     }
 
     async fn proof_targets(&self, proofs: &[Proof]) -> Result<Vec<Option<ProofTarget>>, CatalogError> {
-        self.targets(proofs).await.at("read what is to be proven")
+        ask!(self, "read what is to be proven", self.targets(proofs))
     }
 
     async fn record_proofs(
@@ -59,11 +59,11 @@ impl Validation for PostgresCatalog {
         level: ProofLevel,
         proofs: &[Proof],
     ) -> Result<bool, CatalogError> {
-        transact!("record proofs", self.prove(run, level, proofs))
+        transact!(self, "record proofs", self.prove(run, level, proofs))
     }
 
     async fn doubt(&self, copies: &[(Vouched, BackendId)]) -> Result<(), CatalogError> {
-        transact!("doubt copies", self.take_back(copies))
+        transact!(self, "doubt copies", self.take_back(copies))
     }
 
     async fn record_damage(
@@ -71,18 +71,18 @@ impl Validation for PostgresCatalog {
         run: Option<ValidationRun>,
         damages: &[Damage],
     ) -> Result<Vec<bool>, CatalogError> {
-        transact!("record damage", self.mark_damaged(run, damages))
+        transact!(self, "record damage", self.mark_damaged(run, damages))
     }
 
     async fn affected(&self, object: Vouched, limit: u32) -> Result<Vec<Affected>, CatalogError> {
-        self.who_needs(object, limit).await.at("look for what damage concerns")
+        ask!(self, "look for what damage concerns", self.who_needs(object, limit))
     }
 
     async fn damages(&self, scope: &DamageScope, limit: u32) -> Result<Vec<DamageRecord>, CatalogError> {
-        self.open_damages(scope, limit).await.at("list damage")
+        ask!(self, "list damage", self.open_damages(scope, limit))
     }
 
     async fn proof_overview(&self, backend: BackendId) -> Result<ProofOverview, CatalogError> {
-        self.overview(backend).await.at("look how well a store is proven")
+        ask!(self, "look how well a store is proven", self.overview(backend))
     }
 }

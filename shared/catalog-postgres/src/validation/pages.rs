@@ -86,7 +86,7 @@ impl PostgresCatalog {
             "SELECT p.blob_id, min(p.file_id) AS file_id FROM file_blobs p WHERE p.file_id = ANY ($1)
              GROUP BY p.blob_id",
         );
-        let pieces = pieces.bind(several).fetch_all(self.pool()).await?;
+        let pieces = pieces.bind(several).fetch_all(&mut *self.link().await?).await?;
         proofs.extend(self.placed(PIECES, &pairs(&pieces, ["blob_id", "file_id"])?, rows).await?);
         Ok((proofs, Some(next)))
     }
@@ -101,7 +101,7 @@ impl PostgresCatalog {
         let mut files = Vec::new();
         loop {
             let page = sqlx::query(FILES).bind(dataset).bind(version).bind(id).bind(i64::from(limit));
-            let page = page.fetch_all(self.pool()).await?;
+            let page = page.fetch_all(&mut *self.link().await?).await?;
             let whole = page.len() == limit as usize;
             files.extend(page);
             if files.len() >= limit as usize {
@@ -109,7 +109,8 @@ impl PostgresCatalog {
                 let last = files.last().filter(|_| whole).map_or(Ok(i64::MAX), |row| row.int("id"))?;
                 return Ok((files, AfterInDataset::File(version, last)));
             }
-            let next = sqlx::query(NEXT).bind(dataset).bind(version).fetch_one(self.pool()).await?;
+            let next =
+                sqlx::query(NEXT).bind(dataset).bind(version).fetch_one(&mut *self.link().await?).await?;
             let Some(next) = next.int_opt("version")? else {
                 return Ok((files, AfterInDataset::Group(0)));
             };
@@ -123,8 +124,12 @@ impl PostgresCatalog {
         after: i64,
     ) -> Result<(Vec<Proof>, Option<AfterInDataset>), Fail> {
         let segments = sqlx::query(GROUPS);
-        let segments =
-            segments.bind(rows.dataset).bind(after).bind(GROUPS_MAX).fetch_all(self.pool()).await?;
+        let segments = segments
+            .bind(rows.dataset)
+            .bind(after)
+            .bind(GROUPS_MAX)
+            .fetch_all(&mut *self.link().await?)
+            .await?;
         let (blobs, next) = proving::blobs_of_groups(&segments)?;
         Ok((self.placed(SEGMENTS, &blobs, rows).await?, Some(next)))
     }
@@ -138,7 +143,7 @@ impl PostgresCatalog {
         found
             .bind(rows.reads_bytes)
             .bind(firsts)
-            .fetch_all(self.pool())
+            .fetch_all(&mut *self.link().await?)
             .await?
             .iter()
             .map(validation::blob_proof)
@@ -156,7 +161,7 @@ impl PostgresCatalog {
              ORDER BY version LIMIT $3) v",
         );
         let versions = versions.bind(rows.dataset).bind(after).bind(i64::from(limit));
-        let Some(last) = versions.fetch_one(self.pool()).await?.int_opt("last")? else {
+        let Some(last) = versions.fetch_one(&mut *self.link().await?).await?.int_opt("last")? else {
             return Ok((Vec::new(), None));
         };
         let found = sqlx::query(
@@ -168,7 +173,7 @@ impl PostgresCatalog {
         );
         let found = found.bind(rows.dataset).bind(after).bind(last).bind(rows.backend).bind(rows.reads_bytes);
         let proofs: Result<_, Fail> =
-            found.fetch_all(self.pool()).await?.iter().map(validation::manifest_proof).collect();
+            found.fetch_all(&mut *self.link().await?).await?.iter().map(validation::manifest_proof).collect();
         Ok((proofs?, Some(AfterInDataset::Version(last))))
     }
 }

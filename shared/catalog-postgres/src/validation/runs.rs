@@ -92,9 +92,9 @@ impl PostgresCatalog {
     }
 
     pub(super) async fn overview(&self, backend: BackendId) -> Result<ProofOverview, Fail> {
-        let row = sqlx::query(OVERVIEW).bind(backend.0).fetch_one(self.pool()).await?;
+        let row = sqlx::query(OVERVIEW).bind(backend.0).fetch_one(&mut *self.link().await?).await?;
         let last = sqlx::query("SELECT * FROM validations WHERE backend_id = $1 ORDER BY id DESC LIMIT 1");
-        let last = last.bind(backend.0).fetch_optional(self.pool()).await?;
+        let last = last.bind(backend.0).fetch_optional(&mut *self.link().await?).await?;
         validation::overview(&row, last.as_ref())
     }
 
@@ -109,7 +109,7 @@ impl PostgresCatalog {
                 sqlx::query(manifests!("seen_at = timestamptz 'epoch', verified_at = timestamptz 'epoch'"));
             doubted.bind(manifests.0).bind(manifests.1).execute(&mut *tx).await?;
         }
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     pub(super) async fn prove(
@@ -141,7 +141,7 @@ impl PostgresCatalog {
 
 /// Adds to a run's totals, extends its lease by as much as it had and tells the time. `None` when it has ended.
 pub(super) async fn touch(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     run: ValidationRun,
     (checked, bytes, damaged): (u64, u64, u64),
 ) -> Result<Option<Timestamp>, Fail> {

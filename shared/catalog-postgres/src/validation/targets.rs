@@ -19,7 +19,7 @@ impl PostgresCatalog {
              JOIN blob_backends s ON s.blob_id = j.blob AND s.backend_id = j.backend AND s.status = 'completed'
              JOIN blobs l ON l.id = s.blob_id",
         );
-        let found = rows.bind(blobs.0).bind(blobs.1).fetch_all(self.pool()).await?;
+        let found = rows.bind(blobs.0).bind(blobs.1).fetch_all(&mut *self.link().await?).await?;
         let mut found =
             found.iter().map(validation::blob_target).collect::<Result<BTreeMap<_, _>, Fail>>()?;
         let rows = sqlx::query(
@@ -31,7 +31,7 @@ impl PostgresCatalog {
              JOIN manifest_objects h ON h.changeset_id = c.id AND h.part = 'header'
              JOIN manifest_objects b ON b.changeset_id = c.id AND b.part = 'body'",
         );
-        for row in &rows.bind(manifests.0).bind(manifests.1).fetch_all(self.pool()).await? {
+        for row in &rows.bind(manifests.0).bind(manifests.1).fetch_all(&mut *self.link().await?).await? {
             found.extend([validation::manifest_target(row)?]);
         }
         Ok(proofs.iter().map(|proof| found.get(&(proof.object, proof.backend.0)).cloned()).collect())
@@ -61,6 +61,6 @@ impl PostgresCatalog {
                 rows.bind(blob.0).bind(i64::from(limit))
             }
         };
-        rows.fetch_all(self.pool()).await?.iter().map(validation::affected).collect()
+        rows.fetch_all(&mut *self.link().await?).await?.iter().map(validation::affected).collect()
     }
 }

@@ -60,7 +60,7 @@ async fn a_wait_for_a_lock_ends() {
     let mut tx = other.begin().await.unwrap();
     sqlx::query("SELECT 1 FROM datasets FOR UPDATE").execute(&mut *tx).await.unwrap();
     let refused = world.open_on(&catalog, "tree", "b", TakeOver::IfLapsed).await;
-    assert!(matches!(refused, Err(CatalogError::Database { op: "open a push", .. })), "{refused:?}");
+    assert!(matches!(refused, Err(CatalogError::Away { op: "open a push", .. })), "{refused:?}");
     let named = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'n2s impatient'";
     assert_eq!(world.psql(named), "1");
     tx.rollback().await.unwrap();

@@ -6,6 +6,7 @@ mod giving_way;
 mod history;
 mod reading;
 mod replaced;
+mod silence;
 mod views;
 mod world;
 

@@ -74,7 +74,7 @@ async fn a_statement_ends_at_its_limit_and_its_connection_goes_on() {
     sqlx::query("LOCK TABLE backends").execute(&mut *tx).await.unwrap();
     let ended = catalog.backends().await;
     assert!(
-        matches!(&ended, Err(CatalogError::Database { source, .. }) if source.to_string().contains("statement timeout")),
+        matches!(&ended, Err(CatalogError::Away { source, .. }) if source.to_string().contains("statement timeout")),
         "{ended:?}"
     );
     tx.rollback().await.unwrap();

@@ -19,12 +19,12 @@ use n2s_domain::fairness::DueGroup;
 use n2s_domain::{BackendId, BlobId, ChangesetId, JobId, Traceparent};
 
 use crate::connect::SqliteCatalog;
-use crate::error::At as _;
+use crate::error::ask;
 
 #[async_trait]
 impl Jobs for SqliteCatalog {
     async fn due_groups(&self, backend: BackendId, count_max: u32) -> Result<Vec<DueGroup>, CatalogError> {
-        self.groups(backend, count_max).await.at("look for due jobs")
+        ask!("look for due jobs", self.groups(backend, count_max))
     }
 
     async fn dispatch(
@@ -33,15 +33,15 @@ impl Jobs for SqliteCatalog {
         picks: &[Pick],
         queued_for: Duration,
     ) -> Result<Vec<Ticket>, CatalogError> {
-        self.queue(backend, picks, queued_for).await.at("dispatch jobs")
+        ask!("dispatch jobs", self.queue(backend, picks, queued_for))
     }
 
     async fn traces(&self, jobs: &[JobId]) -> Result<Vec<(JobId, Traceparent)>, CatalogError> {
-        self.traces_of(jobs).await.at("look for the traces of jobs")
+        ask!("look for the traces of jobs", self.traces_of(jobs))
     }
 
     async fn unpublish(&self, tickets: &[Ticket]) -> Result<(), CatalogError> {
-        self.unqueue(tickets).await.at("put unpublished jobs back")
+        ask!("put unpublished jobs back", self.unqueue(tickets))
     }
 
     async fn claim(
@@ -50,46 +50,46 @@ impl Jobs for SqliteCatalog {
         tickets: &[Ticket],
         terms: &LeaseTerms,
     ) -> Result<Vec<Claim>, CatalogError> {
-        self.lease(backend, tickets, terms).await.at("claim jobs")
+        ask!("claim jobs", self.lease(backend, tickets, terms))
     }
 
     async fn heartbeat(&self, claims: &[ClaimRef], lease: Duration) -> Result<Vec<ClaimRef>, CatalogError> {
-        self.beat(claims, lease).await.at("extend leases")
+        ask!("extend leases", self.beat(claims, lease))
     }
 
     async fn finish(&self, outcomes: &[Finish]) -> Result<FinishReport, CatalogError> {
-        self.settle_claims(outcomes).await.at("record outcomes")
+        ask!("record outcomes", self.settle_claims(outcomes))
     }
 
     async fn copies(&self, blob: BlobId) -> Result<Vec<Copy>, CatalogError> {
-        self.copies_of(blob).await.at("look for copies of a blob")
+        ask!("look for copies of a blob", self.copies_of(blob))
     }
 
     async fn manifest_copies(&self, changeset: ChangesetId) -> Result<Vec<BackendId>, CatalogError> {
-        self.manifests_of(changeset).await.at("look for copies of a manifest")
+        ask!("look for copies of a manifest", self.manifests_of(changeset))
     }
 
     async fn sweep_jobs(&self, limit: u32) -> Result<SweepReport, CatalogError> {
-        self.sweep(limit).await.at("sweep jobs")
+        ask!("sweep jobs", self.sweep(limit))
     }
 
     async fn take_over_jobs(&self) -> Result<u64, CatalogError> {
-        self.take_over().await.at("take over jobs")
+        ask!("take over jobs", self.take_over())
     }
 
     async fn requeue_jobs(&self) -> Result<u64, CatalogError> {
-        self.requeue().await.at("requeue jobs")
+        ask!("requeue jobs", self.requeue())
     }
 
     async fn in_window(&self, backend: BackendId) -> Result<u64, CatalogError> {
-        self.window(backend).await.at("count queued jobs")
+        ask!("count queued jobs", self.window(backend))
     }
 
     async fn depths(&self) -> Result<Vec<(BackendId, Depth)>, CatalogError> {
-        self.live().await.at("count live jobs")
+        ask!("count live jobs", self.live())
     }
 
     async fn backlogs(&self) -> Result<Vec<(BackendId, Backlog)>, CatalogError> {
-        self.waiting().await.at("look at what waits")
+        ask!("look at what waits", self.waiting())
     }
 }

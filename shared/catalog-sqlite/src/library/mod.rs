@@ -12,7 +12,7 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::connect::SqliteCatalog;
 use crate::decode::json;
-use crate::error::{At as _, Fail};
+use crate::error::{Fail, ask};
 
 mod changesets;
 mod tree;
@@ -20,7 +20,7 @@ mod tree;
 #[async_trait]
 impl Library for SqliteCatalog {
     async fn datasets(&self, project: Option<&ProjectName>) -> Result<Vec<DatasetRecord>, CatalogError> {
-        self.all_datasets(project).await.at("list datasets")
+        ask!("list datasets", self.all_datasets(project))
     }
 
     async fn version(
@@ -29,7 +29,7 @@ impl Library for SqliteCatalog {
         dataset: &DatasetName,
         selector: &Selector,
     ) -> Result<VersionRef, CatalogError> {
-        self.find_version(project, dataset, selector).await.at("find a version")
+        ask!("find a version", self.find_version(project, dataset, selector))
     }
 
     async fn tree(
@@ -38,7 +38,7 @@ impl Library for SqliteCatalog {
         within: &PathSpan,
         page: &Page<RelPath>,
     ) -> Result<Vec<FileRow>, CatalogError> {
-        self.tree_page(version, within, page).await.at("read a tree")
+        ask!("read a tree", self.tree_page(version, within, page))
     }
 
     async fn entries(
@@ -47,7 +47,7 @@ impl Library for SqliteCatalog {
         within: &PathSpan,
         page: &Page<RelPath>,
     ) -> Result<Vec<FileEntry>, CatalogError> {
-        self.entry_page(version, within, page).await.at("read a tree's entries")
+        ask!("read a tree's entries", self.entry_page(version, within, page))
     }
 
     async fn directories_last_first(
@@ -56,15 +56,15 @@ impl Library for SqliteCatalog {
         within: &PathSpan,
         page: &Page<RelPath>,
     ) -> Result<Vec<FileEntry>, CatalogError> {
-        self.directory_page(version, within, page).await.at("read a tree's directories")
+        ask!("read a tree's directories", self.directory_page(version, within, page))
     }
 
     async fn placements(&self, blobs: &[BlobId]) -> Result<Vec<Placement>, CatalogError> {
-        self.placements_of(blobs).await.at("read placements")
+        ask!("read placements", self.placements_of(blobs))
     }
 
     async fn blob_owners(&self, blobs: &[BlobId]) -> Result<Vec<Option<BlobOwner>>, CatalogError> {
-        self.owners_of(blobs).await.at("find out whose blobs are")
+        ask!("find out whose blobs are", self.owners_of(blobs))
     }
 
     async fn changesets(
@@ -72,11 +72,11 @@ impl Library for SqliteCatalog {
         filter: &ChangesetFilter,
         page: &Page<ChangesetId>,
     ) -> Result<Vec<ChangesetRecord>, CatalogError> {
-        self.changeset_page(filter, page).await.at("list changesets")
+        ask!("list changesets", self.changeset_page(filter, page))
     }
 
     async fn changeset(&self, id: ChangesetId) -> Result<ChangesetRecord, CatalogError> {
-        self.one_changeset(id).await.at("read a changeset")
+        ask!("read a changeset", self.one_changeset(id))
     }
 
     async fn search(
@@ -85,7 +85,7 @@ impl Library for SqliteCatalog {
         text: &str,
         page: &Page<i64>,
     ) -> Result<Vec<SearchHit>, CatalogError> {
-        self.search_paths(filter, text, page).await.at("search")
+        ask!("search", self.search_paths(filter, text, page))
     }
 }
 

@@ -19,20 +19,20 @@ use n2s_domain::limits::PUSH_LEASE;
 use n2s_domain::{ChangesetId, ContentHash, EntryChange, Timestamp};
 
 use crate::connect::{SqliteCatalog, Tx, begin};
-use crate::error::{At as _, Fail};
+use crate::error::{Fail, ask};
 
 #[async_trait]
 impl Pushes for SqliteCatalog {
     async fn open_push(&self, open: &OpenPush) -> Result<OpenedPush, CatalogError> {
-        self.open_one(open).await.at("open a push")
+        ask!("open a push", self.open_one(open))
     }
 
     async fn renew_push(&self, lease: &PushLease, for_: Duration) -> Result<Timestamp, CatalogError> {
-        self.renew(lease, for_).await.at("renew a write lease")
+        ask!("renew a write lease", self.renew(lease, for_))
     }
 
     async fn offer(&self, lease: &PushLease, contents: &[ContentHash]) -> Result<Vec<Offered>, CatalogError> {
-        self.offer_contents(lease, contents).await.at("look up offered blobs")
+        ask!("look up offered blobs", self.offer_contents(lease, contents))
     }
 
     async fn record_staged(
@@ -40,7 +40,7 @@ impl Pushes for SqliteCatalog {
         lease: &PushLease,
         blobs: &[StagedBlob],
     ) -> Result<Vec<Accepted>, CatalogError> {
-        self.accept_staged(lease, blobs).await.at("record staged blobs")
+        ask!("record staged blobs", self.accept_staged(lease, blobs))
     }
 
     async fn record_entries(
@@ -49,11 +49,11 @@ impl Pushes for SqliteCatalog {
         batch: u64,
         changes: &[EntryChange],
     ) -> Result<EntriesRecorded, CatalogError> {
-        self.enter(lease, batch, changes).await.at("record entries")
+        ask!("record entries", self.enter(lease, batch, changes))
     }
 
     async fn commit_push(&self, lease: &PushLease, commit: &CommitPush) -> Result<Committed, CatalogError> {
-        self.commit(lease, commit).await.at("commit a push")
+        ask!("commit a push", self.commit(lease, commit))
     }
 
     async fn abandon_push(
@@ -61,15 +61,15 @@ impl Pushes for SqliteCatalog {
         changeset: ChangesetId,
         lease: Option<&PushLease>,
     ) -> Result<(), CatalogError> {
-        self.abandon(changeset, lease).await.at("abandon a push")
+        ask!("abandon a push", self.abandon(changeset, lease))
     }
 
     async fn abandon_idle(&self, idle: Duration) -> Result<u64, CatalogError> {
-        self.abandon_untouched(idle).await.at("abandon idle pushes")
+        ask!("abandon idle pushes", self.abandon_untouched(idle))
     }
 
     async fn undo_step(&self, limit: u32) -> Result<bool, CatalogError> {
-        self.undo(limit).await.at("undo an abandoned push")
+        ask!("undo an abandoned push", self.undo(limit))
     }
 }
 

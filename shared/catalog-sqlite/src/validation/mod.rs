@@ -16,20 +16,20 @@ use n2s_catalog::{
 use n2s_domain::{BackendId, ProofLevel, Timestamp};
 
 use crate::connect::SqliteCatalog;
-use crate::error::At as _;
+use crate::error::ask;
 
 #[async_trait]
 impl Validation for SqliteCatalog {
     async fn begin_validation(&self, run: &NewValidation) -> Result<Option<ValidationRun>, CatalogError> {
-        self.begin_run(run).await.at("begin a validation")
+        ask!("begin a validation", self.begin_run(run))
     }
 
     async fn keep_validation(&self, run: ValidationRun) -> Result<Option<Timestamp>, CatalogError> {
-        self.keep_run(run).await.at("go on with a validation")
+        ask!("go on with a validation", self.keep_run(run))
     }
 
     async fn end_validation(&self, run: ValidationRun, end: &ValidationEnd) -> Result<(), CatalogError> {
-        self.end_run(run, end).await.at("end a validation")
+        ask!("end a validation", self.end_run(run, end))
     }
 
     async fn dataset_proofs(
@@ -38,7 +38,7 @@ impl Validation for SqliteCatalog {
         after: Option<&str>,
         limit: u32,
     ) -> Result<ProofPage, CatalogError> {
-        self.dataset_page(scope, after, limit).await.at("read a dataset's proofs")
+        ask!("read a dataset's proofs", self.dataset_page(scope, after, limit))
     }
 
     async fn oldest_proofs(
@@ -48,11 +48,11 @@ impl Validation for SqliteCatalog {
         after: Option<&str>,
         limit: u32,
     ) -> Result<ProofPage, CatalogError> {
-        self.due_page(backend, before, after, limit).await.at("read a store's oldest proofs")
+        ask!("read a store's oldest proofs", self.due_page(backend, before, after, limit))
     }
 
     async fn proof_targets(&self, proofs: &[Proof]) -> Result<Vec<Option<ProofTarget>>, CatalogError> {
-        self.targets(proofs).await.at("read what is to be proven")
+        ask!("read what is to be proven", self.targets(proofs))
     }
 
     async fn record_proofs(
@@ -61,11 +61,11 @@ impl Validation for SqliteCatalog {
         level: ProofLevel,
         proofs: &[Proof],
     ) -> Result<bool, CatalogError> {
-        self.prove(run, level, proofs).await.at("record proofs")
+        ask!("record proofs", self.prove(run, level, proofs))
     }
 
     async fn doubt(&self, copies: &[(Vouched, BackendId)]) -> Result<(), CatalogError> {
-        self.take_back(copies).await.at("doubt copies")
+        ask!("doubt copies", self.take_back(copies))
     }
 
     async fn record_damage(
@@ -73,18 +73,18 @@ impl Validation for SqliteCatalog {
         run: Option<ValidationRun>,
         damages: &[Damage],
     ) -> Result<Vec<bool>, CatalogError> {
-        self.mark_damaged(run, damages).await.at("record damage")
+        ask!("record damage", self.mark_damaged(run, damages))
     }
 
     async fn affected(&self, object: Vouched, limit: u32) -> Result<Vec<Affected>, CatalogError> {
-        self.who_needs(object, limit).await.at("look for what damage concerns")
+        ask!("look for what damage concerns", self.who_needs(object, limit))
     }
 
     async fn damages(&self, scope: &DamageScope, limit: u32) -> Result<Vec<DamageRecord>, CatalogError> {
-        self.open_damages(scope, limit).await.at("list damage")
+        ask!("list damage", self.open_damages(scope, limit))
     }
 
     async fn proof_overview(&self, backend: BackendId) -> Result<ProofOverview, CatalogError> {
-        self.overview(backend).await.at("look how well a store is proven")
+        ask!("look how well a store is proven", self.overview(backend))
     }
 }

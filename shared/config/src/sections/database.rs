@@ -48,5 +48,8 @@ section! {
         password_file: Option<PathBuf> = None,
         /// Connections to the server of one process at most.
         pool_size: u32 = 10,
+        /// How long the server may take for a statement before it ends it. Whoever has had no answer five seconds later takes the way to the
+        /// server for broken, and comes back on another connection.
+        answer_secs: u32 = 60,
     }
 }

@@ -92,6 +92,16 @@ families! {
         "Connections made to the broker: one for each role and store is normal, more are reconnects.";
     POISONED: Counters<0>[] "n2s_messages_poisoned_total" in "messages",
         "Messages that the broker gave up on; their jobs are due again.";
+    CATALOG_SECONDS: Durations<1>["call"] "n2s_catalog_call_duration_seconds" in "seconds",
+        "How long calls to the catalog took, by what they were to do, in the words of its errors. Waiting for a connection, for locks and for another attempt is in it.";
+    CATALOG_CONNECTIONS: Gauges<2>["pool", "state"] "n2s_catalog_connections" in "connections",
+        "Connections of this process to the catalog's server: in_use or idle; pool is api for what others ask, engine for what keeps jobs moving. Of PostgreSQL only.";
+    CATALOG_CONNECTIONS_MAX: Gauges<1>["pool"] "n2s_catalog_connections_max" in "connections",
+        "As many as it may have there: pool_size. Of PostgreSQL only.";
+    CATALOG_WAITING: Gauges<1>["pool"] "n2s_catalog_calls_waiting" in "calls",
+        "Calls that wait for a connection. Of PostgreSQL only.";
+    CATALOG_UNANSWERED: Counters<0>[] "n2s_catalog_calls_unanswered_total" in "calls",
+        "Calls that were given up because the catalog's server did not answer in time, and their connections with them.";
     SETTLED: Counters<1>["status"] "n2s_changesets_settled_total" in "changesets",
         "Changesets that came to an end: completed, degraded or failed.";
     VALIDATED: Counters<2>["backend", "result"] "n2s_validation_checked_total" in "copies",
