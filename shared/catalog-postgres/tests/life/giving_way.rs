@@ -61,8 +61,15 @@ async fn a_wait_for_a_lock_ends() {
     sqlx::query("SELECT 1 FROM datasets FOR UPDATE").execute(&mut *tx).await.unwrap();
     let refused = world.open_on(&catalog, "tree", "b", TakeOver::IfLapsed).await;
     assert!(matches!(refused, Err(CatalogError::Away { op: "open a push", .. })), "{refused:?}");
-    let named = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'n2s impatient'";
-    assert_eq!(world.psql(named), "1");
+    // Each attempt's connection goes back to the pool, after the rollback.
+    let busy = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'n2s impatient' AND state <> 'idle'";
+    for _ in 0..500 {
+        if world.psql(busy) == "0" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(world.psql(busy), "0");
     tx.rollback().await.unwrap();
     world.open_on(&catalog, "tree", "b", TakeOver::IfLapsed).await.unwrap();
 }
