@@ -102,7 +102,7 @@ impl Dispatcher {
             // Not raced against the shutdown: a catalog call is never dropped half-way.
             match sending.beside(self.look(&mut desk)).await {
                 Ok(tickets) if !tickets.is_empty() => {
-                    sending.add(Box::pin(self.send(id, name, tickets)));
+                    sending.add(Box::pin(self.send(name, tickets)));
                     if sending.room().await {
                         continue;
                     }
@@ -151,13 +151,13 @@ impl Dispatcher {
     }
 
     /// Sends messages, and takes back what the queue refused. True when it took all.
-    async fn send(&self, id: BackendId, name: &BackendName, tickets: Vec<Ticket>) -> bool {
+    async fn send(&self, name: &BackendName, tickets: Vec<Ticket>) -> bool {
         let refused = self.publish(name, &tickets).await;
         failpoint(Point::Published);
         if refused.is_empty() {
             return true;
         }
-        tracing::debug!(backend.name = %name, backend.id = %id, jobs = refused.len(), "the queue refused messages");
+        tracing::debug!(backend.name = %name, jobs = refused.len(), "the queue refused messages");
         if let Err(error) = self.deps.catalog.unpublish(&refused).await {
             tracing::warn!(backend.name = %name, error = report(&error), "not taken back; their deadlines do it");
         }

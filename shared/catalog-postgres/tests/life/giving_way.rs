@@ -62,7 +62,8 @@ async fn a_wait_for_a_lock_ends() {
     let refused = world.open_on(&catalog, "tree", "b", TakeOver::IfLapsed).await;
     assert!(matches!(refused, Err(CatalogError::Away { op: "open a push", .. })), "{refused:?}");
     // Each attempt's connection goes back to the pool, after the rollback.
-    let busy = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'n2s impatient' AND state <> 'idle'";
+    let busy =
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'n2s impatient' AND state <> 'idle'";
     for _ in 0..500 {
         if world.psql(busy) == "0" {
             break;
