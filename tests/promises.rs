@@ -155,6 +155,7 @@ const REQUIRED: &[&str] = &[
     "C-fault-links",
     "C-fault-silence",
     "C-fault-answers",
+    "C-restored",
     "C-catalog-silent",
     "C-fault-secrets",
     "C-store-writing",
