@@ -157,6 +157,7 @@ const REQUIRED: &[&str] = &[
     "C-fault-stores",
     "C-fault-silence",
     "C-fault-answers",
+    "C-restored",
     "C-catalog-silent",
     "C-fault-secrets",
     "C-store-writing",

@@ -96,6 +96,9 @@ pub enum Command {
     Migrate,
     /// Recount every counter of the catalog from its rows
     Audit,
+    /// Catch up with the stores after an older catalog was restored
+    #[command(subcommand)]
+    Catalog(CatalogCommand),
     /// Keep everything running, the API on loopback included, until interrupted
     Up,
     /// Run one role of a fleet until interrupted: on a catalog in PostgreSQL and a queue in RabbitMQ, any number of each
@@ -304,6 +307,13 @@ pub enum Keys {
     PrintRoot,
     /// Start a new sealing epoch
     Rotate,
+}
+
+/// `catalog`.
+#[derive(Debug, Subcommand)]
+pub enum CatalogCommand {
+    /// Step over versions that lie on the stores and that this catalog, restored from an older copy, would give their numbers out again
+    CatchUp,
 }
 
 /// `config`.

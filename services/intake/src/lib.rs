@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod archive;
+mod catching_up;
 mod error;
 pub mod http;
 mod operator;
@@ -23,6 +24,7 @@ use n2s_domain::{BackendId, BackendName, Clock, Entropy};
 use n2s_envelope::Vault;
 use n2s_storage::{Staging, Storage};
 
+pub use catching_up::{CatchUp, CaughtUp};
 pub use proving::{Prover, needed_by, object_name};
 
 /// Rung when there is something to dispatch or to fold.

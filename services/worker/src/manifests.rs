@@ -78,7 +78,7 @@ async fn compare(store: &Store, key: &ObjectKey, digest: SealedHash) -> Result<(
         Ok(_) => Err(Failure::last(
             FailureKind::Misconfigured,
             format!(
-                "{} holds another {key}: another catalog writes to this store; give each its own store or prefix",
+                "{} holds another {key}: another catalog writes to this store; give each its own store or prefix (or run `n2s catalog catch-up`, if this one was restored from an older copy)",
                 store.deps.name
             ),
         )),

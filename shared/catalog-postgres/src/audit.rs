@@ -1,19 +1,22 @@
 //! See `n2s_catalog::audit`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use n2s_catalog::rows::{Columns as _, operate};
 use n2s_catalog::{Audit, CatalogError, Drift, timed};
 use sqlx::Row as _;
+use tokio::time::timeout;
 
 use crate::connect::{PostgresCatalog, Tx};
 use crate::error::{At as _, Fail};
 
 /// A recount has no limit of its own; so often it is looked at whether it goes on,
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// and so often in a row it may seem that it does not.
-const LOOKS: u32 = 3;
+/// and so often in a row it may be between two statements.
+const IDLE_MAX: u32 = 3;
+/// A server that says nothing at all.
+const UNHEARD_MAX: Duration = Duration::from_mins(2);
 
 /// Each query names a counter, what it keeps and what its rows count to. What an abandoned push waits for is being taken
 /// down row by row, and nobody reads its counters.
@@ -73,18 +76,19 @@ impl PostgresCatalog {
         }
     }
 
-    /// Returns when nothing more is to be expected of a session: the server says that it does nothing, or says nothing any more.
+    /// Returns when nothing more is to be expected of a session: the server says that it does nothing, or says nothing for minutes. Whether that
+    /// is for want of a connection here or there is not told apart.
     async fn silence_of(&self, pid: i32) -> Fail {
-        let mut in_vain = 0;
-        loop {
+        let (mut idle, mut heard) = (0, Instant::now());
+        while idle < IDLE_MAX && heard.elapsed() < UNHEARD_MAX {
             tokio::time::sleep(LOOK_EVERY).await;
-            let works = matches!(self.within(LOOK_EVERY, self.works(pid)).await, Ok(true));
-            in_vain = if works { 0 } else { in_vain + 1 };
-            // Once may be between two statements.
-            if in_vain == LOOKS {
-                return Fail::Silent(LOOK_EVERY * LOOKS);
+            match timeout(LOOK_EVERY, self.works(pid)).await {
+                Ok(Ok(true)) => (idle, heard) = (0, Instant::now()),
+                Ok(Ok(false)) => idle += 1,
+                Ok(Err(_)) | Err(_) => {}
             }
         }
+        Fail::Silent(heard.elapsed())
     }
 
     async fn works(&self, pid: i32) -> Result<bool, Fail> {
@@ -95,7 +99,7 @@ impl PostgresCatalog {
     }
 }
 
-/// Lets the transaction's statements read whole tables and take as long as they need; answers which session it is.
+/// Lets the transaction's statements read whole tables, and take as long as they need for it; answers which session it is.
 async fn unlimited(tx: &mut Tx) -> Result<i32, Fail> {
     for setting in ["SET LOCAL statement_timeout = 0", "SET LOCAL enable_seqscan = on"] {
         sqlx::query(setting).execute(&mut **tx).await?;

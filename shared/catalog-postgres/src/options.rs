@@ -38,7 +38,7 @@ pub struct PostgresOptions {
     pub lock_timeout: Duration,
     /// The longest a transaction may sit between statements before the server ends it and frees its locks.
     pub idle_in_transaction_timeout: Duration,
-    /// What its connections are counted under: `api` or `engine`.
+    /// What its connections are counted under: `main` or `engine`.
     pub pool_name: &'static str,
     /// What the server's list of connections shows.
     pub application_name: String,
@@ -57,7 +57,7 @@ impl PostgresOptions {
             statement_timeout: Duration::from_mins(1),
             lock_timeout: Duration::from_secs(20),
             idle_in_transaction_timeout: Duration::from_mins(1),
-            pool_name: "api",
+            pool_name: "main",
             application_name: "n2s".to_owned(),
             clock_offset: None,
         }

@@ -41,7 +41,7 @@ pub use manifests::{GroupKind, ManifestGroup, Manifests, NewGroup, SegmentRef, S
 pub use operate::{FailedFilter, FailedUpload, Operate, Retried};
 pub use pushes::{
     Accepted, CommitPush, Committed, EntriesRecorded, METADATA_TRACE, Offered, OpenPush, OpenedPush, Parent,
-    PushLease, Pushes, StagedBlob, StagedObject, TakeOver,
+    PushLease, Pushes, StagedBlob, StagedObject, StepOver, SteppedOver, TakeOver,
 };
 pub use staging::{StagedKey, StagingBook};
 pub use syncing::{SyncStep, Syncing};

@@ -177,6 +177,30 @@ pub struct Committed {
     pub repeated: bool,
 }
 
+/// Versions of a dataset that lie on stores and that this catalog may know nothing of: it was restored from an older copy of itself.
+#[derive(Clone, Debug)]
+pub struct StepOver {
+    /// Made, and bound to `vault`, when absent.
+    pub project: ProjectName,
+    /// Made when absent; its first push then chooses its stores.
+    pub dataset: DatasetName,
+    /// The vault that sealed them.
+    pub vault: VaultId,
+    /// The dataset's name on stores.
+    pub store_key: StoreKey,
+    /// The highest of them.
+    pub latest: Version,
+}
+
+/// The number of the version that a dataset's next push gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SteppedOver {
+    /// Before.
+    pub from: Version,
+    /// From now on.
+    pub to: Version,
+}
+
 /// The life of a push.
 #[async_trait]
 pub trait Pushes {
@@ -224,4 +248,7 @@ pub trait Pushes {
 
     /// Undoes up to `limit` rows of abandoned pushes; true while more remains.
     async fn undo_step(&self, limit: u32) -> Result<bool, CatalogError>;
+
+    /// Lets the next push's version be above `latest`; never lowers it. A push that is open keeps the number it has. Fails with `WrongVault`.
+    async fn step_over(&self, past: &StepOver) -> Result<SteppedOver, CatalogError>;
 }

@@ -46,6 +46,15 @@ pub fn manifest_body(dataset: StoreKey, version: Version) -> ObjectKey {
     ObjectKey::known(format!("archives/{dataset}/{version}/manifest-body.json"))
 }
 
+/// The dataset and version whose header or body this is; `None` for other names.
+pub fn parse_manifest(key: &ObjectKey) -> Option<(StoreKey, Version)> {
+    let mut parts = key.as_str().strip_prefix("archives/")?.split('/');
+    let dataset = parts.next()?.parse().ok()?;
+    let version = parts.next()?.parse().ok().map(Version)?;
+    let manifest = matches!(parts.next()?, "manifest-header.json" | "manifest-body.json");
+    (manifest && parts.next().is_none()).then_some((dataset, version))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,6 +65,18 @@ mod tests {
         assert_eq!(blob(sealed).as_str(), format!("blobs/ab/{}", "ab".repeat(31)));
         assert_eq!(parse_blob(&blob(sealed)), Some(sealed));
         assert_eq!(parse_blob(&marker()), None);
+    }
+
+    #[test]
+    fn manifests_are_known_by_their_place() {
+        let dataset = StoreKey([7; 32]);
+        for key in [manifest_header(dataset, Version(12)), manifest_body(dataset, Version(12))] {
+            assert_eq!(parse_manifest(&key), Some((dataset, Version(12))));
+        }
+        let odd = ObjectKey::known(format!("archives/{dataset}/x/manifest-body.json"));
+        for key in [archive_head(dataset), marker(), odd] {
+            assert_eq!(parse_manifest(&key), None, "{key}");
+        }
     }
 
     #[test]

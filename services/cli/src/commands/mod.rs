@@ -2,6 +2,7 @@
 
 mod add;
 mod backends;
+mod catch_up;
 mod failed;
 mod files;
 mod keys;
@@ -24,7 +25,7 @@ use clap::CommandFactory as _;
 use n2s_assembly::{Home, Node};
 use n2s_telemetry::trace::{Kind, Span, belongs_to};
 
-use crate::args::{Args, Command, ConfigCommand, Serve};
+use crate::args::{Args, CatalogCommand, Command, ConfigCommand, Serve};
 use crate::exit::Usage;
 use crate::output::Output;
 use crate::side::{Place, Server};
@@ -40,7 +41,8 @@ pub async fn run(args: Args, output: &Output) -> anyhow::Result<ExitCode> {
     let place = Place { home: Home::new(home_dir(args.home)?, args.config), server };
     n2s_assembly::collect_traces(&place.home, role(&args.command))?;
     match args.command {
-        Command::Push(push) => traced("push", push::run(place, *push, output)).await,
+        // The largest of them, which every command would carry.
+        Command::Push(push) => Box::pin(traced("push", push::run(place, *push, output))).await,
         Command::Pull(pull) => pull::run(place, pull, output).await,
         Command::Files(files) => files::files(&place.open().await?, files, output).await,
         Command::Search(search) => files::search(&place.open().await?, search, output).await,
@@ -54,6 +56,9 @@ pub async fn run(args: Args, output: &Output) -> anyhow::Result<ExitCode> {
         Command::Backends(backends) => backends::run(place, backends, output).await,
         Command::Token(token) => token::run(&*place.open_or_make().await?.operator, token, output).await,
         Command::Audit => status::audit(&place.open().await?, output).await,
+        Command::Catalog(CatalogCommand::CatchUp) => {
+            catch_up::run(place.home_only("catalog catch-up")?, output).await
+        }
         Command::Keys(keys) => keys::run(place.home_only("keys")?, keys, output).await,
         Command::Config(ConfigCommand::Check) => check(&place.home_only("config")?, output),
         Command::Migrate => migrate(&place.home_only("migrate")?, output).await,

@@ -4,6 +4,7 @@ mod commit;
 mod entries;
 mod offer;
 mod open;
+mod stepping;
 mod undo;
 
 use std::time::Duration;
@@ -13,7 +14,7 @@ use n2s_catalog::rows::Columns as _;
 use n2s_catalog::rows::pushes::{OpenRow, open_row};
 use n2s_catalog::{
     Accepted, CatalogError, CommitPush, Committed, EntriesRecorded, Offered, OpenPush, OpenedPush, PushLease,
-    Pushes, StagedBlob,
+    Pushes, StagedBlob, StepOver, SteppedOver,
 };
 use n2s_domain::limits::PUSH_LEASE;
 use n2s_domain::{ChangesetId, ContentHash, EntryChange, Timestamp};
@@ -71,6 +72,10 @@ impl Pushes for PostgresCatalog {
 
     async fn undo_step(&self, limit: u32) -> Result<bool, CatalogError> {
         transact!(self, "undo an abandoned push", self.undo(limit))
+    }
+
+    async fn step_over(&self, past: &StepOver) -> Result<SteppedOver, CatalogError> {
+        transact!(self, "step over versions", self.raise(past))
     }
 }
 

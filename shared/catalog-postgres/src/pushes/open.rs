@@ -6,7 +6,7 @@ use n2s_catalog::decisions::opening::{Fate, check_fixed, check_vault, fate, firs
 use n2s_catalog::rows::pushes::Recorded;
 use n2s_catalog::rows::{Columns as _, backends, pushes};
 use n2s_catalog::{CatalogError, OpenPush, OpenedPush};
-use n2s_domain::BackendName;
+use n2s_domain::{BackendName, DatasetName, ProjectName, StoreKey, VaultId};
 use n2s_failpoints::Point;
 use sqlx::postgres::PgRow;
 
@@ -17,8 +17,9 @@ use crate::error::Fail;
 impl PostgresCatalog {
     pub(super) async fn open_one(&self, open: &OpenPush) -> Result<OpenedPush, Fail> {
         let mut tx = self.begin().await?;
-        let project = project(&mut tx, open).await?;
-        let dataset = dataset(&mut tx, project, open).await?;
+        let project = project(&mut tx, (&open.project, open.vault)).await?;
+        let dataset = dataset(&mut tx, project, (&open.dataset, open.store_key)).await?;
+        fix_backends(&mut tx, dataset, &open.backends).await?;
         let found = sqlx::query(
             "SELECT id, uuid, abandoned_at, lease_until, client_id, lease_until <= n2s_now() AS lapsed FROM changesets
              WHERE dataset_id = $1 AND committed_at IS NULL AND undone_at IS NULL FOR NO KEY UPDATE",
@@ -45,37 +46,41 @@ impl PostgresCatalog {
     }
 }
 
-async fn project(tx: &mut Tx, open: &OpenPush) -> Result<i64, Fail> {
+/// The project's row; made, and bound to the vault, when absent.
+pub(super) async fn project(tx: &mut Tx, (name, vault): (&ProjectName, VaultId)) -> Result<i64, Fail> {
     sqlx::query("INSERT INTO projects (name, vault_id) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-        .bind(open.project.to_string())
-        .bind(open.vault.0.to_vec())
+        .bind(name.to_string())
+        .bind(vault.0.to_vec())
         .execute(&mut **tx)
         .await?;
     let row = sqlx::query("SELECT id, vault_id FROM projects WHERE name = $1")
-        .bind(open.project.to_string())
+        .bind(name.to_string())
         .fetch_one(&mut **tx)
         .await?;
-    check_vault(open, row.vault()?)?;
+    check_vault(name, vault, row.vault()?)?;
     row.int("id")
 }
 
-async fn dataset(tx: &mut Tx, project: i64, open: &OpenPush) -> Result<i64, Fail> {
+/// The dataset's row; made when absent.
+pub(super) async fn dataset(
+    tx: &mut Tx,
+    project: i64,
+    (name, store_key): (&DatasetName, StoreKey),
+) -> Result<i64, Fail> {
     sqlx::query(
         "INSERT INTO datasets (project_id, name, store_key) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
     )
     .bind(project)
-    .bind(open.dataset.to_string())
-    .bind(open.store_key.0.to_vec())
+    .bind(name.to_string())
+    .bind(store_key.0.to_vec())
     .execute(&mut **tx)
     .await?;
     let row = sqlx::query("SELECT id FROM datasets WHERE project_id = $1 AND name = $2 FOR NO KEY UPDATE")
         .bind(project)
-        .bind(open.dataset.to_string())
+        .bind(name.to_string())
         .fetch_one(&mut **tx)
         .await?;
-    let id = row.int("id")?;
-    fix_backends(tx, id, &open.backends).await?;
-    Ok(id)
+    row.int("id")
 }
 
 /// The dataset's stores: chosen by its first push, the same ever after.

@@ -4,7 +4,7 @@ use n2s_catalog::decisions::opening::{Fate, check_fixed, check_vault, fate, firs
 use n2s_catalog::rows::pushes::Recorded;
 use n2s_catalog::rows::{Columns as _, backends, pushes};
 use n2s_catalog::{CatalogError, OpenPush, OpenedPush};
-use n2s_domain::{BackendName, Timestamp};
+use n2s_domain::{BackendName, DatasetName, ProjectName, StoreKey, Timestamp, VaultId};
 use n2s_failpoints::Point;
 use sqlx::sqlite::SqliteRow;
 
@@ -17,8 +17,9 @@ impl SqliteCatalog {
         let now = self.now();
         let mut writer = self.writer().await;
         let mut tx = begin(&mut writer).await?;
-        let project = project(&mut tx, open, now).await?;
-        let dataset = dataset(&mut tx, project, open, now).await?;
+        let project = project(&mut tx, (&open.project, open.vault), now).await?;
+        let dataset = dataset(&mut tx, project, (&open.dataset, open.store_key), now).await?;
+        fix_backends(&mut tx, dataset, &open.backends).await?;
         let found = sqlx::query(
             "SELECT * FROM changesets WHERE dataset_id = ? AND committed_at IS NULL AND undone_at IS NULL",
         )
@@ -44,39 +45,48 @@ impl SqliteCatalog {
     }
 }
 
-async fn project(tx: &mut Tx<'_>, open: &OpenPush, now: i64) -> Result<i64, Fail> {
+/// The project's row; made, and bound to the vault, when absent.
+pub(super) async fn project(
+    tx: &mut Tx<'_>,
+    (name, vault): (&ProjectName, VaultId),
+    now: i64,
+) -> Result<i64, Fail> {
     sqlx::query("INSERT INTO projects (name, vault_id, created_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
-        .bind(open.project.to_string())
-        .bind(open.vault.0.to_vec())
+        .bind(name.to_string())
+        .bind(vault.0.to_vec())
         .bind(now)
         .execute(&mut **tx)
         .await?;
     let row = sqlx::query("SELECT id, vault_id FROM projects WHERE name = ?")
-        .bind(open.project.to_string())
+        .bind(name.to_string())
         .fetch_one(&mut **tx)
         .await?;
-    check_vault(open, row.vault()?)?;
+    check_vault(name, vault, row.vault()?)?;
     row.int("id")
 }
 
-async fn dataset(tx: &mut Tx<'_>, project: i64, open: &OpenPush, now: i64) -> Result<i64, Fail> {
+/// The dataset's row; made when absent.
+pub(super) async fn dataset(
+    tx: &mut Tx<'_>,
+    project: i64,
+    (name, store_key): (&DatasetName, StoreKey),
+    now: i64,
+) -> Result<i64, Fail> {
     sqlx::query(
         "INSERT INTO datasets (project_id, name, store_key, created_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
     )
     .bind(project)
-    .bind(open.dataset.to_string())
-    .bind(open.store_key.0.to_vec())
+    .bind(name.to_string())
+    .bind(store_key.0.to_vec())
     .bind(now)
     .execute(&mut **tx)
     .await?;
     let row = sqlx::query("SELECT id FROM datasets WHERE project_id = ? AND name = ?")
         .bind(project)
-        .bind(open.dataset.to_string())
+        .bind(name.to_string())
         .fetch_one(&mut **tx)
         .await?;
-    let id = row.int("id")?;
-    fix_backends(tx, id, &open.backends).await?;
-    Ok(id)
+    row.int("id")
 }
 
 /// The dataset's stores: chosen by its first push, the same ever after.

@@ -39,7 +39,7 @@ macro_rules! catalog_conformance {
             vaults: objects_come_back_as_registered, one_database_has_one_id;
             backends: rows_come_in_the_order_configured, an_operators_pause_outranks_a_probes, health_is_remembered,
                 initialised_once_with_its_keys, a_paused_store_has_nothing_due, lanes_are_known_while_they_report;
-            pushes: versions_are_reserved_and_never_reused, a_live_push_is_not_given_away, a_lapsed_push_is_resumed_by_its_client,
+            pushes: versions_are_reserved_and_never_reused, numbers_are_stepped_over, a_live_push_is_not_given_away, a_lapsed_push_is_resumed_by_its_client,
                 the_dead_are_replaced_at_once, abandoned_by_another_it_is_undone_first, a_push_is_refused_what_was_fixed,
                 offers_pin_what_exists, the_first_sealing_is_kept, entries_need_a_source, batches_repeat_without_effect,
                 commit_counts_batches_and_repeats, what_lost_its_source_is_sent_again, an_inherited_loss_is_asked_for_at_open,

@@ -4,7 +4,7 @@ use n2s_domain::{ChangesetStatus, Version};
 
 use super::World;
 use super::world::{HOUR, VAULT, blob_of, content, put, remove, sealed, store, stored};
-use crate::{CatalogError, Finish, Offered, OpenPush, Selector, StagedKey, TakeOver};
+use crate::{CatalogError, Finish, Offered, OpenPush, Selector, StagedKey, StepOver, TakeOver};
 
 /// The parent is the head, not the number before.
 pub async fn versions_are_reserved_and_never_reused(w: &World) {
@@ -16,6 +16,37 @@ pub async fn versions_are_reserved_and_never_reused(w: &World) {
     w.undo().await;
     let next = w.open("d").await;
     assert_eq!((next.version, next.parent.unwrap().version), (Version(3), Version(1)));
+}
+
+/// Upward only, and the push that is open keeps its own; a dataset that is not known yet begins above.
+pub async fn numbers_are_stepped_over(w: &World) {
+    w.push(&w.spec("d"), &[put("x", &[1])]).await;
+    let open = w.open("d").await;
+    let past = |spec: &OpenPush, latest| StepOver {
+        project: spec.project.clone(),
+        dataset: spec.dataset.clone(),
+        vault: spec.vault,
+        store_key: spec.store_key,
+        latest: Version(latest),
+    };
+    let known = w.spec("d");
+    for (latest, from, to) in [(7, 3, 8), (7, 8, 8), (4, 8, 8)] {
+        let stepped = w.other.step_over(&past(&known, latest)).await.unwrap();
+        assert_eq!((stepped.from, stepped.to), (Version(from), Version(to)));
+    }
+    w.commit(&open.lease, 0).await;
+    let next = w.open("d").await;
+    assert_eq!(
+        (open.version, next.version, next.parent.unwrap().version),
+        (Version(2), Version(8), Version(2))
+    );
+    let unknown = OpenPush { project: "lost".parse().unwrap(), ..w.spec("other") };
+    let stepped = w.catalog.step_over(&past(&unknown, 3)).await.unwrap();
+    assert_eq!((stepped.from, stepped.to), (Version(1), Version(4)));
+    let opened = w.catalog.open_push(&unknown).await.unwrap();
+    assert_eq!((opened.version, opened.parent, opened.backends.len()), (Version(4), None, 2));
+    let foreign = StepOver { vault: n2s_domain::VaultId([9; 8]), ..past(&known, 20) };
+    assert!(matches!(w.catalog.step_over(&foreign).await, Err(CatalogError::WrongVault { .. })));
 }
 
 /// Neither to another client nor to the same one.

@@ -1,16 +1,16 @@
 //! Opening a push: its project's vault, its stores, and what becomes of the one that is open already.
 
-use n2s_domain::{BackendName, VaultId};
+use n2s_domain::{BackendName, ProjectName, VaultId};
 
 use crate::rows::pushes::Pending;
 use crate::{CatalogError, Held, OpenPush, TakeOver};
 
 /// A project keeps the vault of its first push.
-pub fn check_vault(open: &OpenPush, registered: VaultId) -> Result<(), CatalogError> {
-    if registered == open.vault {
+pub fn check_vault(project: &ProjectName, given: VaultId, registered: VaultId) -> Result<(), CatalogError> {
+    if registered == given {
         return Ok(());
     }
-    Err(CatalogError::WrongVault { project: open.project.to_string(), registered, given: open.vault })
+    Err(CatalogError::WrongVault { project: project.to_string(), registered, given })
 }
 
 /// A dataset keeps the stores of its first push: a later one gives the same, or none.

@@ -95,7 +95,7 @@ families! {
     CATALOG_SECONDS: Durations<1>["call"] "n2s_catalog_call_duration_seconds" in "seconds",
         "How long calls to the catalog took, by what they were to do, in the words of its errors. Waiting for a connection, for locks and for another attempt is in it.";
     CATALOG_CONNECTIONS: Gauges<2>["pool", "state"] "n2s_catalog_connections" in "connections",
-        "Connections of this process to the catalog's server: in_use or idle; pool is api for what others ask, engine for what keeps jobs moving. Of PostgreSQL only.";
+        "Connections of this process to the catalog's server: in_use or idle; pool is engine for what dispatches, folds and sweeps, main for everything else. Of PostgreSQL only.";
     CATALOG_CONNECTIONS_MAX: Gauges<1>["pool"] "n2s_catalog_connections_max" in "connections",
         "As many as it may have there: pool_size. Of PostgreSQL only.";
     CATALOG_WAITING: Gauges<1>["pool"] "n2s_catalog_calls_waiting" in "calls",

@@ -84,7 +84,7 @@ impl<'w> Run<'w> {
     async fn step(&mut self) {
         let dataset = self.below(self.state.datasets.len());
         let store = self.below(self.w.stores.len());
-        match self.rng.below(42) {
+        match self.rng.below(43) {
             0..=2 => self.open(dataset).await,
             3..=9 => self.enter(dataset).await,
             10 | 11 => self.commit(dataset).await,
@@ -106,6 +106,7 @@ impl<'w> Run<'w> {
             37 => self.free().await,
             38 => self.pause(store).await,
             39 | 40 => self.damage(store).await,
+            41 => self.step_over(dataset).await,
             _ => self.sweep().await,
         }
     }

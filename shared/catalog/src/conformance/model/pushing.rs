@@ -9,7 +9,8 @@ use super::super::world::{content, path, put, remove, sealed};
 use super::state::{Blob, Job, Kept, Key, Open, PROJECTS, Placement, Target, encrypted_size, sealing};
 use super::{LEASE, Run};
 use crate::{
-    Accepted, CatalogError, EntriesRecorded, Offered, OpenPush, OpenedPush, PushLease, StagedBlob, TakeOver,
+    Accepted, CatalogError, EntriesRecorded, Offered, OpenPush, OpenedPush, PushLease, StagedBlob, StepOver,
+    TakeOver,
 };
 
 impl Run<'_> {
@@ -95,6 +96,22 @@ impl Run<'_> {
         let dataset = &mut self.state.datasets[d];
         dataset.next += 1;
         dataset.open = Some(open);
+    }
+
+    /// To a number that may be behind already. What was never pushed is left alone: it would be there all at once.
+    pub(super) async fn step_over(&mut self, d: usize) {
+        if self.state.datasets[d].versions.is_empty() {
+            return;
+        }
+        let next = self.state.datasets[d].next;
+        let latest = (next + self.rng.below(6)).saturating_sub(4);
+        self.log.add(format!("step {d} over {latest}"));
+        let OpenPush { project, dataset, vault, store_key, .. } = self.spec(d);
+        let past = StepOver { project, dataset, vault, store_key, latest: Version(latest) };
+        let stepped = self.hand().step_over(&past).await.unwrap();
+        let to = next.max(latest + 1);
+        assert_eq!((stepped.from, stepped.to), (Version(next), Version(to)));
+        self.state.datasets[d].next = to;
     }
 
     /// A few changes, what they need offered and, mostly, sent; then entered, mostly under a new number.
