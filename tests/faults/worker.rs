@@ -69,8 +69,8 @@ fn stopped_past_its_lease() {
     site.settled(members);
 }
 
-/// Stopped with a transaction open, which holds its rows until the server ends it a minute later: whoever needs them waits, and is
-/// refused nothing.
+/// Stopped with a transaction open, which holds its rows until the server ends it after the length of a lease. That is longer than anybody waits
+/// for a lock at once; whoever needs the rows waits again, and is refused nothing.
 #[test]
 fn stopped_in_the_middle_of_a_transaction() {
     let mut site = Site::new();
@@ -78,7 +78,8 @@ fn stopped_in_the_middle_of_a_transaction() {
     site.write(1);
     site.push();
     // One job: its claim is committed, and its outcome is about to be.
-    let stopped = site.worker_starting("worker-1", &[("N2S_FAILPOINT", "catalog.committing:2:stop")]);
+    let settings = [("N2S_FAILPOINT", "catalog.committing:2:stop"), ("N2S_WORKER__LEASE_SECS", "30")];
+    let stopped = site.worker_starting("worker-1", &settings);
     until("the stop", || site.fired("catalog.committing"));
     let sessions = |such: &str| {
         let of = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND";

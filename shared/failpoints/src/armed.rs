@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use n2s_domain::{Clock, SystemClock, Timestamp};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, getpid, kill_process};
 
 use crate::points::Point;
 
@@ -83,25 +83,25 @@ pub fn failpoint(point: Point) {
     match plan.action {
         Action::Nothing => {}
         Action::Kill => kill(),
-        Action::Stop => signal(Signal::STOP),
+        Action::Stop => stop(),
         Action::DayBack => drop(OFFSET_SECS.fetch_sub(DAY_SECS, Ordering::SeqCst)),
     }
 }
 
 fn kill() {
-    signal(Signal::KILL);
+    kill_process(getpid(), Signal::KILL).expect("a process may kill itself");
     loop {
         std::thread::park();
     }
 }
 
-/// To this thread's number: the process gets it, and this thread takes it. Sent to the process's, the main thread would take it, and this one
-/// would go on for a moment, past the point.
-fn signal(signal: Signal) {
+/// By this thread's number: the whole process stops, this thread first. Sent to the process's number, the signal is the main thread's, and this
+/// one goes on past the point for a moment.
+fn stop() {
     let this = std::fs::read_link("/proc/thread-self").expect("Linux says which thread this is");
     let number = this.file_name().and_then(|name| name.to_str()?.parse().ok());
     let thread = number.and_then(Pid::from_raw).expect("a thread's number is one");
-    kill_process(thread, signal).expect("a process may signal itself");
+    kill_process(thread, Signal::STOP).expect("a process that sees its own /proc may stop itself");
 }
 
 /// Notes that a store was given these objects to store.
