@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::bed::{Bed, Served};
 use crate::store::{Manner, Model};
+use crate::trace::Trace;
 
 const GRID: [u32; 5] = [4, 16, 32, 64, 128];
 /// Where each has to see every state of a store.
@@ -34,16 +35,21 @@ pub async fn measure(only: Option<&str>, secs: Duration) -> Result<Value> {
         let long = if matches!(manner, Manner::Changing(..)) { secs * 2 } else { secs * 4 };
         for limit in grid.iter().copied() {
             let ran = run(manner, (limit, limit), secs).await?;
-            fixed.push(json!({ "limit": limit, "per_sec": ran.per_sec.round(), "refused": ran.refused }));
+            fixed.push(json!({
+                "limit": limit, "per_sec": ran.trace.per_sec(0.0).round(), "refused_per_sec": ran.trace.refused_per_sec(),
+                "served_at_once": ran.trace.served_at_once(),
+            }));
         }
         let best = fixed.iter().filter_map(|row| row["per_sec"].as_f64()).fold(0.0, f64::max);
         let ran = run(manner, (1, 128), long).await?;
         let share = |rate: f64| (rate / best * 1_000.0).round() / 1_000.0;
         rows.push(json!({
-            "store": name, "fixed": fixed, "of_best_with_warm_up": share(ran.per_sec), "of_best_in_second_half": share(ran.later_per_sec),
+            "store": name, "fixed": fixed,
+            "of_best_with_warm_up": share(ran.trace.per_sec(0.0)), "of_best_in_second_half": share(ran.trace.per_sec(0.5)),
             "adaptive": {
-                "per_sec": ran.per_sec.round(), "refused": ran.refused, "ended_at": ran.limit, "why": ran.why,
-                "warm_up_included_secs": long.as_secs(),
+                "per_sec": ran.trace.per_sec(0.0).round(), "refused_per_sec": ran.trace.refused_per_sec(),
+                "warm_up_included_secs": ran.trace.secs().round(), "ended_at": ran.limit, "why": ran.why,
+                "over_time": ran.trace.lines(),
             },
         }));
     }
@@ -51,42 +57,24 @@ pub async fn measure(only: Option<&str>, secs: Duration) -> Result<Value> {
 }
 
 struct Ran {
-    per_sec: f64,
-    /// In the second half.
-    later_per_sec: f64,
-    refused: u64,
+    trace: Trace,
     limit: Option<u32>,
     why: String,
 }
 
 async fn run(manner: Manner, bounds: (u32, u32), secs: Duration) -> Result<Ran> {
     let model = Arc::new(Model::new("store", manner));
-    // More than can be done: nobody stores more in a second, and the last are not measured.
+    // More than can be done by any that waits; a fast one may be through sooner.
     let most: u32 = if manner == Manner::Fast { 12_000 } else { 2_700 };
     let jobs = most * u32::try_from(secs.as_secs()).context("so long takes too many jobs")?;
     let bed = Bed::start(&[Served { model: model.clone(), bounds }], jobs).await?;
     while model.stored.load(Relaxed) == 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    let done = || (Instant::now(), model.stored.load(Relaxed));
-    let from = done();
-    tokio::time::sleep(secs / 2).await;
-    let middle = done();
-    tokio::time::sleep(secs / 2).await;
-    let end = done();
-    let stored = end.1 - from.1;
-    anyhow::ensure!(stored < u64::from(jobs) - 256, "{jobs} jobs are too few");
+    let trace = Trace::of(&model, secs, u64::from(jobs) - 256).await;
+    anyhow::ensure!(trace.secs() > secs.as_secs_f64() / 4.0, "{jobs} jobs are too few");
     let lane = bed.catalog.lanes().await?.pop();
     bed.stop().await?;
-    let (per_sec, later_per_sec) = (rate(from, end), rate(middle, end));
     let (limit, why) = lane.map_or((None, String::new()), |lane| (Some(lane.report.limit), lane.report.why));
-    Ok(Ran { per_sec, later_per_sec, refused: model.refused.load(Relaxed), limit, why })
-}
-
-type Moment = (Instant, u64);
-
-fn rate((from, before): Moment, (to, after): Moment) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 52 bits")]
-    let stored = (after - before) as f64;
-    stored / (to - from).as_secs_f64()
+    Ok(Ran { trace, limit, why })
 }

@@ -8,6 +8,7 @@ mod adaptive;
 mod bed;
 mod isolation;
 mod store;
+mod trace;
 
 use std::io::Write as _;
 use std::time::Duration;

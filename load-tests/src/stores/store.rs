@@ -40,6 +40,8 @@ pub struct Model {
     /// Blobs stored, and puts refused.
     pub stored: AtomicU64,
     pub refused: AtomicU64,
+    /// Microseconds that puts took which were not refused: what it grows by in a second is how many were served at once.
+    pub serving_us: AtomicU64,
 }
 
 impl Model {
@@ -52,6 +54,7 @@ impl Model {
             began: Instant::now(),
             stored: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            serving_us: AtomicU64::new(0),
         }
     }
 
@@ -100,7 +103,10 @@ impl Model {
     }
 
     async fn put(&self, put: Put) -> Result<Stored, StorageError> {
+        let began = Instant::now();
         self.answer("store").await?;
+        let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.serving_us.fetch_add(took, Relaxed);
         if put.key.as_str().starts_with("blobs/") {
             self.stored.fetch_add(1, Relaxed);
         }

@@ -13,6 +13,7 @@ use n2s_failpoints::{Point, failpoint};
 use n2s_queue::{Consumer, Delivery};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::{SURROUNDINGS_PAUSE, report};
@@ -169,6 +170,7 @@ impl Lane {
         let settings = &self.shared.settings;
         let (worker, lease, held_max) = (settings.name.clone(), settings.lease, settings.held_max);
         let terms = LeaseTerms { worker, lease, held_max };
+        let asked = Instant::now();
         let claims = match self.shared.catalog().claim(self.store.deps.id, &tickets, &terms).await {
             Ok(claims) => claims,
             Err(error) => {
@@ -177,7 +179,7 @@ impl Lane {
                 return tokio::time::sleep(RECOVERY).await;
             }
         };
-        let held: Vec<_> = groups(claims, self.store.deps.batch)
+        let held: Vec<_> = groups(claims, self.store.deps.batch.min(self.store.health.limit()))
             .map(|some| {
                 let mut batch = self.shared.ledger.hold(&some, hard.child_token());
                 batch.traces = Traces::begin(&some, &named, &self.store.deps.name);
@@ -191,6 +193,7 @@ impl Lane {
             }
         }
         failpoint(Point::Acked);
+        self.store.health.claimed_in(asked.elapsed());
         let claimed = held.iter().map(|(_, some)| some.len()).sum::<usize>();
         self.store.meters.claimed.add(claimed as u64);
         self.store.meters.stale.add(tickets.len().saturating_sub(claimed) as u64);
@@ -206,9 +209,9 @@ impl Lane {
         }
     }
 
-    async fn work(self, claims: Vec<Claim>, batch: Batch, slots: Slots, hard: CancellationToken) {
+    async fn work(self, claims: Vec<Claim>, batch: Batch, mut slots: Slots, hard: CancellationToken) {
         let claims: HashMap<ClaimRef, Claim> = claims.into_iter().map(|claim| (claim.claim, claim)).collect();
-        if self.store.health.admits() {
+        if batch.unless_stopped(slots.begin()).await == Some(true) {
             let (alone, together): (Vec<&Claim>, Vec<&Claim>) =
                 claims.values().partition(|claim| claim.alone);
             if !together.is_empty() {
@@ -222,8 +225,9 @@ impl Lane {
                 }
             }
         }
-        // Stopped, or the circuit opened while they were on their way: somebody else's turn, at nobody's cost.
-        let after = if hard.is_cancelled() { Duration::ZERO } else { SURROUNDINGS_PAUSE };
+        // Stopped, or the store is not to be asked any more: somebody else's turn, at nobody's cost.
+        let pause = self.store.health.rest().map_or(SURROUNDINGS_PAUSE, |rest| rest.max(SURROUNDINGS_PAUSE));
+        let after = if hard.is_cancelled() { Duration::ZERO } else { pause };
         for claim in batch.open() {
             self.submit(
                 &batch,

@@ -60,7 +60,7 @@ impl Meters {
     /// Shows how things are.
     pub(crate) fn show(&self, health: &StoreHealth, hears: bool) {
         let state = |state: bool| f64::from(u8::from(state));
-        self.limit.set(f64::from(u32::try_from(health.permits()).unwrap_or(u32::MAX)));
+        self.limit.set(f64::from(health.limit()));
         self.in_flight.set(f64::from(health.in_flight()));
         self.paused.set(state(health.is_paused()));
         self.open.set(state(health.is_open()));

@@ -1,8 +1,10 @@
 //! From what stores answered to outcomes for the catalog: asks `n2s_domain::judge` and acts on its signals.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use n2s_catalog::{Claim, ClaimRef, Finish, Outcome};
+use n2s_domain::FailureKind;
 use n2s_domain::judge::{Attempt, Probe, Signal, Verdict, judge};
 use tokio_util::sync::CancellationToken;
 
@@ -76,7 +78,7 @@ fn verdict(
         Blame::Target | Blame::Store => {
             let attempt = Attempt {
                 kind: failure.kind,
-                retry_after: failure.retry_after,
+                retry_after: patience(store, failure),
                 charged,
                 store_faults: store.health.faults(),
                 others_succeed: store.health.success_since(began),
@@ -96,6 +98,12 @@ fn of_store_alone(attempt: Attempt) -> Attempt {
     let kind = if matches!(attempt.kind, K::Corrupt | K::NotFound) { K::Unavailable } else { attempt.kind };
     let probe = if attempt.probe == Probe::Healthy { Probe::Unknown } else { attempt.probe };
     Attempt { kind, probe, others_succeed: false, ..attempt }
+}
+
+/// What the store asked for; from one that refuses everything, as long as it is left alone.
+fn patience(store: &Store, failure: &Failure) -> Option<Duration> {
+    let rest = if failure.kind == FailureKind::Throttled { store.health.rest() } else { None };
+    failure.retry_after.max(rest)
 }
 
 fn outcome(verdict: Verdict, now: n2s_domain::Timestamp, failure: &Failure) -> Outcome {

@@ -34,9 +34,11 @@ pub(super) enum Reading {
 
 /// How long a reading takes at least: while doubling shows in any case, and while a few per cent matter. Operations that began together end
 /// together, so that a reading may hold a wave of them more or less.
-pub(super) const ROUGH: Duration = Duration::from_millis(500);
+pub(super) const ROUGH: Duration = Duration::from_millis(200);
 /// See [`ROUGH`].
 pub(super) const FINE: Duration = Duration::from_secs(1);
+/// Below this a reading holds two rounds at least.
+const SHORT: Duration = Duration::from_millis(500);
 /// How many operations it takes at least.
 const ENDED_MIN: u32 = 4;
 /// One push in so many operations is no push: any store has a bad moment.
@@ -83,7 +85,9 @@ impl Gauge {
             return Reading::PushedBack(push);
         }
         let length = now.saturating_sub(self.since);
-        if length < length_min || self.ended < limit.max(ENDED_MIN) {
+        // In a short one, a wave more or less would count too much.
+        let rounds = if length < SHORT { 2 } else { 1 };
+        if length < length_min || self.ended < limit.saturating_mul(rounds).max(ENDED_MIN) {
             return Reading::Unripe;
         }
         if self.bound <= self.free {

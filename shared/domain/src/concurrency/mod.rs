@@ -1,13 +1,15 @@
 //! How many operations a store gets at once: found by trying, never by an operator.
 //!
-//! It begins low and doubles while doubling pays. Then it stays, and every few readings tries a little more or a little less for as long as
-//! a reading takes; what pays, or costs nothing, is kept. When the store pushes back, the limit goes to the last one that was
-//! well, or down by a tenth, a quarter, and then by halves, and the limit that was too much is remembered: what lies between the two is
-//! halved until they meet, and the ceiling itself is tried again after some seconds, or after what the store asked for
-//! (Retry-After), so that a store that grew is found out. A rate that moves by itself by a third starts the doubling anew.
+//! It begins low and doubles while doubling pays, twice where that brought all that it could. Then it stays, and every few readings
+//! tries a little more or a little less for as long as a reading takes; what pays, or costs nothing, is kept. When the store pushes
+//! back, the limit that was too much is remembered. What lies between it and the last one that was well is halved: at once while rising,
+//! trial by trial later; where none was well, it goes down by a tenth, a quarter, and then by halves. The ceiling itself is tried again
+//! after some seconds, or after what the store asked for (Retry-After), so that a store that grew is found out; then a little more,
+//! because mostly it has not. A rate that moves by itself by a third starts the doubling anew. Where everything is refused, less than one
+//! at a time is asked (`rest.rs`).
 //!
-//! A reading lasts half a second (one, when it no longer doubles) and one whole round of operations at least, begins when everything that began under the former
-//! limit has ended, and counts only if the limit, not a lack of work, is what held most of it back.
+//! A reading begins when everything that began under the former limit has ended, and counts only if the limit, not a lack of work, is what
+//! held most of it back. It lasts one round of operations and a second at least; while the limit doubles, a fifth of one and two rounds.
 //!
 //! Rejected: latency gradients (Vegas and its kin), which read the queueing inside one's own disk as congestion, and a store
 //! that is slow per operation as full; plain AIMD, whose sawtooth costs a quarter of what a throttling store would take, and
@@ -15,12 +17,14 @@
 
 mod ceiling;
 mod gauge;
+mod rest;
 mod why;
 
 use std::time::Duration;
 
 use ceiling::Ceiling;
 use gauge::{Gauge, Reading};
+use rest::Rest;
 pub use why::{Push, Why};
 
 /// The adaptive limit of one store. Times are since any fixed moment, by a clock that is never set back.
@@ -37,6 +41,7 @@ pub struct Adaptive {
     ceiling: Option<Ceiling>,
     /// How many times in a row it went down without a limit to return to.
     yielded: u32,
+    rest: Rest,
     why: Why,
 }
 
@@ -67,6 +72,8 @@ enum Way {
 const PATIENCE_MAX: u32 = 16;
 /// A limit that is higher by some share must bring at least this part of that share.
 const PAYS: f64 = 0.2;
+/// Of that share, what is nearly all.
+const FULLY: f64 = 0.8;
 /// What is less than this is noise.
 const NOISE: f64 = 0.02;
 /// Longer than this nothing is under way only where there is nothing to do.
@@ -91,6 +98,7 @@ impl Adaptive {
             phase: Phase::Rising { before: None },
             ceiling: None,
             yielded: 0,
+            rest: Rest::default(),
             why,
         }
     }
@@ -106,8 +114,8 @@ impl Adaptive {
     }
 
     /// What was decided last, and why.
-    pub const fn why(&self) -> Why {
-        self.why
+    pub fn why(&self, now: Duration) -> Why {
+        if self.rest.left(now).is_some() { Why::Resting } else { self.why }
     }
 
     /// Operations begin. `bound` says whether the limit is what kept more from beginning with them.
@@ -122,12 +130,19 @@ impl Adaptive {
 
     /// One was acknowledged, and brought so much.
     pub fn stored(&mut self, work: u64) {
+        self.rest.over();
         self.gauge.stored(work);
     }
 
     /// For one, the store asked for less or failed.
-    pub fn pushed_back(&mut self, push: Push) {
+    pub fn pushed_back(&mut self, push: Push, now: Duration) {
+        self.rest.refused(push, now);
         self.gauge.pushed_back(push);
+    }
+
+    /// How long nothing should begin yet, because the store refuses everything. A minute at most.
+    pub fn rest(&self, now: Duration) -> Option<Duration> {
+        self.rest.left(now)
     }
 
     /// Operations have ended, well or not; the limit may be another one now.
@@ -138,8 +153,8 @@ impl Adaptive {
         if self.min == self.max {
             return;
         }
-        let length = if matches!(self.phase, Phase::Rising { .. }) { gauge::ROUGH } else { gauge::FINE };
-        match self.gauge.read(self.limit, now, length) {
+        let rising = matches!(self.phase, Phase::Rising { .. });
+        match self.gauge.read(self.limit, now, if rising { gauge::ROUGH } else { gauge::FINE }) {
             Reading::Unripe => {}
             Reading::PushedBack(push) => self.give_way(push, now),
             Reading::Slack => self.idle(now),
@@ -151,6 +166,7 @@ impl Adaptive {
     pub fn recovered(&mut self, now: Duration) {
         self.ceiling = None;
         self.yielded = 0;
+        self.rest.over();
         self.phase = Phase::Rising { before: None };
         self.gauge = Gauge::after(self.in_flight, now);
     }
@@ -172,9 +188,7 @@ impl Adaptive {
             Phase::Trying { home, patience, .. } if home.limit < at => {
                 (home.limit, Phase::Holding { rate: home.rate, left: 1, patience, way: Way::Up })
             }
-            Phase::Rising { before: Some(home) } if home.limit < at => {
-                (home.limit, Phase::Holding { rate: home.rate, left: 1, patience: 1, way: Way::Up })
-            }
+            Phase::Rising { before: Some(home) } if home.limit < at => return self.halve(home, push, now),
             _ => {
                 let down = match self.yielded {
                     0 => at - at.div_ceil(10),
@@ -190,6 +204,20 @@ impl Adaptive {
         self.why = Why::GaveWay { push: push.kind(), from: at, to: self.limit };
     }
 
+    /// Too much was found while rising: what is between that and the last limit that was well is halved at once.
+    fn halve(&mut self, home: Point, push: Push, now: Duration) {
+        let at = std::mem::replace(&mut self.limit, home.limit);
+        let next = self.above(at, now);
+        self.phase = if next > home.limit {
+            Phase::Rising { before: Some(home) }
+        } else {
+            Phase::Holding { rate: home.rate, left: 1, patience: 1, way: Way::Up }
+        };
+        self.limit = at;
+        self.go(next, now);
+        self.why = Why::GaveWay { push: push.kind(), from: at, to: self.limit };
+    }
+
     fn learn(&mut self, rate: f64, now: Duration) {
         self.yielded = 0;
         let here = Point { limit: self.limit, rate };
@@ -197,7 +225,8 @@ impl Adaptive {
             // It takes what was too much before.
             self.ceiling = None;
             self.why = Why::Reopened { at: here.limit };
-            return self.rise(here, now);
+            // Mostly it is just at its bound, and no other store than before: a little more tells.
+            return self.attempt(here, (1, Way::Up), now);
         }
         match self.phase {
             Phase::Rising { before: None } => self.rise(here, now),
@@ -211,7 +240,7 @@ impl Adaptive {
             }
             Phase::Trying { home, way: Way::Up, .. } if pays(home, here) => {
                 self.why = Why::rose(home.limit, here.limit, here.rate / home.rate);
-                self.attempt(here, (1, Way::Up), now);
+                self.rise(here, now);
             }
             Phase::Trying { home, way: Way::Down, .. } if here.rate >= home.rate * (1.0 - NOISE / 2.0) => {
                 self.why = Why::fell(home.limit, here.limit, here.rate / home.rate);
@@ -221,9 +250,14 @@ impl Adaptive {
         }
     }
 
-    /// Doubles, or stays where it cannot.
+    /// Doubles, or stays where it cannot; twice where the last time brought nearly all that it could.
     fn rise(&mut self, here: Point, now: Duration) {
-        let next = self.above(here.limit.saturating_mul(2), now);
+        // What brought all that it could leaves little to find below it, either.
+        let (times, patience) = match self.phase {
+            Phase::Rising { before: Some(before) } if pays_fully(before, here) => (4, 4),
+            _ => (2, 1),
+        };
+        let next = self.above(here.limit.saturating_mul(times), now);
         if next > here.limit {
             self.phase = Phase::Rising { before: Some(here) };
             return self.go(next, now);
@@ -231,7 +265,7 @@ impl Adaptive {
         if here.limit == self.max {
             self.why = Why::AtMost;
         }
-        self.phase = Phase::Holding { rate: here.rate, left: 1, patience: 1, way: Way::Down };
+        self.phase = Phase::Holding { rate: here.rate, left: patience, patience, way: Way::Down };
         self.go(here.limit, now);
     }
 
@@ -252,7 +286,7 @@ impl Adaptive {
     /// Tries another limit than `home`; where there is none that way, the other way comes next.
     fn attempt(&mut self, home: Point, (patience, way): (u32, Way), now: Duration) {
         let next = match way {
-            Way::Up => self.above(home.limit + home.limit.div_ceil(4), now),
+            Way::Up => self.above(home.limit.saturating_add(home.limit.div_ceil(4)), now),
             // Below a ceiling only the way up leads anywhere.
             Way::Down if self.ceiling.is_some() => home.limit,
             Way::Down => (home.limit - home.limit.div_ceil(5)).max(self.min),
@@ -304,6 +338,11 @@ fn pays(low: Point, high: Point) -> bool {
     high.rate > low.rate * (1.0 + (more * PAYS).max(NOISE))
 }
 
+/// Whether the higher limit brought nearly all that it could.
+fn pays_fully(low: Point, high: Point) -> bool {
+    high.rate / low.rate - 1.0 > FULLY * (f64::from(high.limit) / f64::from(low.limit) - 1.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -326,8 +365,8 @@ mod tests {
     fn equal_bounds_fix_it_whatever_happens() {
         let mut limit = Adaptive::new(16, 16);
         rounds(&mut limit, 50, 0, |limit| limit.stored(1));
-        rounds(&mut limit, 50, 50, |limit| limit.pushed_back(Push::Failed));
-        assert_eq!((limit.limit(), limit.why()), (16, Why::Fixed));
+        rounds(&mut limit, 50, 50, |limit| limit.pushed_back(Push::Failed, Duration::ZERO));
+        assert_eq!((limit.limit(), limit.why(MS * 9_999)), (16, Why::Fixed));
     }
 
     #[test]
@@ -343,9 +382,9 @@ mod tests {
         let mut limit = Adaptive::new(1, 64);
         rounds(&mut limit, 100, 0, |limit| limit.stored(1));
         let wait = Push::Throttled { retry_after: Some(Duration::from_mins(1)) };
-        rounds(&mut limit, 3, 100, |limit| limit.pushed_back(wait));
+        rounds(&mut limit, 3, 100, |limit| limit.pushed_back(wait, Duration::ZERO));
         assert!(limit.limit() < 60, "{}", limit.limit());
-        assert!(matches!(limit.why(), Why::GaveWay { from, to, .. } if to < from), "{}", limit.why());
+        assert!(matches!(limit.why(MS * 10_300), Why::GaveWay { from, to, .. } if to < from), "{limit:?}");
         let low = limit.limit();
         rounds(&mut limit, 500, 103, |limit| limit.stored(1));
         assert!((low..64).contains(&limit.limit()), "{} within the minute", limit.limit());
@@ -356,7 +395,7 @@ mod tests {
     #[test]
     fn a_store_that_only_pushes_back_gets_the_least() {
         let mut limit = Adaptive::new(2, 64);
-        rounds(&mut limit, 100, 0, |limit| limit.pushed_back(Push::Failed));
+        rounds(&mut limit, 100, 0, |limit| limit.pushed_back(Push::Failed, Duration::ZERO));
         assert_eq!(limit.limit(), 2);
         limit.recovered(MS * 20_000);
         rounds(&mut limit, 100, 200, |limit| limit.stored(1));
@@ -372,7 +411,7 @@ mod tests {
             (0..all).for_each(|_| limit.stored(1));
             limit.ended(all, MS * 100 * (n + 1));
         }
-        assert!(limit.limit() >= 51, "{}: {}", limit.limit(), limit.why());
+        assert!(limit.limit() >= 51, "{limit:?}");
     }
 
     #[test]

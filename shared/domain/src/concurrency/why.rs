@@ -82,6 +82,8 @@ pub enum Why {
         /// The limit now.
         to: u32,
     },
+    /// The store refuses everything, and is left alone for a while.
+    Resting,
     /// The store takes what was too much for it before.
     Reopened {
         /// How much that is.
@@ -131,6 +133,7 @@ impl fmt::Display for Why {
             Self::Held { by, brought } => write!(f, "held: {by:+} % brought {brought:+} %"),
             Self::AtMost => f.write_str("held: the settings allow no more"),
             Self::GaveWay { push, from, to } => write!(f, "lowered from {from} to {to}: the store {push}"),
+            Self::Resting => f.write_str("resting: the store refuses everything"),
             Self::Reopened { at } => write!(f, "rising: the store takes {at} again"),
             Self::Moved { brought } => write!(f, "trying anew: the rate changed by {brought:+} %"),
         }

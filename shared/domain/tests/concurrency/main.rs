@@ -26,6 +26,11 @@ fn holds(model: &Model) {
     beside(model, (1, 128), &GRID, 1);
 }
 
+/// So it has after 20 seconds already, warm-up included.
+fn holds_soon(shape: Shape) {
+    holds(&Model { states: vec![(20_000.0, shape)] });
+}
+
 fn adaptive(min: u32, max: u32) -> Policy {
     Policy::Adaptive(Box::new(Adaptive::new(min, max)))
 }
@@ -89,6 +94,17 @@ fn a_store_that_changes() {
     holds(&Model::changing(&[throttling, slow, rationed, throttling, slow]));
 }
 
+#[test]
+fn the_warm_up_is_short() {
+    holds_soon(Shape::Fast { servers: 4, ms: 2.0, crowding: 0.02 });
+    holds_soon(Shape::Slow { ms: 50.0, per_sec: f64::INFINITY });
+    holds_soon(Shape::Slow { ms: 50.0, per_sec: 700.0 });
+    holds_soon(Shape::Slow { ms: 300.0, per_sec: 200.0 });
+    for most in [3, 12, 24, 50] {
+        holds_soon(Shape::Crowd { ms: 50.0, most, retry_after: None });
+    }
+}
+
 /// Directories get objects by the batch, and one wait for the disk serves the batch.
 #[test]
 fn a_directory() {
@@ -103,6 +119,16 @@ fn few_are_refused() {
     let storm = run(&model, Policy::Fixed(64), 1, 1).refused;
     let refused = run(&model, adaptive(1, 128), 1, 1).refused;
     assert!(refused * 100 < storm, "{refused} refusals, and {storm} with a fixed limit of 64");
+}
+
+/// A little more than a store allows in a second is refused a little, whatever its bucket of tokens let pass before.
+#[test]
+fn a_store_with_a_bucket_of_tokens_refuses_few() {
+    let model = Model::minute(Shape::Rate { ms: 50.0, per_sec: 400.0, retry_after: None });
+    for seed in SEEDS {
+        let Ran { stored, refused, .. } = run(&model, adaptive(1, 128), 1, seed);
+        assert!(refused * 25 < stored, "{refused} refused of {stored} with seed {seed}");
+    }
 }
 
 #[test]

@@ -60,14 +60,14 @@ pub fn run(model: &Model, mut policy: Policy, batch: u32, seed: u64) -> Ran {
                     adaptive.stored(1);
                 } else {
                     let retry_after = (wait > 0).then(|| Duration::from_millis(wait));
-                    adaptive.pushed_back(Push::Throttled { retry_after });
+                    adaptive.pushed_back(Push::Throttled { retry_after }, moment(now));
                 }
             }
             adaptive.ended(objects, moment(now));
         }
     }
     if let Policy::Adaptive(adaptive) = &policy {
-        (ran.limit, ran.why) = (adaptive.limit(), adaptive.why().to_string());
+        (ran.limit, ran.why) = (adaptive.limit(), adaptive.why(moment(now)).to_string());
     }
     ran
 }

@@ -3,6 +3,9 @@
 //! "Since" is counted in events, not in time: two things that happen in one microsecond still have an order, and a clock
 //! that is set back cannot turn an old probe into a new one.
 
+mod ahead;
+mod slots;
+
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -14,6 +17,9 @@ use n2s_domain::{Entropy, FailureKind, Timestamp};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use ahead::Ahead;
+pub(crate) use slots::Slots;
+
 /// A point in a store's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Mark(u64);
@@ -22,7 +28,12 @@ pub(crate) struct Mark(u64);
 #[derive(Debug)]
 pub(crate) struct StoreHealth {
     inner: Mutex<Inner>,
+    /// Heard by the lane: there may be room for more claims.
     changed: Notify,
+    /// Whose turn it is to begin, in the order of asking.
+    turn: tokio::sync::Mutex<()>,
+    /// Heard by the one whose turn it is.
+    ended: Notify,
 }
 
 #[derive(Debug)]
@@ -30,6 +41,9 @@ struct Inner {
     breaker: Breaker,
     paused: bool,
     limit: Adaptive,
+    /// Claimed and not begun.
+    waiting: u32,
+    ahead: Ahead,
     /// What the limit's times are since.
     epoch: Instant,
     batch: u32,
@@ -66,6 +80,8 @@ impl StoreHealth {
             breaker: Breaker::default(),
             paused: false,
             limit: Adaptive::new(min, max),
+            waiting: 0,
+            ahead: Ahead::default(),
             epoch: Instant::now(),
             batch,
             events: 1,
@@ -74,32 +90,60 @@ impl StoreHealth {
             news: HealthReport::default(),
             urgency: None,
         };
-        Self { inner: Mutex::new(inner), changed: Notify::new() }
+        Self {
+            inner: Mutex::new(inner),
+            changed: Notify::new(),
+            turn: tokio::sync::Mutex::default(),
+            ended: Notify::new(),
+        }
     }
 
-    /// How many objects may be under way at once at the moment.
+    /// How many objects may be held at once at the moment: those that may be under way, and those claimed ahead.
     pub(crate) fn permits(&self) -> usize {
-        self.lock().limit.limit() as usize
+        self.lock().permits() as usize
     }
 
-    /// Waits until objects may be sent, a batch of them if some are under way already; returns how many. For one waiter.
+    /// Waits until objects may be claimed, a batch of them if some are held already; returns how many. For one waiter.
     /// Cancel-safe.
     pub(crate) async fn free(&self) -> usize {
         loop {
             let changed = self.changed.notified();
-            {
+            let rest = {
                 let inner = self.lock();
-                if inner.admits() && inner.room() >= inner.enough() {
+                let rest = inner.rest();
+                if rest.is_none() && inner.admits() && inner.room() >= inner.enough() {
                     return inner.room() as usize;
                 }
+                rest
+            };
+            match rest {
+                // What follows a rest is told by nobody.
+                Some(rest) => drop(tokio::time::timeout(rest, changed).await),
+                None => changed.await,
             }
-            changed.await;
         }
     }
 
-    /// Whether nothing is under way.
+    /// How many objects may be under way at once at the moment.
+    pub(crate) fn limit(&self) -> u32 {
+        self.lock().limit.limit()
+    }
+
+    /// How long the store is left alone, which refused everything for a while.
+    pub(crate) fn rest(&self) -> Option<Duration> {
+        self.lock().rest()
+    }
+
+    /// Whether nothing is held.
     pub(crate) fn is_idle(&self) -> bool {
-        self.lock().limit.in_flight() == 0
+        self.lock().held() == 0
+    }
+
+    /// A claim took so long.
+    pub(crate) fn claimed_in(&self, took: Duration) {
+        let mut inner = self.lock();
+        let limit = inner.limit.limit();
+        inner.ahead.claimed(took, limit);
     }
 
     /// How many objects are under way.
@@ -117,16 +161,15 @@ impl StoreHealth {
         self.lock().admits()
     }
 
-    /// Counts objects in flight until the answer is dropped. `bound` says whether there may be more to do than the permits allow.
+    /// Counts objects as held until the answer is dropped. `bound` says whether there may be more to do than the permits allow.
     ///
     /// Rejected: to call it bound when nothing more is free now, since what ended during the claim is free again by then.
     pub(crate) fn occupy(self: &Arc<Self>, objects: usize, bound: bool) -> Slots {
         let objects = u32::try_from(objects).unwrap_or(u32::MAX);
         let mut inner = self.lock();
-        let now = inner.epoch.elapsed();
-        inner.limit.began(objects, bound, now);
+        inner.waiting = inner.waiting.saturating_add(objects);
         drop(inner);
-        Slots { health: Arc::clone(self), objects }
+        Slots::new(self, objects, bound)
     }
 
     /// Now, for later questions.
@@ -150,13 +193,18 @@ impl StoreHealth {
         if inner.breaker.admits() {
             inner.breaker = inner.breaker.faulted(now, entropy);
         }
-        inner.limit.pushed_back(Push::Failed);
+        let since = inner.epoch.elapsed();
+        inner.limit.pushed_back(Push::Failed, since);
         inner.tell(Urgency::Soon);
+        drop(inner);
+        self.ended.notify_one();
     }
 
     /// The store asked for less, and perhaps said for how long.
     pub(crate) fn throttled(&self, retry_after: Option<Duration>) {
-        self.lock().limit.pushed_back(Push::Throttled { retry_after });
+        let mut inner = self.lock();
+        let since = inner.epoch.elapsed();
+        inner.limit.pushed_back(Push::Throttled { retry_after }, since);
     }
 
     /// The last error, for people.
@@ -170,6 +218,7 @@ impl StoreHealth {
     pub(crate) fn set_paused(&self, paused: bool) {
         self.lock().paused = paused;
         self.changed.notify_one();
+        self.ended.notify_one();
     }
 
     /// Whether a probe or an earlier process paused it.
@@ -242,7 +291,7 @@ impl StoreHealth {
         Allowance {
             limit: inner.limit.limit(),
             in_flight: inner.limit.in_flight(),
-            why: inner.limit.why().to_string(),
+            why: inner.limit.why(inner.epoch.elapsed()).to_string(),
         }
     }
 
@@ -265,43 +314,38 @@ impl Inner {
         self.urgency = self.urgency.max(Some(urgency));
     }
 
-    /// How many more may go.
+    fn rest(&self) -> Option<Duration> {
+        self.limit.rest(self.epoch.elapsed())
+    }
+
+    fn held(&self) -> u32 {
+        self.limit.in_flight().saturating_add(self.waiting)
+    }
+
+    fn permits(&self) -> u32 {
+        self.limit.limit().saturating_add(self.ahead.objects())
+    }
+
+    /// How many more may be claimed.
     fn room(&self) -> u32 {
-        self.limit.limit().saturating_sub(self.limit.in_flight())
+        self.permits().saturating_sub(self.held())
     }
 
-    /// How many must be able to go before any goes.
+    /// How many must be able to go before any is claimed.
     fn enough(&self) -> u32 {
-        if self.limit.in_flight() == 0 { 1 } else { self.batch.clamp(1, self.limit.limit()) }
+        if self.held() == 0 { 1 } else { self.batch.clamp(1, self.limit.limit()) }
     }
-}
 
-/// Objects in flight.
-#[derive(Debug)]
-pub(crate) struct Slots {
-    health: Arc<StoreHealth>,
-    objects: u32,
-}
-
-impl Slots {
-    /// Some of them, to be free by themselves.
-    pub(crate) fn take(&mut self, objects: usize) -> Self {
-        let objects = u32::try_from(objects).unwrap_or(u32::MAX).min(self.objects);
-        self.objects -= objects;
-        Self { health: Arc::clone(&self.health), objects }
-    }
-}
-
-impl Drop for Slots {
-    fn drop(&mut self) {
-        if self.objects == 0 {
-            return;
+    /// Begins so many, unless the limit is reached.
+    fn begin(&mut self, objects: u32, bound: bool) -> Option<Duration> {
+        let in_flight = self.limit.in_flight();
+        if in_flight > 0 && in_flight.saturating_add(objects) > self.limit.limit() {
+            return None;
         }
-        let mut inner = self.health.lock();
-        let now = inner.epoch.elapsed();
-        inner.limit.ended(self.objects, now);
-        drop(inner);
-        self.health.changed.notify_one();
+        self.waiting = self.waiting.saturating_sub(objects);
+        let now = self.epoch.elapsed();
+        self.limit.began(objects, bound || self.waiting > 0, now);
+        Some(now)
     }
 }
 
