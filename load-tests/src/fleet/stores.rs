@@ -135,7 +135,8 @@ impl Program<'_> {
         self.prepare()?;
         let target = self.place.join("target");
         let mut steps = Map::new();
-        steps.insert("first".to_owned(), self.told(source, None));
+        // What it has not pushed whole, no other step means anything for.
+        steps.insert("first".to_owned(), json!(self.step(source, None)?));
         steps.insert("unchanged".to_owned(), self.told(source, None));
         if data.can_change() {
             data.change(source)?;

@@ -3,7 +3,7 @@
 //! "Since" is counted in events, not in time: two things that happen in one microsecond still have an order, and a clock
 //! that is set back cannot turn an old probe into a new one.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use n2s_catalog::HealthReport;
@@ -12,6 +12,7 @@ use n2s_domain::concurrency::{Adaptive, Push};
 use n2s_domain::judge::Probe;
 use n2s_domain::{Entropy, FailureKind, Timestamp};
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
 /// A point in a store's history.
@@ -23,6 +24,19 @@ pub(crate) struct Mark(u64);
 pub(crate) struct StoreHealth {
     inner: Mutex<Inner>,
     changed: Notify,
+    /// For what was claimed ahead: one is woken, and wakes the next where there is room for it, too.
+    turned: Notify,
+}
+
+/// Whether what was claimed may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// It counts for the limit from now on.
+    Now,
+    /// When others have ended.
+    Later,
+    /// The store is paused, or its circuit open.
+    Never,
 }
 
 #[derive(Debug)]
@@ -33,6 +47,8 @@ struct Inner {
     /// What the limit's times are since.
     epoch: Instant,
     batch: u32,
+    /// Objects claimed that have not begun.
+    waiting: u32,
     events: u64,
     succeeded: Option<Mark>,
     probed: Option<(Mark, Probe)>,
@@ -68,13 +84,14 @@ impl StoreHealth {
             limit: Adaptive::new(min, max),
             epoch: Instant::now(),
             batch,
+            waiting: 0,
             events: 1,
             succeeded: None,
             probed: None,
             news: HealthReport::default(),
             urgency: None,
         };
-        Self { inner: Mutex::new(inner), changed: Notify::new() }
+        Self { inner: Mutex::new(inner), changed: Notify::new(), turned: Notify::new() }
     }
 
     /// How many objects may be under way at once at the moment.
@@ -82,7 +99,7 @@ impl StoreHealth {
         self.lock().limit.limit() as usize
     }
 
-    /// Waits until objects may be sent, a batch of them if some are under way already; returns how many. For one waiter.
+    /// Waits until objects may be claimed, a batch of them if some are under way already; returns how many. For one waiter.
     /// Cancel-safe.
     pub(crate) async fn free(&self) -> usize {
         loop {
@@ -97,9 +114,9 @@ impl StoreHealth {
         }
     }
 
-    /// Whether nothing is under way.
+    /// Whether nothing is under way, nor about to be.
     pub(crate) fn is_idle(&self) -> bool {
-        self.lock().limit.in_flight() == 0
+        self.lock().is_idle()
     }
 
     /// How many objects are under way.
@@ -117,16 +134,41 @@ impl StoreHealth {
         self.lock().admits()
     }
 
-    /// Counts objects in flight until the answer is dropped. `bound` says whether there may be more to do than the permits allow.
-    ///
-    /// Rejected: to call it bound when nothing more is free now, since what ended during the claim is free again by then.
-    pub(crate) fn occupy(self: &Arc<Self>, objects: usize, bound: bool) -> Slots {
-        let objects = u32::try_from(objects).unwrap_or(u32::MAX);
+    /// Objects were claimed that are to begin later.
+    pub(crate) fn reserve(&self, objects: u32) {
         let mut inner = self.lock();
-        let now = inner.epoch.elapsed();
-        inner.limit.began(objects, bound, now);
+        inner.waiting = inner.waiting.saturating_add(objects);
+    }
+
+    /// Whether reserved objects may begin; if so, they have.
+    pub(crate) fn turn(&self, objects: u32, bound: bool) -> Turn {
+        let mut inner = self.lock();
+        let turn = inner.turn(objects, bound);
+        let next = turn != Turn::Later && inner.waiting > 0;
         drop(inner);
-        Slots { health: Arc::clone(self), objects }
+        if next {
+            self.turned.notify_one();
+        }
+        turn
+    }
+
+    /// The next moment at which [`Self::turn`] may answer otherwise. Made before it is asked.
+    pub(crate) fn turns(&self) -> Notified<'_> {
+        self.turned.notified()
+    }
+
+    /// Objects have ended, well or not; those that had not begun are claimed no more.
+    pub(crate) fn leave(&self, objects: u32, begun: bool) {
+        let mut inner = self.lock();
+        if begun {
+            let now = inner.epoch.elapsed();
+            inner.limit.ended(objects, now);
+        } else {
+            inner.waiting = inner.waiting.saturating_sub(objects);
+        }
+        drop(inner);
+        self.changed.notify_one();
+        self.turned.notify_one();
     }
 
     /// Now, for later questions.
@@ -170,6 +212,7 @@ impl StoreHealth {
     pub(crate) fn set_paused(&self, paused: bool) {
         self.lock().paused = paused;
         self.changed.notify_one();
+        self.turned.notify_one();
     }
 
     /// Whether a probe or an earlier process paused it.
@@ -265,53 +308,58 @@ impl Inner {
         self.urgency = self.urgency.max(Some(urgency));
     }
 
-    /// How many more may go.
+    fn is_idle(&self) -> bool {
+        self.limit.in_flight() == 0 && self.waiting == 0
+    }
+
+    /// How many more may be claimed: one round ahead where objects go one by one.
     fn room(&self) -> u32 {
-        self.limit.limit().saturating_sub(self.limit.in_flight())
+        let limit = self.limit.limit();
+        let most = if self.batch > 1 { limit } else { limit.saturating_mul(2) };
+        most.saturating_sub(self.limit.in_flight()).saturating_sub(self.waiting)
     }
 
-    /// How many must be able to go before any goes.
+    /// How many must be able to go before any is claimed.
     fn enough(&self) -> u32 {
-        if self.limit.in_flight() == 0 { 1 } else { self.batch.clamp(1, self.limit.limit()) }
-    }
-}
-
-/// Objects in flight.
-#[derive(Debug)]
-pub(crate) struct Slots {
-    health: Arc<StoreHealth>,
-    objects: u32,
-}
-
-impl Slots {
-    /// Some of them, to be free by themselves.
-    pub(crate) fn take(&mut self, objects: usize) -> Self {
-        let objects = u32::try_from(objects).unwrap_or(u32::MAX).min(self.objects);
-        self.objects -= objects;
-        Self { health: Arc::clone(&self.health), objects }
-    }
-}
-
-impl Drop for Slots {
-    fn drop(&mut self) {
-        if self.objects == 0 {
-            return;
+        let limit = self.limit.limit();
+        match self.batch {
+            _ if self.is_idle() => 1,
+            0 | 1 => (limit / 2).max(1),
+            batch => batch.min(limit),
         }
-        let mut inner = self.health.lock();
-        let now = inner.epoch.elapsed();
-        inner.limit.ended(self.objects, now);
-        drop(inner);
-        self.health.changed.notify_one();
+    }
+
+    fn turn(&mut self, objects: u32, bound: bool) -> Turn {
+        if !self.admits() {
+            return Turn::Never;
+        }
+        // A batch was claimed for places that were free then.
+        let full = self.limit.in_flight().saturating_add(objects) > self.limit.limit();
+        if full && self.batch <= 1 {
+            return Turn::Later;
+        }
+        self.waiting = self.waiting.saturating_sub(objects);
+        let now = self.epoch.elapsed();
+        self.limit.began(objects, bound, now);
+        Turn::Now
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use n2s_domain::SeededEntropy;
+    use tokio::task::JoinHandle;
 
     use super::*;
+    use crate::slots::Slots;
 
     const NOW: Timestamp = Timestamp::from_micros(0);
+
+    async fn soon<T>(task: JoinHandle<T>) -> T {
+        tokio::time::timeout(Duration::from_secs(10), task).await.expect("it is woken").unwrap()
+    }
 
     #[test]
     fn only_what_came_later_counts() {
@@ -329,10 +377,10 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_free_while_open_or_paused_or_full() {
-        let (health, entropy) = (Arc::new(StoreHealth::new((2, 2), 1)), SeededEntropy::new(1));
+        let (health, entropy) = (Arc::new(StoreHealth::new((2, 2), 2)), SeededEntropy::new(1));
         let is_free = || tokio::time::timeout(Duration::from_millis(1), health.free());
         assert_eq!(is_free().await.unwrap(), 2);
-        let slots = health.occupy(2, true);
+        let slots = Slots::ahead(&health, 2, true);
         assert!(is_free().await.is_err());
         drop(slots);
         health.set_paused(true);
@@ -342,5 +390,55 @@ mod tests {
         assert!(is_free().await.is_err());
         health.probed(health.mark(), true, NOW, &entropy);
         assert_eq!(is_free().await.unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn one_round_is_claimed_ahead_and_begins_as_places_get_free() {
+        let health = Arc::new(StoreHealth::new((4, 4), 1));
+        let is_free = || tokio::time::timeout(Duration::from_millis(1), health.free());
+        assert_eq!(is_free().await.unwrap(), 8);
+        let mut all = Slots::ahead(&health, 8, true);
+        assert!(is_free().await.is_err());
+        let mut begun: Vec<_> = (0..4).map(|_| all.take(1)).collect();
+        for slots in &mut begun {
+            assert!(slots.begin().await);
+        }
+        let mut ahead: Vec<_> = (0..4).map(|_| all.take(1)).collect();
+        let waiting: Vec<_> = ahead
+            .drain(..)
+            .map(|mut slots| tokio::spawn(async move { (slots.begin().await, slots) }))
+            .collect();
+        tokio::task::yield_now().await;
+        assert_eq!((health.in_flight(), health.is_idle()), (4, false));
+        drop(begun.pop());
+        // Not for one place alone.
+        assert!(is_free().await.is_err());
+        drop(begun);
+        assert_eq!(is_free().await.unwrap(), 4);
+        let mut rest = Vec::new();
+        for begun in waiting {
+            let (began, slots) = soon(begun).await;
+            assert!(began);
+            rest.push(slots);
+        }
+        assert_eq!(health.in_flight(), 4);
+        drop(rest);
+        assert!(health.is_idle());
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_its_turn_learns_that_none_comes() {
+        let health = Arc::new(StoreHealth::new((1, 1), 1));
+        let mut first = Slots::ahead(&health, 1, true);
+        assert!(first.begin().await);
+        let wait = |mut slots: Slots| tokio::spawn(async move { slots.begin().await });
+        let waiting: Vec<_> = (0..3).map(|_| wait(Slots::ahead(&health, 1, true))).collect();
+        tokio::task::yield_now().await;
+        health.set_paused(true);
+        for turn in waiting {
+            assert!(!soon(turn).await);
+        }
+        drop(first);
+        assert!(health.is_idle());
     }
 }

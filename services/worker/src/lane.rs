@@ -1,7 +1,7 @@
 //! One store's lane: permits first, then deliveries, one claim for the batch, the acks, then the work.
 //!
 //! A delivery is acked as soon as its claim is committed, so no broker's patience limits how long an upload may take. The
-//! permits come first, so that messages are never hoarded here while another worker is idle.
+//! permits come first, so that messages are never hoarded here while another worker is idle; see `slots` for the round that is claimed ahead.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -16,9 +16,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::{SURROUNDINGS_PAUSE, report};
-use crate::health::Slots;
 use crate::ledger::Batch;
 use crate::manifests;
+use crate::slots::Slots;
 use crate::store::{Shared, Store};
 use crate::traces::Traces;
 use crate::uploads::upload;
@@ -101,12 +101,14 @@ impl Lane {
                 }
             }
             if let Some(open) = consumer.as_mut() {
-                let next = open.consumer.next(free.min(CLAIM_BATCH_MAX), CLAIM_GATHER);
+                // The queue gives no more than the prefetch before something of it is acked: more is not waited for.
+                let free = free.min(prefetch);
+                let next = open.consumer.next(free, CLAIM_GATHER);
                 match shutdown.run_until_cancelled(next).await? {
                     Some(Ok(deliveries)) => {
                         let more = self.more(open, deliveries, free);
                         let deliveries = shutdown.run_until_cancelled(more).await?;
-                        let bound = deliveries.len() >= free.min(CLAIM_BATCH_MAX).min(prefetch);
+                        let bound = deliveries.len() >= free;
                         return Some(Taken { deliveries, bound });
                     }
                     Some(Err(error)) => self.deaf(&report(&error)),
@@ -126,7 +128,7 @@ impl Lane {
         mut deliveries: Vec<Delivery>,
         free: usize,
     ) -> Vec<Delivery> {
-        let room = free.min(CLAIM_BATCH_MAX).saturating_sub(deliveries.len());
+        let room = free.saturating_sub(deliveries.len());
         if room > 0 && !self.store.health.is_idle() {
             let next = open.consumer.next(room, CLAIM_GATHER_BUSY);
             // An error shows again in the next call.
@@ -198,7 +200,7 @@ impl Lane {
             tracing::debug!(stale = tickets.len() - claimed, "stale messages");
         }
         if claimed > 0 {
-            let mut slots = self.store.health.occupy(claimed, bound);
+            let mut slots = Slots::ahead(&self.store.health, claimed, bound);
             for (batch, some) in held {
                 let slots = slots.take(some.len());
                 tasks.spawn(self.clone().work(some, batch, slots, hard.clone()));
@@ -206,9 +208,9 @@ impl Lane {
         }
     }
 
-    async fn work(self, claims: Vec<Claim>, batch: Batch, slots: Slots, hard: CancellationToken) {
+    async fn work(self, claims: Vec<Claim>, batch: Batch, mut slots: Slots, hard: CancellationToken) {
         let claims: HashMap<ClaimRef, Claim> = claims.into_iter().map(|claim| (claim.claim, claim)).collect();
-        if self.store.health.admits() {
+        if batch.unless_stopped(slots.begin()).await == Some(true) {
             let (alone, together): (Vec<&Claim>, Vec<&Claim>) =
                 claims.values().partition(|claim| claim.alone);
             if !together.is_empty() {

@@ -13,6 +13,7 @@ mod meters;
 mod presence;
 mod prober;
 mod ready;
+mod slots;
 mod sources;
 mod store;
 mod traces;
