@@ -69,24 +69,10 @@ pub async fn figure(context: &Context) -> Result<Figure> {
         ("files, 20 ms each way", Data::Files(amounts.files_away), away.clone()),
         ("large, 20 ms each way", Data::Large(amounts.large_mib_away << 20), away.clone()),
     ];
-    for (set, data, endpoint) in sets {
-        let dir = context.dir.path().join(format!("stores-{}", detail.len()));
-        fs::create_dir(&dir)?;
-        let source = dir.join("source");
-        let (files, bytes) = data.make(&source)?;
-        let mut programs = Map::new();
-        for name in PROGRAMS.into_iter().filter(|name| wanted(name)) {
-            let bucket = format!("{name}-{}", detail.len());
-            server.make_bucket(&bucket);
-            let place = dir.join(name);
-            let program = Program { name, n2s: &context.n2s, place, endpoint: &endpoint, bucket };
-            let measured = tokio::task::block_in_place(|| program.measure(data, &source));
-            programs.insert(
-                name.to_owned(),
-                measured.unwrap_or_else(|why| json!({ "not measured": format!("{why:#}") })),
-            );
-        }
-        detail.insert(set.to_owned(), json!({ "files": files, "bytes": bytes, "programs": programs }));
+    for (number, (set, data, endpoint)) in sets.into_iter().enumerate() {
+        let dir = context.dir.path().join(format!("stores-{number}"));
+        let tree = Tree { data, dir, number, endpoint: &endpoint, server: &server };
+        detail.insert(set.to_owned(), tokio::task::block_in_place(|| tree.measure(&context.n2s))?);
     }
     for (set, endpoint) in [("objects", server.endpoint()), ("objects, 20 ms each way", away)] {
         let bucket = format!("objects-{}", detail.len());
@@ -96,6 +82,42 @@ pub async fn figure(context: &Context) -> Result<Figure> {
     detail.insert("server".to_owned(), json!("s3s-fs in this program's process: no fsync"));
     detail.insert("targets".to_owned(), json!("none: small files are slow until packs exist"));
     Ok(Figure { detail: Value::Object(detail), verdicts: Vec::new() })
+}
+
+/// A set of files, and where they go.
+struct Tree<'a> {
+    data: Data,
+    dir: PathBuf,
+    number: usize,
+    endpoint: &'a str,
+    server: &'a S3Server,
+}
+
+impl Tree<'_> {
+    fn measure(&self, n2s: &Path) -> Result<Value> {
+        fs::create_dir(&self.dir)?;
+        let source = self.dir.join("source");
+        let (files, bytes) = self.data.make(&source)?;
+        let mut programs = Map::new();
+        for name in PROGRAMS.into_iter().filter(|name| wanted(name)) {
+            let bucket = format!("{name}-{}", self.number);
+            self.server.make_bucket(&bucket);
+            let (place, kept) = (self.dir.join(name), self.server.object(&bucket, ""));
+            let program = Program { name, n2s, place, endpoint: self.endpoint, bucket };
+            let measured = program.measure(self.data, &source);
+            let measured = measured.unwrap_or_else(|why| json!({ "not measured": format!("{why:#}") }));
+            programs.insert(name.to_owned(), measured);
+            if matches!(self.data, Data::Large(_)) {
+                // Together they are more than many a disk has room for; and few files, which are deleted in a moment.
+                fs::remove_dir_all(program.place)?;
+                fs::remove_dir_all(kept)?;
+            }
+        }
+        if matches!(self.data, Data::Large(_)) {
+            fs::remove_dir_all(&source)?;
+        }
+        Ok(json!({ "files": files, "bytes": bytes, "programs": programs }))
+    }
 }
 
 /// A program with a bucket.
@@ -113,7 +135,8 @@ impl Program<'_> {
         self.prepare()?;
         let target = self.place.join("target");
         let mut steps = Map::new();
-        steps.insert("first".to_owned(), self.told(source, None));
+        // What it has not pushed whole, no other step means anything for.
+        steps.insert("first".to_owned(), json!(self.step(source, None)?));
         steps.insert("unchanged".to_owned(), self.told(source, None));
         if data.can_change() {
             data.change(source)?;

@@ -102,12 +102,14 @@ impl Lane {
                 }
             }
             if let Some(open) = consumer.as_mut() {
-                let next = open.consumer.next(free.min(CLAIM_BATCH_MAX), CLAIM_GATHER);
+                // The queue gives no more than the prefetch before something of it is acked: more is not waited for.
+                let free = free.min(prefetch);
+                let next = open.consumer.next(free, CLAIM_GATHER);
                 match shutdown.run_until_cancelled(next).await? {
                     Some(Ok(deliveries)) => {
                         let more = self.more(open, deliveries, free);
                         let deliveries = shutdown.run_until_cancelled(more).await?;
-                        let bound = deliveries.len() >= free.min(CLAIM_BATCH_MAX).min(prefetch);
+                        let bound = deliveries.len() >= free;
                         return Some(Taken { deliveries, bound });
                     }
                     Some(Err(error)) => self.deaf(&report(&error)),
@@ -127,7 +129,7 @@ impl Lane {
         mut deliveries: Vec<Delivery>,
         free: usize,
     ) -> Vec<Delivery> {
-        let room = free.min(CLAIM_BATCH_MAX).saturating_sub(deliveries.len());
+        let room = free.saturating_sub(deliveries.len());
         if room > 0 && !self.store.health.is_idle() {
             let next = open.consumer.next(room, CLAIM_GATHER_BUSY);
             // An error shows again in the next call.

@@ -331,9 +331,11 @@ impl Inner {
         self.permits().saturating_sub(self.held())
     }
 
-    /// How many must be able to go before any is claimed.
+    /// How many must be able to go before any is claimed. What ends during one claim is claimed at once: the other half of what is claimed ahead
+    /// lasts as long as that claim does.
     fn enough(&self) -> u32 {
-        if self.held() == 0 { 1 } else { self.batch.clamp(1, self.limit.limit()) }
+        let many = self.batch.max(self.ahead.objects() / 2);
+        if self.held() == 0 { 1 } else { many.clamp(1, self.limit.limit()) }
     }
 
     /// Begins so many, unless the limit is reached.

@@ -43,7 +43,7 @@ impl Sent for SendBlob {
                 .header("n2s-epoch", blob.epoch)
                 .body(SEALED, blob.bytes.clone());
         }
-        let mut body = BytesMut::new();
+        let mut body = BytesMut::with_capacity(size_of_body(blobs));
         for blob in blobs {
             let head = BlobHead {
                 content_hash: blob.content_hash,
@@ -79,7 +79,7 @@ impl Sent for PlainBlob {
     }
 
     fn sending(lease: &Lease, blobs: &[&Self]) -> Call {
-        let mut body = BytesMut::new();
+        let mut body = BytesMut::with_capacity(size_of_body(blobs));
         for blob in blobs {
             let (content_hash, length) = (blob.content_hash, blob.bytes.len() as u64);
             body.extend_from_slice(&frames::head(&PlainHead {
@@ -96,6 +96,12 @@ impl Sent for PlainBlob {
         let answer: SealedAnswer = read(body)?;
         Ok(answer.sealed)
     }
+}
+
+/// What a body of frames takes, or little less: one that grew would be copied each time.
+fn size_of_body<T: Sent>(blobs: &[&T]) -> usize {
+    const HEAD: usize = 256;
+    blobs.iter().map(|blob| blob.length() + HEAD).sum()
 }
 
 /// Requests of a size that a lost connection does not make expensive.
