@@ -39,12 +39,11 @@ pub(crate) fn staging(error: StorageError) -> SeamError {
         FailureKind::Denied => "writing to staging (it may not be written)",
         _ => "writing to staging",
     };
-    match error.kind {
-        FailureKind::Unavailable | FailureKind::Throttled => {
-            SeamError::Unavailable { doing, source: error.into() }
-        }
-        _ => SeamError::Other { doing, source: error.into() },
+    // Whatever is wrong with staging, a disk that is not mounted or a credential that has expired, is not the request's fault, and passes.
+    if error.kind.is_an_outage() || error.kind == FailureKind::Throttled {
+        return SeamError::Unavailable { doing, source: error.into() };
     }
+    SeamError::Other { doing, source: error.into() }
 }
 
 #[cfg(test)]
@@ -58,5 +57,18 @@ mod tests {
         assert!(matches!(away, SeamError::Unavailable { .. }), "{away:?}");
         let failed = catalog(CatalogError::Database { op: "look", source: source() });
         assert!(matches!(failed, SeamError::Other { .. }), "{failed:?}");
+        let staged = |kind| {
+            let (backend, retry_after) = ("@staging".into(), None);
+            staging(StorageError { kind, op: "store", backend, key: None, retry_after, source: source() })
+        };
+        for kind in [
+            FailureKind::Unavailable,
+            FailureKind::Throttled,
+            FailureKind::Denied,
+            FailureKind::Misconfigured,
+        ] {
+            assert!(matches!(staged(kind), SeamError::Unavailable { .. }), "{kind}");
+        }
+        assert!(matches!(staged(FailureKind::Corrupt), SeamError::Other { .. }));
     }
 }
