@@ -24,11 +24,12 @@ const PACKAGE: &str = "rabbitmq-server";
 /// `nobody` and `nogroup` on every Debian.
 const NOBODY: u32 = 65_534;
 
-/// Ends a shared node when the runner is gone, in whatever way: a static is never dropped, and a killed test drops nothing.
+/// Ends a shared node when the runner is gone, in whatever way: a static is never dropped, and a killed test drops nothing. A group is named as
+/// every shell understands: to dash, `kill -KILL --` is an error, and the node would live for ever.
 const KEEPER: &str = r#"
 trap "" HUP INT TERM
 while [ -d "/proc/$RUNNER" ]; do sleep 1; done
-kill -KILL -- "-$NODE"
+kill -s KILL -- "-$NODE"
 for _ in 1 2 3 4 5 6 7 8 9 10; do "$EPMD" -kill >/dev/null 2>&1 && break; sleep 1; done
 rm -rf "$DIR"
 "#;
