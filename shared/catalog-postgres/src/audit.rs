@@ -56,9 +56,11 @@ impl Audit for PostgresCatalog {
 
 impl PostgresCatalog {
     async fn recount(&self) -> Result<Vec<Drift>, Fail> {
-        // One snapshot for all of it, deltas included; it reads for as long as there are rows.
+        // One snapshot for all of it, deltas included; it reads all rows, for as long as there are any.
         let mut tx = self.pool().begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-        sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut *tx).await?;
+        for setting in ["SET LOCAL statement_timeout = 0", "SET LOCAL enable_seqscan = on"] {
+            sqlx::query(setting).execute(&mut *tx).await?;
+        }
         let mut drifts = Vec::new();
         for recount in RECOUNTS {
             for row in sqlx::query(*recount).fetch_all(&mut *tx).await? {

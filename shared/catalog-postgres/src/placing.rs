@@ -22,9 +22,10 @@ pub(crate) async fn sourced(
 ) -> Result<BTreeMap<ContentHash, i64>, Fail> {
     lock_contents(tx, project, &hashes(contents)).await?;
     let rows = sqlx::query(
-        "SELECT l.id, l.content_hash FROM blobs l WHERE l.project_id = $2 AND l.content_hash = ANY ($1)
-         AND (l.staging_id IS NOT NULL
-            OR EXISTS (SELECT 1 FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'completed'))",
+        "SELECT l.id, l.content_hash FROM unnest($1::bytea[]) h (content) CROSS JOIN LATERAL (
+            SELECT l.id, l.content_hash, l.staging_id FROM blobs l WHERE l.project_id = $2 AND l.content_hash = h.content OFFSET 0) l
+         WHERE l.staging_id IS NOT NULL
+            OR (SELECT count(*) FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'completed') > 0",
     )
     .bind(hashes(contents))
     .bind(project)
@@ -34,10 +35,13 @@ pub(crate) async fn sourced(
     Ok(all_sourced(contents, found)?)
 }
 
-/// Locks the rows of contents, in the order of their ids.
+/// Locks the rows of contents, in the order of their ids. Each is looked up by itself, here and wherever contents are looked for: a plan for
+/// all at once may read every blob of the project, as long as the statistics of a growing table are not made.
 pub(crate) async fn lock_contents(tx: &mut Tx<'_>, project: i64, contents: &[Vec<u8>]) -> Result<(), Fail> {
     sqlx::query(
-        "SELECT id FROM blobs WHERE project_id = $2 AND content_hash = ANY ($1) ORDER BY id FOR NO KEY UPDATE",
+        "WITH known AS MATERIALIZED (SELECT l.id FROM unnest($1::bytea[]) h (content) CROSS JOIN LATERAL (
+            SELECT l.id FROM blobs l WHERE l.project_id = $2 AND l.content_hash = h.content OFFSET 0) l ORDER BY l.id)
+         SELECT l.id FROM known CROSS JOIN LATERAL (SELECT l.id FROM blobs l WHERE l.id = known.id FOR NO KEY UPDATE) l",
     )
     .bind(contents)
     .bind(project)

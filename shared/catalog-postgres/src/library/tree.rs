@@ -103,7 +103,9 @@ impl PostgresCatalog {
             "SELECT l.id, l.content_hash, l.sealed_hash, l.encrypted_size, l.staging_id,
                 ARRAY (SELECT s.backend_id FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'completed'
                        ORDER BY s.backend_id) AS stored_on
-             FROM blobs l WHERE l.project_id = (SELECT project_id FROM datasets WHERE id = $2) AND l.content_hash = ANY ($1)",
+             FROM datasets d CROSS JOIN unnest($1::bytea[]) h (content) CROSS JOIN LATERAL (
+                SELECT l.* FROM blobs l WHERE l.project_id = d.project_id AND l.content_hash = h.content OFFSET 0) l
+             WHERE d.id = $2",
         );
         rows.bind(hashes)
             .bind(version.dataset)

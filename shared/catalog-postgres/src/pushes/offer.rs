@@ -72,8 +72,9 @@ async fn known(
     lock_contents(tx, push.project, &contents).await?;
     let rows = sqlx::query(
         "SELECT l.id, l.content_hash, l.sealed_hash, l.staging_id IS NOT NULL
-            OR EXISTS (SELECT 1 FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'completed') AS sourced
-         FROM blobs l WHERE l.project_id = $2 AND l.content_hash = ANY ($1)",
+            OR (SELECT count(*) FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'completed') > 0 AS sourced
+         FROM unnest($1::bytea[]) h (content) CROSS JOIN LATERAL (SELECT l.id, l.content_hash, l.sealed_hash, l.staging_id
+            FROM blobs l WHERE l.project_id = $2 AND l.content_hash = h.content OFFSET 0) l",
     );
     let rows = rows.bind(contents).bind(push.project).fetch_all(&mut **tx).await?;
     rows.iter().map(pushes::known).collect()
@@ -107,7 +108,7 @@ async fn insert(
          SELECT $1, j.content, j.size, j.sealed, j.encrypted, j.epoch, $2, $3, j.staging, n2s_now()
          FROM unnest($4::bytea[], $5::bigint[], $6::bytea[], $7::bigint[], $8::bigint[], $9::bigint[])
             j (content, size, sealed, encrypted, epoch, staging)
-         WHERE NOT EXISTS (SELECT 1 FROM blobs l WHERE l.project_id = $1 AND l.content_hash = j.content)
+         WHERE (SELECT count(*) FROM blobs l WHERE l.project_id = $1 AND l.content_hash = j.content) = 0
          ORDER BY j.content
          ON CONFLICT (project_id, content_hash) DO NOTHING RETURNING content_hash",
     )
