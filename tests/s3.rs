@@ -302,6 +302,19 @@ fn staging_that_is_away_fails_the_push_and_says_so() {
 }
 
 #[test]
+fn a_push_that_waits_for_staging_does_not_blame_the_store() {
+    let rules = Rules { throttled_reads: Some("staging/"), ..Rules::default() };
+    let (server, world) = (S3Server::start_with(rules), world());
+    server.make_bucket("waiting");
+    stage_in_a_bucket(&world, &server.endpoint());
+    let said = world.push(&[]).code(1);
+    let said = format!("{}{}", said.out, said.err);
+    says(&said, &["objects waiting): it is not the store", "staging"]);
+    let backends = world.json(&["backends", "list"]);
+    assert_eq!(backends["backends"][0]["state"], "active", "{backends}");
+}
+
+#[test]
 fn a_file_of_five_gigabytes_goes_to_a_bucket_and_comes_back() {
     let (server, world) = (S3Server::start(), world());
     server.make_bucket("bucket");
@@ -315,4 +328,19 @@ fn a_file_of_five_gigabytes_goes_to_a_bucket_and_comes_back() {
     world.push(&[]).code(0);
     world.pull("out", &[]).code(0);
     assert_same(&world.path("src"), &world.path("out"));
+}
+
+#[test]
+fn as_many_objects_go_to_a_bucket_at_once_as_n2s_decides() {
+    let rules = Rules { put_delay: std::time::Duration::from_millis(50), ..Rules::default() };
+    let (server, world) = (S3Server::start_with(rules), world());
+    server.make_bucket("bucket");
+    (0..300).for_each(|n| world.write(&format!("src/{n}"), format!("file {n}")));
+    add(&world, &server.endpoint(), &[]).code(0);
+    // That it would come so far by itself is a matter of time.
+    let config = fs::read_to_string(world.path("home/config.toml")).unwrap();
+    fs::write(world.path("home/config.toml"), format!("{config}concurrency_min = 40\n")).unwrap();
+    world.push(&[]).code(0);
+    let most = server.most_puts_at_once();
+    assert!((20..=128).contains(&most), "{most} at once");
 }

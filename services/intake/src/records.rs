@@ -6,7 +6,7 @@ use n2s_client::seam::{
     BackendStatus, ChangesetRecord, FailedUpload, LaneStatus, ListedFile, ManifestState, Moment, PathKind,
     PausedBy, StoreError, StoreProgress, StoreState, ValidationStatus,
 };
-use n2s_domain::{BackendName, Content, Timestamp, path::escape};
+use n2s_domain::{BackendName, Content, FailureKind, Timestamp, path::escape};
 
 type Stores = [(BackendRecord, BackendTally)];
 
@@ -134,7 +134,7 @@ fn store_progress(row: cat::ChangesetStore, stores: &Stores) -> StoreProgress {
         failed: row.failed,
         manifest,
         error: row.error,
-        unreachable: store.and_then(|(store, _)| unreachable_why(store)),
+        unreachable: store.and_then(|(store, _)| unreachable_why(store).or_else(|| starved_why(store))),
     }
 }
 
@@ -151,6 +151,13 @@ fn unreachable_why(row: &BackendRecord) -> Option<String> {
             (row.health.open.is_some() || fruitless).then_some(text)
         }
     }
+}
+
+/// Why nothing comes to a store that could take it.
+fn starved_why(row: &BackendRecord) -> Option<String> {
+    let (kind, text, at) = row.health.last_error.as_ref()?;
+    let starved = *kind == FailureKind::SourceMissing;
+    (starved && row.health.last_success_at.is_none_or(|success| success < *at)).then(|| text.clone())
 }
 
 pub(crate) fn listed_file(row: cat::FileRow, stores: &Stores) -> ListedFile {

@@ -45,7 +45,7 @@ impl Failure {
     }
 
     pub(crate) fn of_source(error: &StorageError) -> Self {
-        Self::surroundings(error.report())
+        Self::surroundings(format!("what is to be copied cannot be read: {}", error.report()))
     }
 
     pub(crate) fn of_catalog(error: &CatalogError) -> Self {

@@ -84,7 +84,12 @@ impl Lane {
         shutdown: &CancellationToken,
     ) -> Option<Taken> {
         loop {
-            let free = shutdown.run_until_cancelled(self.store.health.free()).await?;
+            let Some(free) = shutdown.run_until_cancelled(self.store.health.free()).await? else {
+                // What it has prefetched would wait here for minutes, while another worker may reach the store.
+                *consumer = None;
+                shutdown.run_until_cancelled(self.store.health.open_again()).await?;
+                continue;
+            };
             let name = &self.store.deps.name;
             let prefetch = prefetch(self.store.health.permits());
             // What the old one had prefetched goes back, to whoever has permits for it.

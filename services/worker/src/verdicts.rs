@@ -36,13 +36,20 @@ pub(crate) async fn outcomes(
     if failures.is_empty() {
         return finishes;
     }
-    store.ready.forget().await;
+    // A store that asks for less is the one it was, and staging says nothing of it. Looked at again for each refusal, it would get as many
+    // requests more, all one after the other.
+    if failures
+        .iter()
+        .any(|(_, failure)| failure.blame != Blame::Surroundings && failure.kind != FailureKind::Throttled)
+    {
+        store.ready.forget().await;
+    }
     if failures.iter().any(|(_, failure)| needs_probe(failure)) {
         probe(shared, store, began, stop).await;
     }
     let mut confirmed = None;
     for (claim, failure) in failures {
-        store.health.note_error(failure.kind, &failure.message);
+        note(store, &failure);
         let charged = claims.get(&claim).map_or(0, |claim| claim.retry_count);
         let (outcome, signal) = verdict(shared, store, (began, charged), &failure);
         match signal {
@@ -58,6 +65,22 @@ pub(crate) async fn outcomes(
         pause(shared, store, &reason).await;
     }
     finishes
+}
+
+/// Tells people of it beside the store, and whose matter it is: who waits for the store has to know why nothing comes, and must not look
+/// for the fault at the store when staging does not answer.
+fn note(store: &Store, failure: &Failure) {
+    match failure.blame {
+        Blame::Surroundings => {
+            let message = format!("it is not the store: {}", failure.message);
+            store.health.note_error(FailureKind::SourceMissing, &message);
+        }
+        // That nobody has an object says nothing of the store that was to get it.
+        Blame::Final if failure.kind == FailureKind::SourceMissing => {}
+        Blame::Target | Blame::Store | Blame::Final => {
+            store.health.note_error(failure.kind, &failure.message);
+        }
+    }
 }
 
 fn verdict(

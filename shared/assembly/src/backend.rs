@@ -7,7 +7,7 @@ use std::time::Duration;
 use n2s_config::{BackendConfig, BackendKind, Config, NewBackend, S3Config, StagingKind, add_backend};
 use n2s_domain::BackendName;
 use n2s_domain::backoff::RetryPolicy;
-use n2s_storage::{Metered, Staging, Storage, TimedOut, Verified};
+use n2s_storage::{Limited, Metered, Staging, Storage, TimedOut, Verified};
 use n2s_storage_backends::LocalStore;
 
 use crate::bucket;
@@ -25,10 +25,14 @@ pub(crate) fn open(name: &BackendName, config: &BackendConfig) -> Result<Arc<dyn
         // Each of its requests has the deadline. One for a batch would count the wait for a place among `pool_size` as slowness.
         BackendKind::S3 => {
             in_bucket = Some(config.s3.bucket.clone());
-            bucket::open(name.as_str(), &config.s3, config.timeout())?
+            bucket::open(name.as_str(), &config.s3, (config.requests(), config.timeout()))?
         }
     };
-    Ok(Arc::new(Metered::new(Arc::new(Verified(store)), name.as_str(), in_bucket)))
+    let store = Arc::new(Metered::new(Arc::new(Verified(store)), name.as_str(), in_bucket));
+    Ok(match config.bytes_per_sec_max {
+        Some(bytes_per_sec) => Arc::new(Limited::new(store, bytes_per_sec)),
+        None => store,
+    })
 }
 
 /// Where sealed blobs wait.
@@ -42,7 +46,7 @@ pub(crate) fn open_staging(home: &Home, config: &Config) -> Result<Staging, Asse
         }
         StagingKind::S3 => {
             in_bucket = Some(config.s3.bucket.clone());
-            bucket::open("staging", &config.s3, config.timeout())?
+            bucket::open("staging", &config.s3, (config.s3.requests(), config.timeout()))?
         }
     };
     // No store can be configured under such a name.

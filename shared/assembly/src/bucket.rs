@@ -12,18 +12,27 @@ use n2s_storage_backends::{S3Options, S3Store};
 use crate::error::AssemblyError;
 
 /// A bucket; sends nothing.
-pub(crate) fn open(name: &str, s3: &S3Config, timeout: Duration) -> Result<Arc<dyn Storage>, AssemblyError> {
-    let store = S3Store::new(name, options(name, s3, timeout)?);
+pub(crate) fn open(
+    name: &str,
+    s3: &S3Config,
+    (requests, timeout): (u32, Duration),
+) -> Result<Arc<dyn Storage>, AssemblyError> {
+    let store = S3Store::new(name, options(name, s3, (requests, timeout))?);
     let store = store.map_err(|source| AssemblyError::Store { name: name.to_owned(), source })?;
     Ok(Arc::new(store))
 }
 
 /// Finds what is wrong with the settings.
 pub(crate) fn check(name: &str, s3: &S3Config, timeout_secs: Option<u64>) -> Result<(), AssemblyError> {
-    open(name, s3, Duration::from_secs(timeout_secs.unwrap_or(S3Config::TIMEOUT_SECS))).map(drop)
+    let timeout = Duration::from_secs(timeout_secs.unwrap_or(S3Config::TIMEOUT_SECS));
+    open(name, s3, (s3.requests(), timeout)).map(drop)
 }
 
-fn options(name: &str, s3: &S3Config, timeout: Duration) -> Result<S3Options, AssemblyError> {
+fn options(
+    name: &str,
+    s3: &S3Config,
+    (requests, timeout): (u32, Duration),
+) -> Result<S3Options, AssemblyError> {
     let inline = s3.secret_access_key.as_ref().map(|secret| SecretKey::new(secret.reveal()));
     let file = s3.secret_access_key_file.as_deref().map(|file| secret_in(name, file)).transpose()?;
     Ok(S3Options {
@@ -34,7 +43,7 @@ fn options(name: &str, s3: &S3Config, timeout: Duration) -> Result<S3Options, As
         access_key_id: s3.access_key_id.clone(),
         secret_access_key: inline.or(file),
         public_url: s3.public_url.clone(),
-        pool_size: usize::try_from(s3.pool_size).unwrap_or(usize::MAX),
+        pool_size: usize::try_from(requests).unwrap_or(usize::MAX),
         timeout_secs: timeout.as_secs(),
         max_retries: s3.max_retries,
         storage_class: s3.storage_class.clone(),
@@ -67,7 +76,7 @@ mod tests {
             prefix: "site".to_owned(),
             access_key_id: text("me"),
             public_url: text("http://cdn"),
-            pool_size: 3,
+            pool_size: Some(3),
             max_retries: 4,
             storage_class: text("COLD"),
             ..S3Config::default()
@@ -86,7 +95,7 @@ mod tests {
             timeout_secs,
             max_retries,
             storage_class,
-        } = options("name", &s3, Duration::from_secs(5)).unwrap();
+        } = options("name", &s3, (s3.requests(), Duration::from_secs(5))).unwrap();
         assert_eq!((bucket, region, prefix), (s3.bucket, s3.region, s3.prefix));
         assert_eq!((endpoint, path_style, public_url), (s3.endpoint, s3.path_style, s3.public_url));
         assert_eq!((access_key_id, secret_access_key), (s3.access_key_id, None));
@@ -96,7 +105,8 @@ mod tests {
     #[test]
     fn the_defaults_are_the_stores() {
         let s3 = S3Config { bucket: "bucket".to_owned(), ..S3Config::default() };
-        let ours = options("name", &s3, Duration::from_secs(S3Config::TIMEOUT_SECS)).unwrap();
+        let ours =
+            options("name", &s3, (s3.requests(), Duration::from_secs(S3Config::TIMEOUT_SECS))).unwrap();
         assert_eq!(format!("{ours:?}"), format!("{:?}", S3Options::new("bucket")));
     }
 

@@ -116,6 +116,12 @@ impl Found<'_> {
         self.timeout(path, backend.timeout_secs);
         let (fewest, most) = backend.concurrency();
         self.refuse_if(backend.concurrency_min == Some(0), &key("concurrency_min"), "it must be at least 1");
+        let none = backend.bytes_per_sec_max == Some(0);
+        self.refuse_if(
+            none,
+            &key("bytes_per_sec_max"),
+            "it must be at least 1; leave it out for as fast as it goes",
+        );
         let crossed = most < fewest || most == 0;
         self.refuse_if(crossed, &key("concurrency_max"), "it must be at least concurrency_min");
         let retry = &backend.retry;
@@ -163,7 +169,7 @@ impl Found<'_> {
         let what =
             "it is missing, but there is a secret; write it, or leave both out for AWS's default chain";
         self.refuse_if(s3.access_key_id.is_none() && secret, &key("access_key_id"), what);
-        self.refuse_if(s3.pool_size == 0, &key("pool_size"), "it must be at least 1");
+        self.refuse_if(s3.pool_size == Some(0), &key("pool_size"), "it must be at least 1");
     }
 
     fn staging(&mut self, config: &Config) {

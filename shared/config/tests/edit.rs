@@ -96,7 +96,7 @@ fn a_bucket_is_written_without_what_is_as_by_default() {
         bucket: "n2s".to_owned(),
         prefix: "a \"b\"".to_owned(),
         path_style: Some(false),
-        pool_size: 3,
+        pool_size: Some(3),
         secret_access_key_file: Some("/secret".into()),
         access_key_id: Some("me".to_owned()),
         ..S3Config::default()

@@ -143,6 +143,10 @@ fn settings_that_contradict_each_other_are_refused() {
             "timeout_secs = 21600\n".to_owned(),
             "c.toml:4: backends.disk.timeout_secs: it must be less than 21600",
         ),
+        (
+            "bytes_per_sec_max = 0\n".to_owned(),
+            "c.toml:4: backends.disk.bytes_per_sec_max: it must be at least 1",
+        ),
         ("concurrency_min = 0\n".to_owned(), "c.toml:4: backends.disk.concurrency_min: it must be"),
         (
             "concurrency_min = 3\nconcurrency_max = 2\n".to_owned(),
@@ -246,8 +250,8 @@ fn a_bucket_has_its_defaults_and_its_keys() {
         read(&format!("{BUCKET}{text}"), env).unwrap().backends.pop_first().unwrap().1
     };
     let plain = far("", &[]);
-    assert_eq!((plain.s3.pool_size, plain.s3.max_retries, plain.timeout().as_secs()), (10, 3, 30));
-    assert_eq!((plain.s3.region.as_str(), plain.concurrency()), ("us-east-1", (1, 10)));
+    assert_eq!((plain.requests(), plain.s3.max_retries, plain.timeout().as_secs()), (128, 3, 30));
+    assert_eq!((plain.s3.region.as_str(), plain.concurrency()), ("us-east-1", (1, 128)));
     let set = "region = \"eu\"\nendpoint = \"http://h\"\npath_style = false\nprefix = \"p\"\naccess_key_id = \"i\"\n\
                secret_access_key = \"hush\"\npublic_url = \"http://u\"\npool_size = 4\ntimeout_secs = 5\nmax_retries = 0\n\
                storage_class = \"C\"\nretry.cap_secs = 9\n";
@@ -257,6 +261,11 @@ fn a_bucket_has_its_defaults_and_its_keys() {
         ("eu", "007", Some(false))
     );
     assert_eq!((set.timeout().as_secs(), set.concurrency(), set.retry.cap_secs), (5, (1, 4), 9));
+    let many = far("concurrency_max = 300\n", &[]);
+    assert_eq!((many.concurrency(), many.requests()), ((1, 300), 300), "each has a connection");
+    let few = far("concurrency_max = 300\nconcurrency_min = 20\npool_size = 7\n", &[]);
+    assert_eq!((few.concurrency(), few.requests()), ((7, 7), 7), "never more than the operator wants");
+    assert_eq!(far("concurrency_max = 4\n", &[]).concurrency(), (1, 4));
     assert_eq!(set.s3.secret_access_key.as_ref().unwrap().reveal(), "hush");
     assert!(!format!("{set:?}").contains("hush"));
     let by_variable = far("access_key_id = \"i\"\n", &[("N2S_BACKENDS__FAR__SECRET_ACCESS_KEY", "1234")]);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use n2s_domain::{FailureKind, SealedHash};
-use n2s_servers::s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY};
+use n2s_servers::s3::{ACCESS_KEY_ID, Rules, S3Server, SECRET_ACCESS_KEY};
 use n2s_storage::{Body, Put, Staging, StagingKey, Storage, StorageExt as _, layout};
 use n2s_storage_backends::{S3Options, S3Store, s3::SecretKey};
 
@@ -224,4 +224,23 @@ async fn without_keys_the_default_chain_decides() {
         .unwrap();
     let text = String::from_utf8_lossy(&child.stdout);
     assert!(child.status.success() && text.contains("1 passed"), "{text}");
+}
+
+#[tokio::test]
+async fn as_many_requests_go_at_once_as_an_upload_may_want_and_no_more_than_the_operator_does() {
+    const OBJECTS: u32 = 200;
+    let most = async |pool_size: Option<usize>| {
+        let rules = Rules { put_delay: Duration::from_millis(300), ..Rules::default() };
+        let server = S3Server::start_with(rules);
+        server.make_bucket("bucket");
+        let mut options = S3Options { endpoint: Some(server.endpoint()), ..fresh_options() };
+        options.bucket = "bucket".to_owned();
+        options.pool_size = pool_size.unwrap_or(options.pool_size);
+        let puts: Vec<_> = (0..OBJECTS).map(|n| put(&n.to_le_bytes())).collect();
+        store(options).store(puts).await.into_iter().for_each(|stored| drop(stored.unwrap()));
+        server.most_puts_at_once()
+    };
+    let (by_default, set) = (most(None).await, most(Some(10)).await);
+    assert!((100..=128).contains(&by_default), "{by_default} at once");
+    assert!((2..=10).contains(&set), "{set} at once");
 }

@@ -17,7 +17,7 @@ mod verified;
 
 pub use error::StorageError;
 pub use key::{InvalidKey, ObjectKey};
-pub use limited::{Limited, Limits};
+pub use limited::Limited;
 pub use metered::Metered;
 pub use staging::{Staged, Staging, StagingKey};
 pub use storage::{Body, Get, Listed, Put, Stat, Storage, StorageExt, Stored};

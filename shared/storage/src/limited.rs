@@ -1,6 +1,7 @@
-//! A store that is asked for no more than its owner wants: so many operations at a time, so many bytes a second.
+//! A store that moves no more bytes a second than its owner wants: whoever shares a line with people cannot have all of it.
 //!
-//! Put it outside `TimedOut` and `Metered`: waiting for one's turn is not the store's slowness.
+//! Put it outside `TimedOut` and `Metered`: waiting for one's turn is not the store's slowness. How many operations go at once is not its
+//! matter: the worker finds that out, and a bucket has its `pool_size`.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,56 +11,29 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use n2s_domain::Timestamp;
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use crate::error::StorageError;
 use crate::key::ObjectKey;
 use crate::storage::{Get, Listed, Put, Stat, Storage, Stored};
 
-/// What a store may be asked for; `None` is without bound.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// Calls at a time; zero counts as one.
-    pub operations: Option<usize>,
-    /// Bytes per second, both ways together; zero counts as one.
-    pub bytes_per_sec: Option<u64>,
-}
-
-/// A store within limits. Health checks wait for no one, since they must tell of the store and not of its limits; nor do listings,
-/// whose reader may call the store for each object and would wait for himself.
+/// A store within a budget of bytes, both ways together. What moves no object's bytes waits for nothing.
 #[derive(Debug)]
 pub struct Limited {
     inner: Arc<dyn Storage>,
-    turns: Semaphore,
-    budget: Option<Budget>,
-}
-
-/// Bytes that may move, paid for by waiting.
-#[derive(Debug)]
-struct Budget {
     bytes_per_sec: u64,
     /// When all that has moved is paid for.
     paid_at: Mutex<Option<Instant>>,
 }
 
 impl Limited {
-    /// Holds the calls to `inner` within `limits`.
-    pub fn new(inner: Arc<dyn Storage>, limits: Limits) -> Self {
-        let turns = limits.operations.unwrap_or(Semaphore::MAX_PERMITS).clamp(1, Semaphore::MAX_PERMITS);
-        let budget = limits
-            .bytes_per_sec
-            .map(|bytes| Budget { bytes_per_sec: bytes.max(1), paid_at: Mutex::new(None) });
-        Self { inner, turns: Semaphore::new(turns), budget }
-    }
-
-    async fn turn(&self) -> SemaphorePermit<'_> {
-        self.turns.acquire().await.expect("nobody closes it")
+    /// Holds `inner` to so many bytes a second; zero counts as one.
+    pub fn new(inner: Arc<dyn Storage>, bytes_per_sec: u64) -> Self {
+        Self { inner, bytes_per_sec: bytes_per_sec.max(1), paid_at: Mutex::new(None) }
     }
 
     /// Batches that take about a second each, an object at least, so that the budget is not spent in one burst.
     fn portions(&self, puts: Vec<Put>) -> Vec<Vec<Put>> {
-        let Some(budget) = &self.budget else { return vec![puts] };
         let mut portions: Vec<Vec<Put>> = Vec::new();
         let mut room = 0;
         for put in puts {
@@ -68,15 +42,13 @@ impl Limited {
                 portion.push(put);
             } else {
                 portions.push(vec![put]);
-                room = budget.bytes_per_sec;
+                room = self.bytes_per_sec;
             }
             room = room.saturating_sub(bytes);
         }
         portions
     }
-}
 
-impl Budget {
     /// Waits until what moved before is paid for, and puts `bytes` on the account.
     async fn spend(&self, bytes: u64) {
         let free_at = self.owe(bytes);
@@ -94,6 +66,10 @@ impl Budget {
     }
 }
 
+fn bytes_of(puts: &[Put]) -> u64 {
+    puts.iter().map(|put| put.body.bytes().len() as u64).sum()
+}
+
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl Storage for Limited {
@@ -102,24 +78,18 @@ impl Storage for Limited {
     }
 
     async fn store(&self, puts: Vec<Put>) -> Vec<Result<Stored, StorageError>> {
-        let _turn = self.turn().await;
         let mut answers = Vec::with_capacity(puts.len());
         for portion in self.portions(puts) {
-            if let Some(budget) = &self.budget {
-                budget.spend(portion.iter().map(|put| put.body.bytes().len() as u64).sum()).await;
-            }
+            self.spend(bytes_of(&portion)).await;
             answers.extend(self.inner.store(portion).await);
         }
         answers
     }
 
     async fn store_fresh(&self, puts: Vec<Put>) -> Vec<Result<Stored, StorageError>> {
-        let _turn = self.turn().await;
         let mut answers = Vec::with_capacity(puts.len());
         for portion in self.portions(puts) {
-            if let Some(budget) = &self.budget {
-                budget.spend(portion.iter().map(|put| put.body.bytes().len() as u64).sum()).await;
-            }
+            self.spend(bytes_of(&portion)).await;
             answers.extend(self.inner.store_fresh(portion).await);
         }
         answers
@@ -127,24 +97,17 @@ impl Storage for Limited {
 
     /// How much it is shows only afterwards: it is then owed, and whoever comes next waits for it.
     async fn retrieve(&self, gets: Vec<Get>) -> Vec<Result<Bytes, StorageError>> {
-        let _turn = self.turn().await;
-        if let Some(budget) = &self.budget {
-            budget.spend(0).await;
-        }
+        self.spend(0).await;
         let answers = self.inner.retrieve(gets).await;
-        if let Some(budget) = &self.budget {
-            let _ = budget.owe(answers.iter().flatten().map(|bytes| bytes.len() as u64).sum());
-        }
+        self.owe(answers.iter().flatten().map(|bytes| bytes.len() as u64).sum());
         answers
     }
 
     async fn stat(&self, keys: &[ObjectKey]) -> Vec<Result<Option<Stat>, StorageError>> {
-        let _turn = self.turn().await;
         self.inner.stat(keys).await
     }
 
     async fn delete(&self, keys: &[ObjectKey]) -> Vec<Result<(), StorageError>> {
-        let _turn = self.turn().await;
         self.inner.delete(keys).await
     }
 
@@ -165,7 +128,6 @@ impl Storage for Limited {
     }
 
     async fn sweep(&self, before: Timestamp) -> Result<usize, StorageError> {
-        let _turn = self.turn().await;
         self.inner.sweep(before).await
     }
 }

@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
@@ -38,6 +39,10 @@ pub struct Rules {
     pub deny_list: bool,
     /// So many puts are told to slow down before the first is taken.
     pub throttled_puts: u32,
+    /// Whoever reads below this is told to slow down.
+    pub throttled_reads: Option<&'static str>,
+    /// A put waits so long before it is looked at.
+    pub put_delay: Duration,
     /// It speaks HTTPS alone, with a certificate of its own: [`S3Server::certificate`].
     pub tls: bool,
 }
@@ -49,6 +54,7 @@ pub struct S3Server {
     address: SocketAddr,
     /// The certificate in PEM, where it speaks HTTPS.
     certificate: Option<String>,
+    puts: Arc<Puts>,
     /// Runs the server. Dropped from within another runtime, it is left to end in the background.
     runtime: Option<Runtime>,
 }
@@ -71,9 +77,10 @@ impl S3Server {
         service.set_auth(SimpleAuth::from_single(ACCESS_KEY_ID, SECRET_ACCESS_KEY));
         let (certificate, tls) = rules.tls.then(own_certificate).unzip();
         let throttled_puts = AtomicU32::new(rules.throttled_puts);
-        service.set_access(Gate { root: root.path().to_owned(), rules, throttled_puts });
+        let puts = Arc::new(Puts::default());
+        service.set_access(Gate { root: root.path().to_owned(), rules, throttled_puts, puts: puts.clone() });
         runtime.spawn(serve(listener, service.build(), tls));
-        Self { root, address, certificate, runtime: Some(runtime) }
+        Self { root, address, certificate, puts, runtime: Some(runtime) }
     }
 
     /// `http://` or `https://` and its address.
@@ -85,6 +92,11 @@ impl S3Server {
     /// The certificate of a server that speaks HTTPS, in PEM.
     pub fn certificate(&self) -> &str {
         self.certificate.as_deref().unwrap()
+    }
+
+    /// The most puts that waited for their `put_delay` at once.
+    pub fn most_puts_at_once(&self) -> u32 {
+        self.puts.most.load(Ordering::SeqCst)
     }
 
     /// Makes an empty bucket.
@@ -111,6 +123,14 @@ struct Gate {
     rules: Rules,
     /// How many are left.
     throttled_puts: AtomicU32,
+    puts: Arc<Puts>,
+}
+
+/// Puts that wait for their delay.
+#[derive(Debug, Default)]
+struct Puts {
+    now: AtomicU32,
+    most: AtomicU32,
 }
 
 #[async_trait::async_trait]
@@ -133,6 +153,18 @@ impl S3Access for Gate {
         if cx.s3_op().name() == "PutObject"
             && self.throttled_puts.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok()
         {
+            return Err(S3Error::new(S3ErrorCode::SlowDown));
+        }
+        if cx.s3_op().name() == "PutObject" && !self.rules.put_delay.is_zero() {
+            self.puts.most.fetch_max(self.puts.now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            tokio::time::sleep(self.rules.put_delay).await;
+            self.puts.now.fetch_sub(1, Ordering::SeqCst);
+        }
+        let read = |part: &str| {
+            cx.s3_op().name() == "GetObject"
+                && cx.s3_path().as_object().is_some_and(|(_, key)| key.contains(part))
+        };
+        if self.rules.throttled_reads.is_some_and(read) {
             return Err(S3Error::new(S3ErrorCode::SlowDown));
         }
         let absent = |path: &S3Path| {

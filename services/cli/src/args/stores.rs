@@ -90,7 +90,7 @@ pub struct BucketArgs {
     /// Where people fetch from: the address that stands for the bucket
     #[arg(long, value_name = "URL")]
     pub public_url: Option<String>,
-    /// Requests at a time [default: 10]
+    /// Requests at a time at most [default: 128]
     #[arg(long, value_name = "N")]
     pub pool_size: Option<u32>,
     /// How long one request may take [default: 30]

@@ -55,7 +55,7 @@ fn s3(
         secret_access_key: None,
         secret_access_key_file: given.secret_access_key_file.map(absolute).transpose()?,
         public_url: given.public_url,
-        pool_size: given.pool_size.unwrap_or(default.pool_size),
+        pool_size: given.pool_size,
         max_retries: given.max_retries.unwrap_or(default.max_retries),
         storage_class: given.storage_class,
     };

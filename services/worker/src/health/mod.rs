@@ -103,21 +103,37 @@ impl StoreHealth {
         self.lock().permits() as usize
     }
 
-    /// Waits until objects may be claimed, a batch of them if some are held already; returns how many. For one waiter.
-    /// Cancel-safe.
-    pub(crate) async fn free(&self) -> usize {
+    /// Waits until objects may be claimed, a batch of them if some are held already; returns how many. `None` where nothing may go to the store
+    /// for now. For one waiter. Cancel-safe.
+    pub(crate) async fn free(&self) -> Option<usize> {
+        loop {
+            let changed = self.changed.notified();
+            {
+                let inner = self.lock();
+                if !inner.admits() || inner.rest().is_some() {
+                    return None;
+                }
+                if inner.room() >= inner.enough() {
+                    return Some(inner.room() as usize);
+                }
+            }
+            changed.await;
+        }
+    }
+
+    /// Waits until something may go to the store. For the one waiter of [`Self::free`]. Cancel-safe.
+    pub(crate) async fn open_again(&self) {
         loop {
             let changed = self.changed.notified();
             let rest = {
                 let inner = self.lock();
-                let rest = inner.rest();
-                if rest.is_none() && inner.admits() && inner.room() >= inner.enough() {
-                    return inner.room() as usize;
+                match inner.rest() {
+                    None if inner.admits() => return,
+                    rest => rest.filter(|_| inner.admits()),
                 }
-                rest
             };
             match rest {
-                // What follows a rest is told by nobody.
+                // That a rest is over is told by nobody.
                 Some(rest) => drop(tokio::time::timeout(rest, changed).await),
                 None => changed.await,
             }
@@ -197,6 +213,7 @@ impl StoreHealth {
         inner.limit.pushed_back(Push::Failed, since);
         inner.tell(Urgency::Soon);
         drop(inner);
+        self.changed.notify_one();
         self.ended.notify_one();
     }
 
@@ -376,17 +393,37 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_free_while_open_or_paused_or_full() {
         let (health, entropy) = (Arc::new(StoreHealth::new((2, 2), 1)), SeededEntropy::new(1));
-        let is_free = || tokio::time::timeout(Duration::from_millis(1), health.free());
-        assert_eq!(is_free().await.unwrap(), 2);
+        let is_free = async || tokio::time::timeout(Duration::from_millis(1), health.free()).await.ok();
+        let opens =
+            async || tokio::time::timeout(Duration::from_millis(1), health.open_again()).await.is_ok();
+        assert_eq!(is_free().await, Some(Some(2)));
         let slots = health.occupy(2, true);
-        assert!(is_free().await.is_err());
+        assert_eq!(is_free().await, None, "there may be room soon");
         drop(slots);
         health.set_paused(true);
-        assert!(is_free().await.is_err());
+        assert_eq!(is_free().await, Some(None), "there will be none");
+        assert!(!opens().await);
         health.set_paused(false);
         health.open(NOW, &entropy);
-        assert!(is_free().await.is_err());
+        assert_eq!(is_free().await, Some(None));
+        assert!(!opens().await);
         health.probed(health.mark(), true, NOW, &entropy);
-        assert_eq!(is_free().await.unwrap(), 2);
+        assert!(opens().await);
+        assert_eq!(is_free().await, Some(Some(2)));
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_room_hears_that_the_circuit_has_opened() {
+        let (health, entropy) = (Arc::new(StoreHealth::new((1, 1), 1)), SeededEntropy::new(1));
+        let _full = health.occupy(1, true);
+        let waiting = tokio::spawn({
+            let health = Arc::clone(&health);
+            async move { health.free().await }
+        });
+        tokio::task::yield_now().await;
+        while !health.is_open() {
+            health.faulted(NOW, &entropy);
+        }
+        assert_eq!(waiting.await.unwrap(), None);
     }
 }

@@ -1,9 +1,11 @@
 //! One store never delays another: by counts, not by times. What hangs is let go only after everything else is done.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
 use n2s_catalog::{LeaseTerms, Pick};
-use n2s_domain::{BackendId, ChangesetStatus};
+use n2s_domain::{BackendId, ChangesetStatus, FailureKind};
 use n2s_storage::testing::Fault;
 
 use crate::world::World;
@@ -104,4 +106,40 @@ async fn a_worker_is_seen_at_work_and_draining_and_no_more_when_it_has_ended() {
     world.until("it drains", || async { lane().await.is_none_or(|lane| lane.report.draining) }).await;
     engine.stop().await;
     assert!(lane().await.is_none(), "it is shown although it has ended");
+}
+
+/// Whoever cannot reach a store leaves its messages to those who can.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_store_is_away_holds_no_messages() {
+    let world = World::new().await;
+    let engine = world.start();
+    let consumers = || world.consumers.load(SeqCst);
+    world.until("it consumes", || async { consumers() == 1 }).await;
+    world.stores[0].script(|_, _| Some(Fault::Fails(FailureKind::Unavailable)));
+    let pushed = world.push("d", 50).await;
+    world.until("it consumes no more", || async { consumers() == 0 }).await;
+    world.stores[0].script(|_, _| None);
+    world.until_status(&pushed, ChangesetStatus::Completed).await;
+    assert_eq!(consumers(), 1);
+    engine.stop().await;
+}
+
+/// A store that asks for less is not asked more: it stays known, whatever it refuses.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_throttles_is_not_looked_at_anew_for_each_refusal() {
+    let world = World::new().await;
+    let (puts, looks) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    let (counted, looked) = (puts.clone(), looks.clone());
+    world.stores[0].script(move |op, key| {
+        looked.fetch_add(u32::from(op == "retrieve" && key == "n2s.json"), SeqCst);
+        let blob = op == "store" && key.starts_with("blobs/");
+        (blob && counted.fetch_add(1, SeqCst) % 2 == 0).then_some(Fault::Fails(FailureKind::Throttled))
+    });
+    let engine = world.start();
+    let pushed = world.push("d", 100).await;
+    world.until_status(&pushed, ChangesetStatus::Completed).await;
+    engine.stop().await;
+    let (puts, looks) = (puts.load(SeqCst), looks.load(SeqCst));
+    assert!(puts >= 150, "the refusals were to be many: {puts} puts");
+    assert!(looks <= 3, "{looks} looks at the marker, and {puts} puts");
 }

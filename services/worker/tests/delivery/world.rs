@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use n2s_catalog::*;
 use n2s_catalog_sqlite::SqliteCatalog;
 use n2s_dispatcher::*;
 use n2s_domain::backoff::RetryPolicy;
 use n2s_domain::*;
-use n2s_queue::{Bell, EmbeddedQueue};
+use n2s_queue::{Bell, Consumer, Delivery, EmbeddedQueue, Message, Queue, QueueError};
 use n2s_storage::testing::Faulty;
 use n2s_storage::{ObjectKey, Staging, StagingKey, Storage, StorageExt as _, layout};
 use n2s_storage_backends::LocalStore;
@@ -30,8 +33,47 @@ pub struct World {
     pub bell: Bell,
     pub stores: Vec<Arc<Faulty>>,
     pub ids: Vec<BackendId>,
+    /// Consumers of the first store's queue.
+    pub consumers: Arc<AtomicUsize>,
     clock: Arc<dyn Clock>,
     next_id: std::sync::atomic::AtomicI64,
+}
+
+/// The queue, and how many consume from the first store's.
+#[derive(Debug)]
+struct Counting(Arc<EmbeddedQueue>, Arc<AtomicUsize>);
+
+#[derive(Debug)]
+struct Counted(Box<dyn Consumer>, Option<Arc<AtomicUsize>>);
+
+#[async_trait]
+impl Queue for Counting {
+    async fn publish(&self, backend: &BackendName, messages: Vec<Message>) -> Vec<Result<(), QueueError>> {
+        self.0.publish(backend, messages).await
+    }
+
+    async fn consume(&self, backend: &BackendName, prefetch: usize) -> Result<Box<dyn Consumer>, QueueError> {
+        let counted = (*backend == name(0)).then(|| self.1.clone());
+        if let Some(count) = &counted {
+            count.fetch_add(1, SeqCst);
+        }
+        Ok(Box::new(Counted(self.0.consume(backend, prefetch).await?, counted)))
+    }
+}
+
+#[async_trait]
+impl Consumer for Counted {
+    async fn next(&mut self, max: usize, gather: Duration) -> Option<Result<Vec<Delivery>, QueueError>> {
+        self.0.next(max, gather).await
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if let Some(count) = &self.1 {
+            count.fetch_sub(1, SeqCst);
+        }
+    }
 }
 
 pub struct Engine {
@@ -75,7 +117,18 @@ impl World {
         catalog.register_vault(&objects).await.unwrap();
         let ids = rows.iter().map(|row| row.id).collect();
         let (queue, bell) = (Arc::new(EmbeddedQueue::new(20_000)), Bell::new());
-        Self { dir, catalog, queue, staging, bell, stores, ids, clock, next_id: 1.into() }
+        Self {
+            dir,
+            catalog,
+            queue,
+            staging,
+            bell,
+            stores,
+            ids,
+            consumers: Arc::default(),
+            clock,
+            next_id: 1.into(),
+        }
     }
 
     /// Starts dispatcher, folder, sweeper and worker.
@@ -132,7 +185,7 @@ impl World {
         };
         WorkerDeps {
             catalog: self.catalog.clone(),
-            queue: self.queue.clone(),
+            queue: Arc::new(Counting(self.queue.clone(), self.consumers.clone())),
             staging: self.staging.clone(),
             bell: self.bell.clone(),
             clock: self.clock.clone(),

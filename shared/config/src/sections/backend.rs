@@ -45,8 +45,11 @@ section! {
         timeout_secs: Option<u64> = None,
         /// Fewest objects under way at once; between the two bounds n2s adapts by itself. Unless set: 256 for a directory, 1 for a bucket.
         concurrency_min: Option<u32> = None,
-        /// Most objects under way at once; as many as the fewest fix it. Unless set: 2048 for a directory, `pool_size` for a bucket.
+        /// Most objects under way at once; as many as the fewest fix it. Unless set: 2048 for a directory, 128 for a bucket. For a
+        /// bucket never more than its `pool_size`, where that is set.
         concurrency_max: Option<u32> = None,
+        /// Bytes that each process moves at most in a second, to and from the store together. Unless set: as fast as it goes.
+        bytes_per_sec_max: Option<u64> = None,
         /// The section below.
         retry: RetryConfig = RetryConfig::default(),
     }
@@ -67,12 +70,22 @@ impl BackendConfig {
         let (min, max) = match self.kind {
             // Objects go to a directory by the batch.
             BackendKind::Local => (256, 2048),
-            // More would only wait for each other; fewer is what a bucket asks for that throttles.
-            BackendKind::S3 => (1, self.s3.pool_size),
+            // Fewer is what a bucket asks for that throttles.
+            BackendKind::S3 => (1, self.s3.requests()),
         };
         let min =
             self.concurrency_min.unwrap_or_else(|| self.concurrency_max.map_or(min, |max| max.min(min)));
-        (min, self.concurrency_max.unwrap_or_else(|| max.max(min)))
+        let max = self.concurrency_max.unwrap_or_else(|| max.max(min));
+        match self.s3.pool_size {
+            // More would only wait for each other.
+            Some(pool) if self.kind == BackendKind::S3 => (min.min(pool.max(1)), max.min(pool.max(1))),
+            _ => (min, max),
+        }
+    }
+
+    /// Requests to a bucket at a time.
+    pub fn requests(&self) -> u32 {
+        self.s3.pool_size.unwrap_or_else(|| S3Config::REQUESTS_MAX.max(self.concurrency().1))
     }
 }
 

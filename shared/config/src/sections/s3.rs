@@ -27,8 +27,9 @@ section! {
         secret_access_key_file: Option<PathBuf> = None,
         /// Where people fetch from: the address that stands for the bucket, without the prefix.
         public_url: Option<String> = None,
-        /// Requests at a time.
-        pool_size: u32 = 10,
+        /// Requests at a time at most, each on a connection of its own. Unless set: 128, or `concurrency_max` where that is more. Uploads go up to
+        /// there only where it pays.
+        pool_size: Option<u32> = None,
         /// How often a request whose connection failed is sent again. What a server answers is not: the job has a schedule of its own.
         max_retries: u32 = 3,
         /// The class of what stays, such as `STANDARD_IA`; the bucket's own unless set.
@@ -39,4 +40,13 @@ section! {
 impl S3Config {
     /// How long one request may take with its retries, unless `timeout_secs` is set.
     pub const TIMEOUT_SECS: u64 = 30;
+
+    /// Requests at a time at most, unless `pool_size` is set. Ten, as the SDKs have it, are 200 objects a second on a server that answers after
+    /// 50 ms, whatever the line could carry, and somebody would have to find that out and set a number.
+    pub const REQUESTS_MAX: u32 = 128;
+
+    /// `pool_size`, or what suits where it is not set.
+    pub fn requests(&self) -> u32 {
+        self.pool_size.unwrap_or(Self::REQUESTS_MAX)
+    }
 }

@@ -1,8 +1,9 @@
 //! Less than one at a time: how long a store that refuses everything is left alone.
 //!
 //! The limit cannot go below one, and a refusal takes a moment only, so that one at a time may still be hundreds in a second: each a claim,
-//! an outcome and a new turn for the catalog, which all stores share. So once everything was refused for a second, a pause follows each
-//! further refusal: a quarter of the time for which nothing was taken, or what the store asked for, and at most a minute. What the store takes ends it.
+//! an outcome and a new turn for the catalog, which all stores share. So once everything was refused for a second, and often, a pause follows
+//! each further refusal: a quarter of the time for which nothing was taken, ten seconds at most, or what the store asked for, a minute at most.
+//! What the store takes ends it.
 //!
 //! Rejected: to open the breaker. A store that throttles answers its probe, which would close it at once.
 
@@ -12,6 +13,10 @@ use super::why::Push;
 
 /// How long refusals alone are no reason.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How many refusals in a row cost nobody anything.
+const FEW: u32 = 64;
+/// The longest pause that the store did not ask for: it should not stand idle for long when it is back.
+const UNASKED_MAX: Duration = Duration::from_secs(10);
 /// The longest pause.
 pub(super) const REST_MAX: Duration = Duration::from_mins(1);
 
@@ -20,6 +25,7 @@ pub(super) const REST_MAX: Duration = Duration::from_mins(1);
 pub(super) struct Rest {
     /// When the first was refused since the store took something.
     since: Option<Duration>,
+    refused: u32,
     until: Duration,
 }
 
@@ -35,8 +41,10 @@ impl Rest {
             return;
         }
         let lasts = now.saturating_sub(*self.since.get_or_insert(now));
-        if lasts >= PATIENCE {
-            self.until = self.until.max(now + (lasts / 4).max(push.retry_after()).min(REST_MAX));
+        self.refused = self.refused.saturating_add(1);
+        if lasts >= PATIENCE && self.refused > FEW {
+            let rest = (lasts / 4).min(UNASKED_MAX).max(push.retry_after()).min(REST_MAX);
+            self.until = self.until.max(now + rest);
         }
     }
 
@@ -62,7 +70,7 @@ mod tests {
             asked += 1;
             now += rest.left(now).unwrap_or(Duration::ZERO) + Duration::from_millis(5);
         }
-        assert!((240..330).contains(&asked), "{asked}");
+        assert!((520..620).contains(&asked), "{asked}");
         assert_eq!(rest.left(now.saturating_sub(Duration::from_millis(1_005))), Some(SEC));
         rest.over();
         rest.refused(NO, now);
@@ -73,7 +81,7 @@ mod tests {
     fn it_gets_the_pause_that_it_asks_for_and_no_more_than_a_minute() {
         let mut rest = Rest::default();
         let wait = |secs| Push::Throttled { retry_after: Some(SEC * secs) };
-        rest.refused(wait(30), SEC);
+        (0..=FEW).for_each(|_| rest.refused(wait(30), SEC));
         assert_eq!(rest.left(SEC), None, "others may still be taken");
         rest.refused(wait(30), SEC * 2);
         assert_eq!(rest.left(SEC * 2), Some(SEC * 30));

@@ -22,7 +22,7 @@ pub struct S3Options {
     pub secret_access_key: Option<SecretKey>,
     /// Where people fetch from: the address that stands for the bucket, without the prefix.
     pub public_url: Option<String>,
-    /// Requests at a time.
+    /// Requests at a time at most, each on a connection of its own.
     pub pool_size: usize,
     /// How long one request may take with its retries, from the first byte sent to the last one read.
     pub timeout_secs: u64,
@@ -75,7 +75,7 @@ impl S3Options {
             access_key_id: None,
             secret_access_key: None,
             public_url: None,
-            pool_size: 10,
+            pool_size: 128,
             timeout_secs: 30,
             max_retries: 3,
             storage_class: None,
@@ -159,7 +159,7 @@ mod tests {
     fn the_defaults_are_those_of_the_manual() {
         let options = S3Options::new("bucket");
         options.check().unwrap();
-        assert_eq!((options.pool_size, options.timeout_secs, options.max_retries), (10, 30, 3));
+        assert_eq!((options.pool_size, options.timeout_secs, options.max_retries), (128, 30, 3));
         assert_eq!((options.region.as_str(), options.prefix.as_str()), ("us-east-1", ""));
         assert!(options.storage_class.is_none() && options.public_url.is_none());
     }
