@@ -73,11 +73,7 @@ impl Engine {
     pub async fn start(catalog: &Arc<dyn Catalog>, broker: &str, stores: usize) -> Result<Self> {
         let bell = Bell::new();
         let desk = PoisonDesk::new(Arc::clone(catalog), bell.clone());
-        let mut options = Options::new(broker);
-        if let Some(w) = std::env::var("CONFIRM").ok().and_then(|s| s.parse().ok()) {
-            options.confirm_window = w;
-        }
-        let queue = Arc::new(RabbitQueue::start(options, Some(Arc::new(desk)))?);
+        let queue = Arc::new(RabbitQueue::start(Options::new(broker), Some(Arc::new(desk)))?);
         let backends = rows(&**catalog, stores).await?.into_iter().map(|row| (row.id, row.name)).collect();
         let deps = DispatcherDeps {
             catalog: Arc::clone(catalog),
