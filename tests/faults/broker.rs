@@ -2,7 +2,7 @@
 
 use n2s_tests::Member;
 
-use crate::site::{Brokers, LIVE, Plan, Site, go_on, until};
+use crate::site::{Brokers, LIVE, Plan, Site, UNHURRIED, go_on, until};
 
 /// A push whose messages are all in the broker, and nobody there to take them.
 fn queued(plan: Plan) -> (Site, Vec<Member>) {
@@ -21,7 +21,7 @@ const HASTY: Plan = Plan { unclaimed_secs: Some(3), ..PATIENT };
 #[test]
 fn restarted() {
     let (mut site, mut members) = queued(OWN);
-    let workers = ["worker-1", "worker-2"].map(|name| site.worker(name, &[]));
+    let workers = ["worker-1", "worker-2"].map(|name| site.worker(name, &[UNHURRIED]));
     site.halt(&workers);
     site.broker.get().note_queues();
     site.broker.own().kill();
@@ -64,7 +64,7 @@ fn one_queue_purged() {
 #[test]
 fn one_queue_deleted() {
     let (site, mut members) = queued(HASTY);
-    let worker = site.worker("worker", &[]);
+    let worker = site.worker("worker", &[UNHURRIED]);
     let workers = [worker];
     site.halt(&workers);
     site.at_the_queue("DELETE", "", "");

@@ -1,6 +1,6 @@
 //! A broker of three nodes, of which one after the other is killed: `make test-cluster` runs this case alone.
 
-use crate::site::{Brokers, LIVE, Plan, Site, go_on, until};
+use crate::site::{Brokers, LIVE, Plan, Site, UNHURRIED, go_on, until};
 
 const QUEUE: &str = "n2s.work.disk";
 
@@ -22,7 +22,7 @@ fn one_node_of_three_killed_then_another() {
     site.write(200);
     site.push();
     site.until_queued();
-    let workers = ["worker-1", "worker-2"].map(|name| site.worker(name, &[]));
+    let workers = ["worker-1", "worker-2"].map(|name| site.worker(name, &[UNHURRIED]));
     site.halt(&workers);
 
     site.broker.cluster().nodes[1].kill();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use n2s_servers::{Postgres, Proxy};
 use n2s_tests::{Ended, Member};
 
-use crate::site::{LIVE, Plan, Site, go_on, until};
+use crate::site::{LIVE, Plan, Site, UNHURRIED, go_on, until};
 
 /// A client that pushes through an intake, with a dispatcher and two workers at it.
 fn busy(plan: Plan) -> (Site, Vec<Member>, std::thread::JoinHandle<Ended>) {
@@ -99,7 +99,7 @@ fn out_of_pooled_connections() {
     site.write(200);
     site.push();
     site.until_queued();
-    let workers = ["worker-1", "worker-2"].map(|name| site.worker(name, &one));
+    let workers = ["worker-1", "worker-2"].map(|name| site.worker(name, &[one[0], UNHURRIED]));
     site.halt(&workers);
     let url = site.admin_url();
     let holder = std::thread::spawn(move || {

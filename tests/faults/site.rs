@@ -68,6 +68,9 @@ pub struct Plan {
     pub unclaimed_secs: Option<u32>,
 }
 
+/// A worker with this takes a second or two for the 200 objects of a push.
+pub const UNHURRIED: (&str, &str) = ("N2S_BACKENDS__DISK__BYTES_PER_SEC_MAX", "20000");
+
 impl Site {
     /// Shared servers and one local store.
     pub fn new() -> Self {
@@ -291,7 +294,7 @@ impl Site {
         self.broker.get().http(method, &path, body)
     }
 
-    /// Stops workers that have begun and have work left to do.
+    /// Stops workers that have begun and have work left to do: [`UNHURRIED`] ones.
     pub fn halt(&self, workers: &[Member]) {
         let before = self.fleet.count(LIVE);
         // As soon as may be: much is over in the pause between two looks of the other.
