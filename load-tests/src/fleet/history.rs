@@ -10,7 +10,7 @@ use n2s_servers::Postgres;
 use serde_json::{Value, json};
 
 use crate::Context;
-use crate::jobs::{Run, in_place};
+use crate::jobs::{Outcome, Run, in_place};
 use crate::report::Figure;
 use crate::roles::rows;
 use crate::rows::Producer;
@@ -44,6 +44,13 @@ pub async fn figure(context: &Context) -> Result<Figure> {
     ensure!(Command::new("sync").status()?.success(), "the disk takes no more");
     let filled = began.elapsed().as_secs_f64();
     let (with, without) = rates(context, &place).await?;
+    let rate = |outcome: &Outcome| outcome.jobs_per_second;
+    let runs = json!({
+        "with": with.iter().map(|outcome| &outcome.detail).collect::<Vec<_>>(),
+        "empty": without.iter().map(|outcome| &outcome.detail).collect::<Vec<_>>(),
+    });
+    let (with, without): (Vec<_>, Vec<_>) =
+        (with.iter().map(rate).collect(), without.iter().map(rate).collect());
     let (questions, slowest) = questions(&place).await?;
     let size = |what: &str| number(&place.database, &format!("SELECT pg_total_relation_size('{what}')"));
     let placements = number(&place.database, "SELECT count(*) FROM blob_backends")?;
@@ -51,7 +58,7 @@ pub async fn figure(context: &Context) -> Result<Figure> {
     let detail = json!({
         "placements": placements, "stores": STORES, "failed_among_them": asked / 1_000, "files_with_rows": FILES,
         "filled_in_seconds": filled, "jobs_per_second": with, "jobs_per_second_when_empty": without,
-        "questions": questions, "asked_each": ASKED,
+        "runs": runs, "questions": questions, "asked_each": ASKED,
         "bytes_per_placement": size("blob_backends")? / placements,
         "bytes_per_placement_with_everything_in_the_catalog": whole / placements,
         "largest": "these; no question's plan reads history, so that their times do not grow with it: see `plans`",
@@ -69,7 +76,7 @@ pub async fn figure(context: &Context) -> Result<Figure> {
     Ok(Figure { detail, verdicts })
 }
 
-async fn rates(context: &Context, place: &Place) -> Result<(Vec<f64>, Vec<f64>)> {
+async fn rates(context: &Context, place: &Place) -> Result<(Vec<Outcome>, Vec<Outcome>)> {
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let run = Run { audited: false, ..Run::fast(JOBS, 1) };
@@ -77,10 +84,10 @@ async fn rates(context: &Context, place: &Place) -> Result<(Vec<f64>, Vec<f64>)>
         for history in [round % 2 == 1, round % 2 == 0] {
             if history {
                 let first = JOBS_FIRST * (1 + i64::try_from(round)?);
-                with.push(in_place(place, run, &format!("round{round}-"), first).await?.jobs_per_second);
+                with.push(in_place(place, run, &format!("round{round}-"), first).await?);
             } else {
                 let empty = context.servers.place().await?;
-                without.push(in_place(&empty, run, "d", 1).await?.jobs_per_second);
+                without.push(in_place(&empty, run, "d", 1).await?);
             }
         }
     }

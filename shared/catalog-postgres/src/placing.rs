@@ -109,14 +109,21 @@ async fn start_and_wait(tx: &mut Tx, push: &OpenRow, blobs: &[i64]) -> Result<u6
     Ok(jobs)
 }
 
+/// The staged blobs that a push has pinned, locked in order. Found from the pins and never the other way round: in order, there are all blobs.
+const PINNED: &str = "
+    SELECT l.id FROM (SELECT p.blob_id FROM pins p WHERE p.changeset_id = $1 AND $2::bigint[] IS NULL ORDER BY p.blob_id) p
+    CROSS JOIN LATERAL (SELECT l.id FROM blobs l WHERE l.id = p.blob_id AND l.staging_id IS NOT NULL FOR NO KEY UPDATE) l";
+/// The same of some blobs.
+const PINNED_OF: &str = "
+    SELECT l.id FROM (SELECT b FROM unnest($2::bigint[]) b ORDER BY b) b
+    CROSS JOIN LATERAL (SELECT p.blob_id FROM pins p WHERE p.blob_id = b.b AND p.changeset_id = $1 OFFSET 0) p
+    CROSS JOIN LATERAL (SELECT l.id FROM blobs l WHERE l.id = p.blob_id AND l.staging_id IS NOT NULL FOR NO KEY UPDATE) l";
+
 /// Takes the push's pins off the given blobs, or off all of them. What finished while it was pinned is noted, because its
 /// finish could not free it; that a finish does not pass by meanwhile, the blobs' locks see to.
 pub(crate) async fn unpin(tx: &mut Tx, push: &OpenRow, blobs: Option<&[i64]>) -> Result<(), Fail> {
-    let pinned = sqlx::query(
-        "SELECT l.id FROM blobs l WHERE l.staging_id IS NOT NULL AND l.id IN (SELECT p.blob_id FROM pins p
-            WHERE p.changeset_id = $2 AND ($1::bigint[] IS NULL OR p.blob_id = ANY ($1))) ORDER BY l.id FOR NO KEY UPDATE OF l",
-    );
-    let pinned = pinned.bind(blobs).bind(push.id).fetch_all(&mut **tx).await?;
+    let pinned = sqlx::query(if blobs.is_some() { PINNED_OF } else { PINNED });
+    let pinned = pinned.bind(push.id).bind(blobs).fetch_all(&mut **tx).await?;
     let pinned = column(&pinned, "id")?;
     sqlx::query(
         "INSERT INTO unpinned (blob_id) SELECT l.id FROM blobs l WHERE l.id = ANY ($1) AND l.staging_id IS NOT NULL
@@ -126,11 +133,11 @@ pub(crate) async fn unpin(tx: &mut Tx, push: &OpenRow, blobs: Option<&[i64]>) ->
     .bind(pinned)
     .execute(&mut **tx)
     .await?;
-    sqlx::query("DELETE FROM pins WHERE changeset_id = $2 AND ($1::bigint[] IS NULL OR blob_id = ANY ($1))")
-        .bind(blobs)
-        .bind(push.id)
-        .execute(&mut **tx)
-        .await?;
+    let delete = match blobs {
+        Some(_) => "DELETE FROM pins WHERE changeset_id = $1 AND blob_id = ANY ($2)",
+        None => "DELETE FROM pins WHERE changeset_id = $1 AND $2::bigint[] IS NULL",
+    };
+    sqlx::query(delete).bind(push.id).bind(blobs).execute(&mut **tx).await?;
     Ok(())
 }
 

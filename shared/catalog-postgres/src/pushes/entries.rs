@@ -41,7 +41,9 @@ impl PostgresCatalog {
     }
 }
 
-/// Each path is looked up by itself, as contents are: a plan for all at once may read every file of the dataset.
+/// Each path is looked up by itself, as contents are: a plan for all at once may read every file of the dataset. So may one that knows the
+/// dataset's number when it is made: the statistics of a catalog with history say of a new one that it has no files, for which any index
+/// would do. Hence the number comes as a row of its own.
 async fn before(
     tx: &mut Tx,
     push: &OpenRow,
@@ -49,9 +51,10 @@ async fn before(
 ) -> Result<BTreeMap<Vec<u8>, Before>, Fail> {
     let paths: Vec<_> = changes.iter().map(|change| change.path().as_bytes().to_vec()).collect();
     let rows = sqlx::query(
-        "SELECT f.id, f.filepath, f.from_version = $3 AS own, f.size FROM unnest($1::bytea[]) j (path) CROSS JOIN LATERAL (
+        "SELECT f.id, f.filepath, f.from_version = $3 AS own, f.size FROM (SELECT $2::bigint AS dataset OFFSET 0) d
+         CROSS JOIN unnest($1::bytea[]) j (path) CROSS JOIN LATERAL (
             SELECT f.id, f.filepath, f.from_version, f.size FROM files f
-            WHERE f.dataset_id = $2 AND substr(sha256(f.filepath), 1, 16) = substr(sha256(j.path), 1, 16)
+            WHERE f.dataset_id = d.dataset AND substr(sha256(f.filepath), 1, 16) = substr(sha256(j.path), 1, 16)
                AND f.filepath = j.path AND f.to_version IS NULL OFFSET 0) f",
     );
     let rows = rows.bind(paths).bind(push.dataset).bind(push.version).fetch_all(&mut **tx).await?;
@@ -135,9 +138,10 @@ async fn insert_pieces(
     sqlx::query(
         "INSERT INTO file_blobs (file_id, seq, blob_id, byte_offset, size)
          SELECT f.id, j.seq, j.blob, j.at, j.size
-         FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]) j (path, seq, blob, at, size)
+         FROM (SELECT $6::bigint AS dataset OFFSET 0) d
+         CROSS JOIN unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]) j (path, seq, blob, at, size)
          CROSS JOIN LATERAL (SELECT f.id FROM files f
-            WHERE f.dataset_id = $6 AND substr(sha256(f.filepath), 1, 16) = substr(sha256(j.path), 1, 16)
+            WHERE f.dataset_id = d.dataset AND substr(sha256(f.filepath), 1, 16) = substr(sha256(j.path), 1, 16)
                AND f.filepath = j.path AND f.from_version = $7 OFFSET 0) f",
     )
     .bind(paths)
