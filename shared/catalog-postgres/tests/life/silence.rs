@@ -139,6 +139,28 @@ async fn a_recount_that_nobody_will_hear_of_ends() {
     assert!(proxy.held_back() > 0, "nothing was stranded");
 }
 
+/// It takes the only connection, for as long as there are rows, and is looked after all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recount_that_has_the_only_connection_is_heard_of() {
+    let Behind { world, proxy, options, .. } = behind("single").await;
+    let catalog = PostgresCatalog::open(&PostgresOptions { pool_size: 1, ..options }).await.unwrap();
+    let mut other = PgConnection::connect(&world.url).await.unwrap();
+    let mut tx = other.begin().await.unwrap();
+    sqlx::query("LOCK TABLE blob_backends").execute(&mut *tx).await.unwrap();
+    let counting = tokio::spawn(async move { catalog.audit().await });
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while world.psql(waits) != "1" {
+        assert!(!counting.is_finished(), "{:?}", counting.await);
+    }
+    let (before, begun) = (proxy.connections(), Instant::now());
+    while proxy.connections() == before {
+        assert!(begun.elapsed() < Duration::from_secs(15), "nobody looks");
+        tokio::task::yield_now().await;
+    }
+    tx.rollback().await.unwrap();
+    assert_eq!(counting.await.unwrap().unwrap(), []);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn offices_behind_a_silent_link_are_lost() {
     let Behind { proxy, options, .. } = behind("office").await;
