@@ -49,6 +49,13 @@ fn catch_up(world: &World) -> Ended {
     world.n2s(&["catalog", "catch-up", "--output", "json"])
 }
 
+/// The latest version, and every counter is right.
+fn comes_back(world: &World) {
+    world.pull("out", &["--verify"]).code(0);
+    assert_same(&world.path("src"), &world.path("out"));
+    world.n2s(&["audit"]).code(0);
+}
+
 #[test]
 fn numbers_that_the_stores_know_are_stepped_over() {
     let world = restored();
@@ -79,9 +86,7 @@ fn numbers_that_the_stores_know_are_stepped_over() {
         (found["changesets"][0]["version"].clone(), found["changesets"][0]["status"].clone())
     };
     assert_eq!((latest("d"), latest("e")), ((json!(4), json!("completed")), (json!(2), json!("completed"))));
-    world.pull("out", &["--verify"]).code(0);
-    assert_same(&world.path("src"), &world.path("out"));
-    world.n2s(&["audit"]).code(0);
+    comes_back(&world);
 }
 
 /// It would commit under a number that the stores have given to another version, however late.
@@ -106,9 +111,7 @@ fn a_push_that_was_open_in_the_copy_gets_another_number() {
     let versions = world.json(&["changesets", "--project", "p", "--dataset", "d"]);
     assert_eq!(versions["changesets"][0]["version"], 3, "{versions}");
     assert_eq!(catch_up(&world).code(0).json()["abandoned"], json!([]));
-    world.pull("out", &["--verify"]).code(0);
-    assert_same(&world.path("src"), &world.path("out"));
-    world.n2s(&["audit"]).code(0);
+    comes_back(&world);
 }
 
 #[test]

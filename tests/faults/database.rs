@@ -6,7 +6,7 @@ use n2s_domain::{Entropy as _, SeededEntropy};
 use n2s_servers::{Postgres, Proxy};
 use n2s_tests::{Ended, Member};
 
-use crate::site::{LIVE, Plan, Site, UNHURRIED, go_on, until};
+use crate::site::{LIVE, Plan, Site, UNHURRIED, go_on, port, until};
 
 /// A client that pushes through an intake, with a dispatcher and two workers at it.
 fn busy(plan: Plan) -> (Site, Vec<Member>, std::thread::JoinHandle<Ended>) {
@@ -129,8 +129,4 @@ fn slow() {
     until("the end of all jobs", || site.fleet.count(LIVE) == 0);
     assert!(unslowed < pushed && pushed < proxy.bytes(), "somebody did not use the slow link");
     site.settled(vec![dispatcher, intake, worker]);
-}
-
-fn port(url: &str) -> String {
-    url.rsplit(':').next().unwrap().split('/').next().unwrap().to_owned()
 }
