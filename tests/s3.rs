@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt as _;
 
 use n2s_servers::free_port;
 use n2s_servers::s3::{ACCESS_KEY_ID, Rules, S3Server, SECRET_ACCESS_KEY};
+use n2s_servers::s3_faulty::{Fault, Faulty, Rule};
 use n2s_tests::{Ended, World, assert_same, files};
 
 /// A world with a secret in a file and something to push.
@@ -312,6 +313,23 @@ fn a_push_that_waits_for_staging_does_not_blame_the_store() {
     says(&said, &["objects waiting): it is not the store", "staging"]);
     let backends = world.json(&["backends", "list"]);
     assert_eq!(backends["backends"][0]["state"], "active", "{backends}");
+}
+
+/// Every object meets it once, and then one goes after the other, each in half the time for which a push waits in vain.
+#[test]
+fn a_push_that_goes_on_slowly_after_trouble_with_staging_waits_for_its_end() {
+    let (server, world) = (S3Server::start(), world());
+    server.make_bucket("waiting");
+    let faulty = Faulty::before(&server.endpoint());
+    stage_in_a_bucket(&world, &faulty.endpoint());
+    let paced = "concurrency_min = 1\nconcurrency_max = 1\nbytes_per_sec_max = 8000\n[staging]\n";
+    let config = fs::read_to_string(world.path("home/config.toml")).unwrap();
+    world.write("home/config.toml", config.replacen("[staging]\n", paced, 1));
+    (0..4).for_each(|n| world.write(&format!("src/{n}"), noise(20_000 + n)));
+    let fault = Fault::Answer(503, "SlowDown", None);
+    faulty.rule(Rule::new(fault).method("GET").path("/staging/").each(1));
+    world.push(&[]).code(0);
+    assert!(faulty.count(fault) >= 5, "{:?}", faulty.injected());
 }
 
 #[test]

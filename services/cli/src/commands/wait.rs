@@ -14,7 +14,8 @@ const LOOK_EARLY_EVERY: Duration = Duration::from_millis(5);
 const EARLY: Duration = Duration::from_secs(1);
 /// Between two questions to a server: a tenth of what was waited, so that little is added to any wait, within these.
 const ASK_EVERY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
-/// Unreachable stores get this long to come back before the push stops waiting for them.
+/// Unreachable stores get this long to come back before the push stops waiting for them: counted from the last object that arrived somewhere, since
+/// it takes some seconds until a store that works again is known to.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A broker gets longer: it may only be starting anew, and without it nothing moves at all.
 const QUEUE_PATIENCE: Duration = Duration::from_mins(1);
@@ -35,6 +36,7 @@ pub async fn wait_for(side: &Side, changeset: ChangesetId, watch: &Watch) -> any
     };
     let began = Instant::now();
     let mut unreachable_since: Option<Instant> = None;
+    let mut least_waiting = u64::MAX;
     let mut queue_failed_since: Option<Instant> = None;
     loop {
         let record = side.operator.changeset(changeset).await?;
@@ -53,7 +55,10 @@ pub async fn wait_for(side: &Side, changeset: ChangesetId, watch: &Watch) -> any
                 None => reachable = true,
             }
         }
-        if reachable || reasons.is_empty() {
+        let waiting: u64 = record.stores.iter().map(|store| store.waiting).sum();
+        let arrived = waiting < least_waiting;
+        least_waiting = waiting.min(least_waiting);
+        if reachable || reasons.is_empty() || arrived {
             unreachable_since = None;
         } else if unreachable_since.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
             let stuck = format!("{}; {who}", reasons.join("; "));
@@ -69,7 +74,6 @@ pub async fn wait_for(side: &Side, changeset: ChangesetId, watch: &Watch) -> any
         } else {
             queue_failed_since = None;
         }
-        let waiting: u64 = record.stores.iter().map(|store| store.waiting).sum();
         watch.waiting(waiting, &reasons);
         let every = match side.node {
             Some(_) if began.elapsed() < EARLY => LOOK_EARLY_EVERY,
