@@ -7,7 +7,8 @@ file=$(dirname "$0")/.env
 hex() { head -c "$1" /dev/urandom | od -An -tx1 | tr -d ' \n'; }
 temp=$(mktemp "$file.XXXXXX")
 trap 'rm -f "$temp"' EXIT
-[ ! -e "$file" ] || cat "$file" >"$temp"
+# An editor may have left the last line without its end.
+[ ! -e "$file" ] || sed '$a\' "$file" >"$temp"
 added=()
 give() {
     if ! grep -q "^$1=" "$temp"; then

@@ -49,6 +49,13 @@ fn catch_up(world: &World) -> Ended {
     world.n2s(&["catalog", "catch-up", "--output", "json"])
 }
 
+/// The latest version, and every counter is right.
+fn comes_back(world: &World) {
+    world.pull("out", &["--verify"]).code(0);
+    assert_same(&world.path("src"), &world.path("out"));
+    world.n2s(&["audit"]).code(0);
+}
+
 #[test]
 fn numbers_that_the_stores_know_are_stepped_over() {
     let world = restored();
@@ -64,10 +71,11 @@ fn numbers_that_the_stores_know_are_stepped_over() {
     let expected = json!({ "datasets": [
         { "project": "p", "dataset": "d", "from": 3, "to": 4 },
         { "project": "p", "dataset": "e", "from": 1, "to": 2 },
-    ], "unread": [] });
+    ], "abandoned": [], "unread": [] });
     let mut datasets = done["datasets"].as_array().unwrap().clone();
     datasets.sort_by_key(|one| one["dataset"].to_string());
-    assert_eq!(json!({ "datasets": datasets, "unread": done["unread"] }), expected);
+    let (abandoned, unread) = (&done["abandoned"], &done["unread"]);
+    assert_eq!(json!({ "datasets": datasets, "abandoned": abandoned, "unread": unread }), expected);
     let again = catch_up(&world).code(0).json();
     assert!(again["datasets"].as_array().unwrap().iter().all(|one| one["from"] == one["to"]), "{again}");
 
@@ -78,9 +86,32 @@ fn numbers_that_the_stores_know_are_stepped_over() {
         (found["changesets"][0]["version"].clone(), found["changesets"][0]["status"].clone())
     };
     assert_eq!((latest("d"), latest("e")), ((json!(4), json!("completed")), (json!(2), json!("completed"))));
-    world.pull("out", &["--verify"]).code(0);
-    assert_same(&world.path("src"), &world.path("out"));
-    world.n2s(&["audit"]).code(0);
+    comes_back(&world);
+}
+
+/// It would commit under a number that the stores have given to another version, however late.
+#[test]
+fn a_push_that_was_open_in_the_copy_gets_another_number() {
+    let world = World::armed();
+    world.write("src/a", "one");
+    world.push(&[]).code(0);
+    world.write("src/b", "two");
+    let mut push = world.command(&["push", "--project", "p", "--dataset", "d", "src"]);
+    let killed = push.env("N2S_FAILPOINT", "push.tree").output().unwrap();
+    assert!(!killed.status.success(), "{killed:?}");
+    catalog(&world, "home", "copy");
+    world.push(&[]).code(0);
+    catalog(&world, "copy", "home");
+
+    let done = catch_up(&world).code(0).json();
+    assert_eq!(done["datasets"], json!([{ "project": "p", "dataset": "d", "from": 3, "to": 3 }]));
+    assert_eq!(done["abandoned"], json!([{ "project": "p", "dataset": "d", "version": 2 }]));
+    world.write("src/c", "three");
+    world.push(&[]).code(0);
+    let versions = world.json(&["changesets", "--project", "p", "--dataset", "d"]);
+    assert_eq!(versions["changesets"][0]["version"], 3, "{versions}");
+    assert_eq!(catch_up(&world).code(0).json()["abandoned"], json!([]));
+    comes_back(&world);
 }
 
 #[test]

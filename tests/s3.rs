@@ -332,7 +332,7 @@ fn a_file_of_five_gigabytes_goes_to_a_bucket_and_comes_back() {
 
 #[test]
 fn as_many_objects_go_to_a_bucket_at_once_as_n2s_decides() {
-    let rules = Rules { put_delay: std::time::Duration::from_millis(50), ..Rules::default() };
+    let rules = Rules { puts_together: 40, ..Rules::default() };
     let (server, world) = (S3Server::start_with(rules), world());
     server.make_bucket("bucket");
     (0..300).for_each(|n| world.write(&format!("src/{n}"), format!("file {n}")));
@@ -342,5 +342,5 @@ fn as_many_objects_go_to_a_bucket_at_once_as_n2s_decides() {
     fs::write(world.path("home/config.toml"), format!("{config}concurrency_min = 40\n")).unwrap();
     world.push(&[]).code(0);
     let most = server.most_puts_at_once();
-    assert!((20..=128).contains(&most), "{most} at once");
+    assert!((40..=128).contains(&most), "{most} at once");
 }

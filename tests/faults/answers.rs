@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use n2s_domain::{Entropy as _, SeededEntropy};
 use n2s_servers::Proxy;
 use n2s_tests::raw::{self, Raw};
 
@@ -90,15 +91,16 @@ fn whatever_happens_to_the_database_clients_are_asked_to_come_again() {
         .collect();
     site.write(200);
     let push = site.pushing(&site.api());
-    let mut random = numbers(11);
+    let random = SeededEntropy::new(11);
     for round in 0..24 {
         let before = proxy.bytes();
         // While something is asked or answered.
-        until("traffic", || proxy.bytes() > before + random() % 30_000);
+        let at = random.next_u64() % 30_000;
+        until("traffic", || proxy.bytes() > before + at);
         match round % 4 {
             0 => proxy.reset(),
             1 => {
-                proxy.cut_after(random() % 5_000);
+                proxy.cut_after(random.next_u64() % 5_000);
                 let refused = proxy.reset_connections();
                 until("refusals", || proxy.reset_connections() > refused + 3);
             }
@@ -119,15 +121,4 @@ fn whatever_happens_to_the_database_clients_are_asked_to_come_again() {
     assert!(told.iter().map(|told| told.later).sum::<u32>() > 5, "nobody noticed anything: {told:?}");
     assert!(told.iter().all(|told| told.good > 0), "nothing was answered: {told:?}");
     site.settled(vec![intake, worker]);
-}
-
-/// xorshift: numbers that are the same each time.
-fn numbers(seed: u64) -> impl FnMut() -> u64 {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    }
 }

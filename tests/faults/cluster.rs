@@ -1,6 +1,6 @@
 //! A broker of three nodes, of which one after the other is killed: `make test-cluster` runs this case alone.
 
-use crate::site::{Brokers, LIVE, Plan, Site, UNHURRIED, go_on, until};
+use crate::site::{Brokers, LIVE, Plan, Site, UNHURRIED, go_on, port, until};
 
 const QUEUE: &str = "n2s.work.disk";
 
@@ -44,8 +44,4 @@ fn one_node_of_three_killed_then_another() {
     site.broker.cluster().nodes[2].restart();
     members.extend(workers);
     site.settled(members);
-}
-
-fn port(url: &str) -> String {
-    url.rsplit(':').next().unwrap().split('/').next().unwrap().to_owned()
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use n2s_domain::{Entropy as _, SeededEntropy};
 use n2s_servers::{Postgres, Proxy};
 use n2s_tests::{Ended, Member};
 
-use crate::site::{LIVE, Plan, Site, UNHURRIED, go_on, until};
+use crate::site::{LIVE, Plan, Site, UNHURRIED, go_on, port, until};
 
 /// A client that pushes through an intake, with a dispatcher and two workers at it.
 fn busy(plan: Plan) -> (Site, Vec<Member>, std::thread::JoinHandle<Ended>) {
@@ -35,10 +36,10 @@ fn restarted() {
 #[test]
 fn connections_ended_at_random() {
     let (site, members, push) = busy(Plan::default());
-    let mut random = numbers(7);
+    let random = SeededEntropy::new(7);
     let mut ended = 0;
     while ended < 25 {
-        let drawn = random() % 1_000;
+        let drawn = random.next_u64() % 1_000;
         ended += site.fleet.count(&format!(
             "SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid FROM pg_stat_activity \
              WHERE datname = current_database() AND pid <> pg_backend_pid() ORDER BY pid \
@@ -48,17 +49,6 @@ fn connections_ended_at_random() {
     push.join().unwrap().code(0);
     assert!(site.logged(&["WARN", "terminating connection"]), "nobody noticed");
     site.settled(members);
-}
-
-/// xorshift: numbers that are the same each time.
-fn numbers(seed: u64) -> impl FnMut() -> u64 {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    }
 }
 
 /// The workers' login may have two connections, and each worker wants ten.
@@ -139,8 +129,4 @@ fn slow() {
     until("the end of all jobs", || site.fleet.count(LIVE) == 0);
     assert!(unslowed < pushed && pushed < proxy.bytes(), "somebody did not use the slow link");
     site.settled(vec![dispatcher, intake, worker]);
-}
-
-fn port(url: &str) -> String {
-    url.rsplit(':').next().unwrap().split('/').next().unwrap().to_owned()
 }

@@ -326,6 +326,11 @@ pub fn go_on(workers: &[Member]) {
     }
 }
 
+/// The port of an address, as it stands there.
+pub fn port(url: &str) -> String {
+    url.rsplit(':').next().unwrap().split('/').next().unwrap().to_owned()
+}
+
 fn settings(bucket: Option<&S3Server>) -> String {
     let mut settings = SETTINGS.to_owned();
     if let Some(server) = bucket {

@@ -24,7 +24,7 @@ use n2s_domain::{BackendId, BackendName, Clock, Entropy};
 use n2s_envelope::Vault;
 use n2s_storage::{Staging, Storage};
 
-pub use catching_up::{CatchUp, CaughtUp};
+pub use catching_up::{CatchUp, CaughtUp, Outrun};
 pub use proving::{Prover, needed_by, object_name};
 
 /// Rung when there is something to dispatch or to fold.

@@ -29,11 +29,9 @@ pub(crate) async fn open(
     config: &Config,
     (clock, login): (&Arc<dyn Clock>, Login),
 ) -> Result<Arc<dyn Catalog>, AssemblyError> {
-    let Some(mut options) = server(&config.database)? else {
+    let Some(options) = pooled(config)? else {
         return Ok(Arc::new(sqlite(home, clock).await?));
     };
-    // A process that stops in the middle of a transaction holds its rows for no longer than its jobs.
-    options.idle_in_transaction_timeout = Duration::from_secs(config.worker.lease_secs);
     let catalog = PostgresCatalog::open(&options).await?;
     let known = match login {
         Login::Member => None,
@@ -53,16 +51,22 @@ pub(crate) async fn open(
 /// The same catalog for what keeps it moving, with connections of its own: pushes that take all of an API's would hold up the dispatch of every one
 /// of them. A home's one process needs no second.
 pub(crate) async fn engine(
-    database: &DatabaseConfig,
+    config: &Config,
     catalog: &Arc<dyn Catalog>,
 ) -> Result<Arc<dyn Catalog>, AssemblyError> {
-    match server(database)? {
+    match pooled(config)? {
         Some(options) => {
             let options = PostgresOptions { pool_name: "engine", ..options };
             Ok(Arc::new(PostgresCatalog::open(&options).await?))
         }
         None => Ok(Arc::clone(catalog)),
     }
+}
+
+/// What a pool of connections takes. A process that stops in the middle of a transaction holds its rows for no longer than its jobs.
+fn pooled(config: &Config) -> Result<Option<PostgresOptions>, AssemblyError> {
+    let idle_in_transaction_timeout = Duration::from_secs(config.worker.lease_secs);
+    Ok(server(&config.database)?.map(|options| PostgresOptions { idle_in_transaction_timeout, ..options }))
 }
 
 /// Whether it knows a vault already.

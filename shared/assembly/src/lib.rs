@@ -30,7 +30,7 @@ pub use check::check;
 pub use engine::{Engine, EngineRole};
 pub use error::AssemblyError;
 pub use home::Home;
-pub use n2s_intake::{CatchUp, CaughtUp};
+pub use n2s_intake::{CatchUp, CaughtUp, Outrun};
 pub use node::Node;
 pub use push_lock::PushLock;
 pub use reception::Reception;

@@ -55,7 +55,7 @@ impl Station {
         let stores = rows.into_iter().zip(&config.backends).map(store);
         Ok(Self {
             stores: stores.collect::<Result<_, _>>()?,
-            engine: catalog::engine(&config.database, &catalog).await?,
+            engine: catalog::engine(config, &catalog).await?,
             catalog,
             clock,
             entropy: Arc::new(SystemEntropy),

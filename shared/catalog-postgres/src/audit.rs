@@ -76,8 +76,7 @@ impl PostgresCatalog {
         }
     }
 
-    /// Returns when nothing more is to be expected of a session: the server says that it does nothing, or says nothing for minutes. Whether that
-    /// is for want of a connection here or there is not told apart.
+    /// Returns when nothing more is to be expected of a session: the server says that it does nothing, or says nothing for minutes.
     async fn silence_of(&self, pid: i32) -> Fail {
         let (mut idle, mut heard) = (0, Instant::now());
         while idle < IDLE_MAX && heard.elapsed() < UNHEARD_MAX {
@@ -88,14 +87,16 @@ impl PostgresCatalog {
                 Ok(Err(_)) | Err(_) => {}
             }
         }
-        Fail::Silent(heard.elapsed())
+        self.unheard(heard.elapsed())
     }
 
+    /// Asked on a connection of its own: those of the pool may all be in use for as long as the recount, one of them by itself.
     async fn works(&self, pid: i32) -> Result<bool, Fail> {
+        let mut connection = self.connect().await?;
         let row = sqlx::query(
             "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND state = 'active') AS works",
         );
-        row.bind(pid).fetch_one(&mut *self.link().await?).await?.flag("works")
+        row.bind(pid).fetch_one(&mut connection).await?.flag("works")
     }
 }
 

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use n2s_catalog::CatalogError;
 use n2s_failpoints::{Point, failpoint};
-use sqlx::PgConnection;
 use sqlx::postgres::PgPoolOptions;
+use sqlx::{Connection as _, PgConnection};
 use tokio::time::timeout;
 
 use crate::error::{At as _, Fail};
@@ -79,6 +79,11 @@ impl PostgresCatalog {
         self.links.link().await
     }
 
+    /// A connection that the pool does not count.
+    pub(crate) async fn connect(&self) -> Result<PgConnection, Fail> {
+        Ok(PgConnection::connect_with(&self.links.pool().connect_options()).await?)
+    }
+
     /// A transaction. Dropped without commit it rolls back.
     pub(crate) async fn begin(&self) -> Result<Tx, Fail> {
         self.links.begin("BEGIN").await
@@ -91,16 +96,12 @@ impl PostgresCatalog {
 
     /// The inside of a method, which ends within this catalog's patience.
     pub(crate) async fn bounded<T>(&self, call: impl Future<Output = Result<T, Fail>>) -> Result<T, Fail> {
-        self.within(self.patience, call).await
+        self.links.within(self.patience, call).await
     }
 
-    /// The same for what may take longer.
-    pub(crate) async fn within<T>(
-        &self,
-        patience: Duration,
-        call: impl Future<Output = Result<T, Fail>>,
-    ) -> Result<T, Fail> {
-        self.links.within(patience, call).await
+    /// See [`Links::unheard`].
+    pub(crate) fn unheard(&self, patience: Duration) -> Fail {
+        self.links.unheard(patience)
     }
 }
 

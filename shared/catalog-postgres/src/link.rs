@@ -69,12 +69,14 @@ impl Links {
         patience: Duration,
         call: impl Future<Output = Result<T, Fail>>,
     ) -> Result<T, Fail> {
-        let Ok(answer) = timeout(patience, call).await else {
-            self.silence.note();
-            self.gauges.unanswered();
-            return Err(Fail::Silent(patience));
-        };
-        answer
+        timeout(patience, call).await.unwrap_or_else(|_| Err(self.unheard(patience)))
+    }
+
+    /// A call is given up that has heard nothing for so long.
+    pub(crate) fn unheard(&self, patience: Duration) -> Fail {
+        self.silence.note(Instant::now());
+        self.gauges.unanswered();
+        Fail::Silent(patience)
     }
 }
 
@@ -153,14 +155,17 @@ impl Silence {
         Self { base: Instant::now(), noted: AtomicU64::new(0) }
     }
 
-    fn note(&self) {
-        self.noted.fetch_max(micros(self.base.elapsed()), Ordering::Relaxed);
+    fn note(&self, now: Instant) {
+        self.noted.fetch_max(self.micros(now), Ordering::Relaxed);
     }
 
-    /// Whether a connection of this age is from before.
-    fn doubts(&self, age: Duration) -> bool {
-        let made = micros(self.base.elapsed().saturating_sub(age));
-        made < self.noted.load(Ordering::Relaxed)
+    /// Whether a connection that is of this age is from before.
+    fn doubts(&self, age: Duration, now: Instant) -> bool {
+        now.checked_sub(age).map_or(0, |made| self.micros(made)) < self.noted.load(Ordering::Relaxed)
+    }
+
+    fn micros(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.base).as_micros()).unwrap_or(u64::MAX)
     }
 
     /// Whether an idle connection may be used: it is not from before a silence, and, if it was idle for long, the server answers on it.
@@ -169,35 +174,34 @@ impl Silence {
         connection: &mut PgConnection,
         (age, stale): (Duration, bool),
     ) -> Result<bool, sqlx::Error> {
-        if self.doubts(age) {
+        if self.doubts(age, Instant::now()) {
             return Ok(false);
         }
         if !stale {
             return Ok(true);
         }
         let Ok(answer) = timeout(WORD_MAX, connection.ping()).await else {
-            self.note();
+            self.note(Instant::now());
             return Ok(false);
         };
         answer.map(|()| true)
     }
 }
 
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const MS: Duration = Duration::from_millis(1);
+
     #[test]
     fn only_connections_from_before_a_silence_are_doubted() {
         let silence = Silence::new();
-        assert!(!silence.doubts(Duration::ZERO) && !silence.doubts(Duration::from_hours(1)));
-        std::thread::sleep(Duration::from_millis(2));
-        silence.note();
-        assert!(silence.doubts(Duration::from_millis(1)) && silence.doubts(Duration::from_hours(1)));
-        assert!(!silence.doubts(Duration::ZERO));
+        let at = |ms| silence.base + MS * ms;
+        assert!(!silence.doubts(Duration::ZERO, at(9)) && !silence.doubts(Duration::from_hours(1), at(9)));
+        silence.note(at(10));
+        assert!(silence.doubts(MS, at(10)) && silence.doubts(Duration::from_hours(1), at(10)));
+        assert!(silence.doubts(MS * 6, at(15)) && !silence.doubts(MS * 5, at(15)));
+        assert!(!silence.doubts(Duration::ZERO, at(10)), "a new one");
     }
 }

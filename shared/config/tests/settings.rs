@@ -266,6 +266,7 @@ fn a_bucket_has_its_defaults_and_its_keys() {
     let few = far("concurrency_max = 300\nconcurrency_min = 20\npool_size = 7\n", &[]);
     assert_eq!((few.concurrency(), few.requests()), ((7, 7), 7), "never more than the operator wants");
     assert_eq!(far("concurrency_max = 4\n", &[]).concurrency(), (1, 4));
+    assert_eq!(far("pool_size = 300\n", &[]).concurrency(), (1, 300), "as many as there are connections");
     assert_eq!(set.s3.secret_access_key.as_ref().unwrap().reveal(), "hush");
     assert!(!format!("{set:?}").contains("hush"));
     let by_variable = far("access_key_id = \"i\"\n", &[("N2S_BACKENDS__FAR__SECRET_ACCESS_KEY", "1234")]);

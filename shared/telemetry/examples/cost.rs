@@ -23,7 +23,7 @@ fn cost(threads: u32, count: impl Fn() + Sync) -> f64 {
 
 fn main() {
     let counter = CLAIMED.with(["disk"]);
-    let gauge = CATALOG_CONNECTIONS.hold(["api", "in_use"]);
+    let gauge = CATALOG_CONNECTIONS.hold(["main", "in_use"]);
     let timer = CATALOG_SECONDS.with(["claim jobs"]);
     let cases: [(&str, &(dyn Fn() + Sync)); 6] = [
         ("nothing", &|| {

@@ -20,6 +20,7 @@ use s3s_fs::FileSystem;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
@@ -41,7 +42,9 @@ pub struct Rules {
     pub throttled_puts: u32,
     /// Whoever reads below this is told to slow down.
     pub throttled_reads: Option<&'static str>,
-    /// A put waits so long before it is looked at.
+    /// Puts of blobs wait until so many are there at once; from then on none waits for others.
+    pub puts_together: u32,
+    /// A put of a blob waits so long before it is looked at.
     pub put_delay: Duration,
     /// It speaks HTTPS alone, with a certificate of its own: [`S3Server::certificate`].
     pub tls: bool,
@@ -94,9 +97,9 @@ impl S3Server {
         self.certificate.as_deref().unwrap()
     }
 
-    /// The most puts that waited for their `put_delay` at once.
+    /// The most puts of blobs that waited for each other, or for their `put_delay`, at once.
     pub fn most_puts_at_once(&self) -> u32 {
-        self.puts.most.load(Ordering::SeqCst)
+        *self.puts.most.borrow()
     }
 
     /// Makes an empty bucket.
@@ -126,11 +129,22 @@ struct Gate {
     puts: Arc<Puts>,
 }
 
-/// Puts that wait for their delay.
+/// Puts of blobs that wait.
 #[derive(Debug, Default)]
 struct Puts {
     now: AtomicU32,
-    most: AtomicU32,
+    most: watch::Sender<u32>,
+}
+
+impl Puts {
+    async fn wait(&self, rules: &Rules) {
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.send_modify(|most| *most = now.max(*most));
+        // The sender lives as long as this.
+        let _ = self.most.subscribe().wait_for(|most| *most >= rules.puts_together).await;
+        tokio::time::sleep(rules.put_delay).await;
+        self.now.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 #[async_trait::async_trait]
@@ -155,16 +169,14 @@ impl S3Access for Gate {
         {
             return Err(S3Error::new(S3ErrorCode::SlowDown));
         }
-        if cx.s3_op().name() == "PutObject" && !self.rules.put_delay.is_zero() {
-            self.puts.most.fetch_max(self.puts.now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-            tokio::time::sleep(self.rules.put_delay).await;
-            self.puts.now.fetch_sub(1, Ordering::SeqCst);
-        }
-        let read = |part: &str| {
-            cx.s3_op().name() == "GetObject"
+        let does = |operation: &str, part: &str| {
+            cx.s3_op().name() == operation
                 && cx.s3_path().as_object().is_some_and(|(_, key)| key.contains(part))
         };
-        if self.rules.throttled_reads.is_some_and(read) {
+        if does("PutObject", "blobs/") {
+            self.puts.wait(&self.rules).await;
+        }
+        if self.rules.throttled_reads.is_some_and(|part| does("GetObject", part)) {
             return Err(S3Error::new(S3ErrorCode::SlowDown));
         }
         let absent = |path: &S3Path| {

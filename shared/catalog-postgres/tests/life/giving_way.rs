@@ -11,16 +11,21 @@ use sqlx::{Connection as _, PgConnection, Row as _};
 
 use crate::world::{World, finish, stored};
 
-/// Waits until that many connections of the database wait for a lock.
-async fn until_waiting(world: &World, count: &str) {
-    let sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-    for _ in 0..500 {
-        if world.psql(sql) == count {
+/// Looks again and again, for twenty seconds at least.
+async fn until(what: &str, so: impl Fn() -> bool) {
+    for _ in 0..1_000 {
+        if so() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("nobody waits for a lock");
+    panic!("never: {what}");
+}
+
+/// Waits until a connection of the database waits for a lock.
+async fn until_waiting(world: &World) {
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    until("somebody waits for a lock", || world.psql(sql) == "1").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -40,7 +45,7 @@ async fn a_deadlocks_victim_begins_again() {
     let lock = "SELECT 1 FROM jobs WHERE id = $1 FOR UPDATE";
     sqlx::query(lock).bind(jobs[1]).execute(&mut *tx).await.unwrap();
     let finishing = tokio::spawn(async move { victim.finish(&outcomes).await });
-    until_waiting(&world, "1").await;
+    until_waiting(&world).await;
     sqlx::query(lock).bind(jobs[0]).execute(&mut *tx).await.unwrap();
     assert!(!finishing.is_finished(), "it has begun again and waits for the other one");
     tx.commit().await.unwrap();
@@ -64,13 +69,7 @@ async fn a_wait_for_a_lock_ends() {
     // Each attempt's connection goes back to the pool, after the rollback.
     let busy =
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'n2s impatient' AND state <> 'idle'";
-    for _ in 0..500 {
-        if world.psql(busy) == "0" {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    assert_eq!(world.psql(busy), "0");
+    until("the impatient one holds nothing", || world.psql(busy) == "0").await;
     tx.rollback().await.unwrap();
     world.open_on(&catalog, "tree", "b", TakeOver::IfLapsed).await.unwrap();
 }
@@ -90,13 +89,8 @@ async fn a_wait_for_somebody_who_stopped_is_taken_up_again() {
     let waiting = tokio::spawn(async move { world.open_on(&catalog, "tree", "b", TakeOver::IfLapsed).await });
     let in_vain =
         || String::from_utf8_lossy(&server.log()).contains("canceling statement due to lock timeout");
-    for _ in 0..1_000 {
-        if in_vain() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    assert!(in_vain() && !waiting.is_finished(), "it has not waited in vain, or it gave up");
+    until("a wait in vain", in_vain).await;
+    assert!(!waiting.is_finished(), "it gave up");
     tx.rollback().await.unwrap();
     waiting.await.unwrap().unwrap();
 }

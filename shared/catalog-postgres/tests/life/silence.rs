@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use n2s_catalog::{Audit as _, Backends as _, CatalogError, Pushes as _, TakeOver, Vaults as _};
+use n2s_catalog::{Audit as _, Backends as _, CatalogError, Drift, Pushes as _, TakeOver, Vaults as _};
 use n2s_catalog_postgres::{Leadership, Office, PostgresCatalog, PostgresOptions};
 use n2s_servers::Proxy;
 use n2s_telemetry::metrics;
 use sqlx::{Connection as _, PgConnection};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::world::World;
 
@@ -121,22 +121,50 @@ async fn connections_that_went_silent_are_found_out_together() {
     assert!(proxy.connections() > before && held > 0, "nothing was stranded");
 }
 
+/// A recount that waits for a table, which `holder` has in a transaction.
+async fn held_up(
+    world: &World,
+    holder: &mut PgConnection,
+    catalog: Arc<PostgresCatalog>,
+) -> JoinHandle<Result<Vec<Drift>, CatalogError>> {
+    for statement in ["BEGIN", "LOCK TABLE blob_backends"] {
+        sqlx::query(statement).execute(&mut *holder).await.unwrap();
+    }
+    let counting = tokio::spawn(async move { catalog.audit().await });
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while world.psql(waits) != "1" {
+        assert!(!counting.is_finished(), "it does not wait");
+    }
+    counting
+}
+
 /// It has no limit of its own; its answer is lost on the way.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_recount_that_nobody_will_hear_of_ends() {
     let Behind { world, proxy, catalog, .. } = behind("recount").await;
-    let mut other = PgConnection::connect(&world.url).await.unwrap();
-    let mut tx = other.begin().await.unwrap();
-    sqlx::query("LOCK TABLE blob_backends").execute(&mut *tx).await.unwrap();
-    let counting = tokio::spawn(async move { catalog.audit().await });
-    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    while world.psql(waits) != "1" {
-        assert!(!counting.is_finished(), "{:?}", counting.await);
-    }
+    let mut holder = PgConnection::connect(&world.url).await.unwrap();
+    let counting = held_up(&world, &mut holder, catalog).await;
     proxy.strand();
-    tx.rollback().await.unwrap();
+    holder.close().await.unwrap();
     assert_away(&counting.await.unwrap());
     assert!(proxy.held_back() > 0, "nothing was stranded");
+}
+
+/// It takes the only connection, for as long as there are rows, and is looked after all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recount_that_has_the_only_connection_is_heard_of() {
+    let Behind { world, proxy, options, .. } = behind("single").await;
+    let catalog = PostgresCatalog::open(&PostgresOptions { pool_size: 1, ..options }).await.unwrap();
+    let catalog = Arc::new(catalog);
+    let mut holder = PgConnection::connect(&world.url).await.unwrap();
+    let counting = held_up(&world, &mut holder, catalog).await;
+    let (before, begun) = (proxy.connections(), Instant::now());
+    while proxy.connections() == before {
+        assert!(begun.elapsed() < Duration::from_secs(15), "nobody looks");
+        tokio::task::yield_now().await;
+    }
+    holder.close().await.unwrap();
+    assert_eq!(counting.await.unwrap().unwrap(), []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

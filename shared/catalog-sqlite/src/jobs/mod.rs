@@ -78,7 +78,7 @@ impl Jobs for SqliteCatalog {
     }
 
     async fn requeue_jobs(&self) -> Result<u64, CatalogError> {
-        ask!("requeue jobs", self.requeue())
+        ask!("put queued jobs back", self.requeue())
     }
 
     async fn in_window(&self, backend: BackendId) -> Result<u64, CatalogError> {

@@ -4,6 +4,7 @@
 //! nothing may be followed out of the root by way of a link somebody put there.
 
 mod ignore;
+mod listing;
 mod named;
 mod root;
 mod stat;

@@ -6,9 +6,10 @@ use n2s_domain::RelPath;
 use rustix::fs::AtFlags;
 
 use super::Excludes;
+use super::listing::Item;
 use super::root::Root;
 use super::stat::{Kind, Stat};
-use super::walk::{Ahead, Item, Lister, WalkOptions, Walked};
+use super::walk::{Ahead, Lister, WalkOptions, Walked};
 
 /// Looks at `named` paths only, in path order, with the directories that lead to them; with `descend`, at all below them, too.
 /// Paths that are not there are not met.

@@ -45,8 +45,8 @@ section! {
         timeout_secs: Option<u64> = None,
         /// Fewest objects under way at once; between the two bounds n2s adapts by itself. Unless set: 256 for a directory, 1 for a bucket.
         concurrency_min: Option<u32> = None,
-        /// Most objects under way at once; as many as the fewest fix it. Unless set: 2048 for a directory, 128 for a bucket. For a
-        /// bucket never more than its `pool_size`, where that is set.
+        /// Most objects under way at once; as many as the fewest fix it. Unless set: 2048 for a directory; for a bucket its `pool_size`, or
+        /// 128 where that is not set either. Never more than a bucket's `pool_size`, where that is set.
         concurrency_max: Option<u32> = None,
         /// Bytes that each process moves at most in a second, to and from the store together. Unless set: as fast as it goes.
         bytes_per_sec_max: Option<u64> = None,

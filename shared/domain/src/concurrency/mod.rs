@@ -17,6 +17,8 @@
 
 mod ceiling;
 mod gauge;
+mod phase;
+mod point;
 mod rest;
 mod why;
 
@@ -24,6 +26,8 @@ use std::time::Duration;
 
 use ceiling::Ceiling;
 use gauge::{Gauge, Reading};
+use phase::{Phase, Way};
+use point::{NOISE, Point, pays, pays_fully};
 use rest::Rest;
 pub use why::{Push, Why};
 
@@ -45,37 +49,8 @@ pub struct Adaptive {
     why: Why,
 }
 
-/// What a limit brought.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Point {
-    limit: u32,
-    rate: f64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Phase {
-    /// Doubling, as long as it pays.
-    Rising { before: Option<Point> },
-    /// Staying, for so many readings, before something is tried.
-    Holding { rate: f64, left: u32, patience: u32, way: Way },
-    /// For one reading at another limit than `home`.
-    Trying { home: Point, patience: u32, way: Way },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    Up,
-    Down,
-}
-
 /// Readings between two trials, at most.
 const PATIENCE_MAX: u32 = 16;
-/// A limit that is higher by some share must bring at least this part of that share.
-const PAYS: f64 = 0.2;
-/// Of that share, what is nearly all.
-const FULLY: f64 = 0.8;
-/// What is less than this is noise.
-const NOISE: f64 = 0.02;
 /// Longer than this nothing is under way only where there is nothing to do.
 const IDLE: Duration = Duration::from_millis(250);
 /// A rate that moved this much by itself is another store, so to say.
@@ -321,26 +296,6 @@ impl Adaptive {
         self.limit = limit;
         self.gauge = Gauge::after(former, now);
     }
-}
-
-impl Way {
-    const fn other(self) -> Self {
-        match self {
-            Self::Up => Self::Down,
-            Self::Down => Self::Up,
-        }
-    }
-}
-
-/// Whether the higher limit brought enough for what it takes.
-fn pays(low: Point, high: Point) -> bool {
-    let more = f64::from(high.limit) / f64::from(low.limit) - 1.0;
-    high.rate > low.rate * (1.0 + (more * PAYS).max(NOISE))
-}
-
-/// Whether the higher limit brought nearly all that it could.
-fn pays_fully(low: Point, high: Point) -> bool {
-    high.rate / low.rate - 1.0 > FULLY * (f64::from(high.limit) / f64::from(low.limit) - 1.0)
 }
 
 #[cfg(test)]

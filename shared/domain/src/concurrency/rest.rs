@@ -18,7 +18,7 @@ const FEW: u32 = 64;
 /// The longest pause that the store did not ask for: it should not stand idle for long when it is back.
 const UNASKED_MAX: Duration = Duration::from_secs(10);
 /// The longest pause.
-pub(super) const REST_MAX: Duration = Duration::from_mins(1);
+const REST_MAX: Duration = Duration::from_mins(1);
 
 /// See the module.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -7,6 +7,9 @@
 //! It counts each fault by its name and by the object it happened to, so that a test can show that its fault happened, and that nobody paid for
 //! more failures than there were.
 
+mod rule;
+mod spoiled;
+
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -15,123 +18,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 
-/// What goes wrong with one request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// Takes half of the request and resets the connection; the server sees nothing of it.
-    CutRequest,
-    /// The server does it, and half of its answer arrives before a reset.
-    CutAnswer,
-    /// The server does it, and the connection is reset without an answer.
-    LoseAnswer,
-    /// Nobody ever answers, and the server sees nothing of it.
-    Stall,
-    /// An error, as S3 words it, in place of the server's answer: status, code and seconds of `Retry-After`.
-    Answer(u16, &'static str, Option<u32>),
-    /// Half of the answer's body, ended in order, as if it were all. No checksum tells, so that the client cannot know.
-    Truncate,
-    /// One byte of the answer's body is another. No checksum tells.
-    Corrupt,
-    /// The answer names a checksum and an `ETag` that belong to other bytes.
-    WrongSums,
-    /// A write that is acknowledged and thrown away.
-    LosePut,
-}
-
-impl Fault {
-    /// What it is counted as.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::CutRequest => "cut-request",
-            Self::CutAnswer => "cut-answer",
-            Self::LoseAnswer => "lose-answer",
-            Self::Stall => "stall",
-            Self::Answer(429, ..) => "answer-429",
-            Self::Answer(403, ..) => "answer-403",
-            Self::Answer(400, ..) => "answer-400",
-            Self::Answer(503, ..) => "answer-503",
-            Self::Answer(..) => "answer-other",
-            Self::Truncate => "truncate",
-            Self::Corrupt => "corrupt",
-            Self::WrongSums => "wrong-sums",
-            Self::LosePut => "lose-put",
-        }
-    }
-}
-
-/// To which requests a fault happens.
-#[derive(Clone, Debug)]
-pub struct Rule {
-    fault: Fault,
-    /// Any when empty.
-    method: &'static str,
-    part: String,
-    times: u64,
-    each: u64,
-    every: u64,
-}
-
-impl Rule {
-    /// To every request.
-    pub fn new(fault: Fault) -> Self {
-        Self { fault, method: "", part: String::new(), times: u64::MAX, each: u64::MAX, every: 1 }
-    }
-
-    /// To `PUT`, `GET`, … alone.
-    #[must_use]
-    pub fn method(self, method: &'static str) -> Self {
-        Self { method, ..self }
-    }
-
-    /// To those whose path holds this.
-    #[must_use]
-    pub fn path(self, part: impl Into<String>) -> Self {
-        Self { part: part.into(), ..self }
-    }
-
-    /// So many times at most.
-    #[must_use]
-    pub fn times(self, times: u64) -> Self {
-        Self { times, ..self }
-    }
-
-    /// So many times at most to each object.
-    #[must_use]
-    pub fn each(self, each: u64) -> Self {
-        Self { each, ..self }
-    }
-
-    /// To every so-manieth of them.
-    #[must_use]
-    pub fn every(self, every: u64) -> Self {
-        Self { every, ..self }
-    }
-}
-
-#[derive(Debug)]
-struct Active {
-    rule: Rule,
-    matched: u64,
-    used: u64,
-    by_object: BTreeMap<String, u64>,
-}
-
-impl Active {
-    fn applies(&mut self, method: &str, object: &str) -> bool {
-        let Rule { each, every, times, .. } = self.rule;
-        if !(self.rule.method.is_empty() || self.rule.method == method) || !object.contains(&self.rule.part) {
-            return false;
-        }
-        let met = self.by_object.get(object).copied().unwrap_or(0);
-        self.matched += 1;
-        let applies = self.used < times && met < each && self.matched.is_multiple_of(every);
-        if applies {
-            self.used += 1;
-            self.by_object.insert(object.to_owned(), met + 1);
-        }
-        applies
-    }
-}
+use rule::Active;
+pub use rule::{Fault, Rule};
+use spoiled::{body_at, corrupted, error, misnamed, truncated};
 
 #[derive(Debug, Default)]
 struct State {
@@ -177,8 +66,7 @@ impl Faulty {
 
     /// From now on this goes wrong. The first rule that applies to a request decides.
     pub fn rule(&self, rule: Rule) {
-        let active = Active { rule, matched: 0, used: 0, by_object: BTreeMap::new() };
-        self.state.lock().unwrap().rules.push(active);
+        self.state.lock().unwrap().rules.push(Active::new(rule));
     }
 
     /// From now on nothing goes wrong. What stalls already, stalls until its client gives up.
@@ -240,9 +128,7 @@ async fn converse(mut client: TcpStream, server: SocketAddr, state: Arc<Mutex<St
         let mut state = state.lock().unwrap();
         *state.in_flight.entry(head.object.clone()).or_default() += 1;
         *state.asked.entry(format!("{} {}", head.method, head.object)).or_default() += 1;
-        let applies =
-            |active: &mut Active| active.applies(&head.method, &head.object).then_some(active.rule.fault);
-        let fault = state.rules.iter_mut().find_map(applies);
+        let fault = state.rules.iter_mut().find_map(|active| active.fault(&head.method, &head.object));
         if let Some(fault) = fault {
             *state.injected.entry(fault.name()).or_default() += 1;
             *state.harmed.entry(head.object.clone()).or_default() += 1;
@@ -348,53 +234,6 @@ async fn read_head(client: &mut TcpStream) -> Option<(Head, Vec<u8>)> {
     }
     lines.extend(["connection: close", "", ""]);
     Some((Head { bytes: lines.join("\r\n").into_bytes(), method, object, length }, rest))
-}
-
-fn error(status: u16, code: &str, wait: Option<u32>, bodiless: bool) -> Vec<u8> {
-    let body =
-        format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>said the test</Message></Error>");
-    let wait = wait.map_or_else(String::new, |secs| format!("retry-after: {secs}\r\n"));
-    let length = body.len();
-    let head =
-        format!("HTTP/1.1 {status} As told\r\n{wait}content-length: {length}\r\nconnection: close\r\n\r\n");
-    format!("{head}{}", if bodiless { "" } else { &body }).into_bytes()
-}
-
-/// Where an answer's body begins.
-fn body_at(answer: &[u8]) -> usize {
-    answer.windows(4).position(|four| four == b"\r\n\r\n").map_or(answer.len(), |at| at + 4)
-}
-
-fn corrupted(answer: &[u8]) -> Vec<u8> {
-    let mut body = answer[body_at(answer)..].to_vec();
-    let middle = body.len() / 2;
-    body.get_mut(middle).into_iter().for_each(|byte| *byte ^= 1);
-    with_head(answer, &["x-amz-checksum-"], &[], &body)
-}
-
-/// The answer's head without some of its lines, and with others.
-fn with_head(answer: &[u8], without: &[&str], with: &[String], body: &[u8]) -> Vec<u8> {
-    let head = String::from_utf8_lossy(&answer[..body_at(answer)]).into_owned();
-    let keeps = |line: &&str| !without.iter().any(|name| line.to_ascii_lowercase().starts_with(name));
-    let kept = head.trim_end().split("\r\n").filter(keeps).map(str::to_owned);
-    let lines: Vec<_> = kept.chain(with.iter().cloned()).chain([String::new(), String::new()]).collect();
-    [lines.join("\r\n").as_bytes(), body].concat()
-}
-
-fn truncated(answer: &[u8]) -> Vec<u8> {
-    let body = &answer[body_at(answer)..];
-    let half = &body[..body.len() / 2];
-    with_head(
-        answer,
-        &["content-length:", "x-amz-checksum-"],
-        &[format!("content-length: {}", half.len())],
-        half,
-    )
-}
-
-fn misnamed(answer: &[u8]) -> Vec<u8> {
-    let wrong = ["etag: \"0123456789abcdef0123456789abcdef\"", "x-amz-checksum-crc32: AAAAAQ=="];
-    with_head(answer, &["etag:", "x-amz-checksum-"], &wrong.map(str::to_owned), &answer[body_at(answer)..])
 }
 
 #[cfg(test)]
