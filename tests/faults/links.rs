@@ -3,7 +3,7 @@
 use n2s_servers::Proxy;
 use n2s_tests::Member;
 
-use crate::site::{LIVE, Plan, Site, until};
+use crate::site::{LIVE, Plan, Site, UNHURRIED, until};
 
 /// Cuts the link after some more bytes, so often; each time it must be used again after it healed.
 fn cut_and_heal(proxy: &Proxy, every: u64, times: u64) {
@@ -55,7 +55,7 @@ fn between_worker_and_database_stalled() {
     // What it had prefetched is told of again.
     let mut site = Site::of(Plan { unclaimed_secs: Some(3), ..Plan::default() });
     let (proxy, url) = Proxy::before(&site.worker_url);
-    let mut members = with_a_worker_behind(&mut site, &[("N2S_DATABASE__URL", &url)]);
+    let mut members = with_a_worker_behind(&mut site, &[("N2S_DATABASE__URL", &url), UNHURRIED]);
     until("work under way", || site.fleet.count(LIVE) < 290);
     proxy.stall();
     until("a held answer", || proxy.held_back() > 0);

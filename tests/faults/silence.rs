@@ -4,7 +4,7 @@
 use n2s_servers::Proxy;
 use n2s_tests::{Member, raw};
 
-use crate::site::{LIVE, Plan, Site, until};
+use crate::site::{LIVE, Plan, Site, UNHURRIED, until};
 
 /// A call to the catalog is given up after these and five more.
 const PATIENCE: (&str, &str) = ("N2S_DATABASE__ANSWER_SECS", "1");
@@ -26,7 +26,7 @@ fn silence(proxy: &Proxy, given_up: impl Fn() -> bool) {
     until("new connections", || proxy.connections() > before);
 }
 
-/// While there is work left.
+/// While there is work left: that of an [`UNHURRIED`] worker.
 fn silence_at_work(site: &Site, proxy: &Proxy, given_up: impl Fn() -> bool) {
     n2s_tests::until("work under way", || site.fleet.count(LIVE) < 290);
     silence(proxy, given_up);
@@ -38,7 +38,7 @@ fn between_worker_and_database() {
     let mut site = site();
     let (proxy, url) = Proxy::before(&site.worker_url);
     let mut members = site.offices();
-    let worker = site.worker("worker", &[("N2S_DATABASE__URL", &url), PATIENCE]);
+    let worker = site.worker("worker", &[("N2S_DATABASE__URL", &url), PATIENCE, UNHURRIED]);
     site.write(300);
     site.push();
     silence_at_work(&site, &proxy, || worker.log().contains(GIVEN_UP));
@@ -98,7 +98,7 @@ fn between_worker_and_broker() {
     let mut site = site();
     let (proxy, url) = Proxy::before(&site.queue_url);
     let mut members = site.offices();
-    let worker = site.worker("worker", &[("N2S_QUEUE__URL", &url)]);
+    let worker = site.worker("worker", &[("N2S_QUEUE__URL", &url), UNHURRIED]);
     site.write(300);
     site.push();
     silence_at_work(&site, &proxy, || worker.log().contains("the queue failed"));

@@ -13,7 +13,7 @@ use std::time::Duration;
 use n2s_catalog::CatalogError;
 use n2s_failpoints::{Point, failpoint};
 use sqlx::postgres::PgPoolOptions;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::time::timeout;
 
 use crate::error::{At as _, Fail};
@@ -50,7 +50,10 @@ impl PostgresCatalog {
         let pool = pool
             .after_connect(move |connection, _| {
                 let offset = made.clone();
-                Box::pin(async move { shift(connection, offset).await })
+                Box::pin(async move {
+                    watch(connection).await?;
+                    shift(connection, offset).await
+                })
             })
             .before_acquire(move |connection, meta| {
                 let (offset, silence) = (taken.clone(), Arc::clone(&asked));
@@ -137,6 +140,16 @@ async fn found(options: &PostgresOptions) -> Result<Schema, CatalogError> {
         Err(fail) => Err(fail),
     };
     found.at("open the catalog")
+}
+
+/// Has the server look, while it works for us, whether we are still there. Else it would not notice before it answers: what a call that was dropped had
+/// asked for would go on, holding its locks, beside whatever asks next on a new connection.
+async fn watch(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    match connection.execute("SET client_connection_check_interval = '5s'").await {
+        // It runs on a system that cannot tell: what is long ends at its time.
+        Err(error) if error.as_database_error().is_some() => Ok(()),
+        set => set.map(drop),
+    }
 }
 
 /// Moves the connection's clock to where the test has put it.

@@ -8,7 +8,7 @@
 //! Rejected: the driver's own transaction, which holds its connection in a way that nobody can close, and gives it back inside a transaction if `begin`
 //! is cut short (sqlx 0.9.0); and its giving back, which waits for an answer without end and keeps one of the pool's places meanwhile. Rejected, too,
 //! TCP's own means (`TCP_USER_TIMEOUT`, keepalives): they would be better, but the driver lets nobody at its sockets. The server's end has
-//! them (see `options`), so that what a lost process held falls free.
+//! them (see `options`), and looks for us while it works (see `connect`), so that what a lost process held falls free.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;

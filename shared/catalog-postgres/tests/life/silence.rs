@@ -13,6 +13,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::world::World;
 
 const SIZE: u32 = 3;
+const WAITS: &str =
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
 
 struct Behind {
     world: World,
@@ -131,8 +133,7 @@ async fn held_up(
         sqlx::query(statement).execute(&mut *holder).await.unwrap();
     }
     let counting = tokio::spawn(async move { catalog.audit().await });
-    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    while world.psql(waits) != "1" {
+    while world.psql(WAITS) != "1" {
         assert!(!counting.is_finished(), "it does not wait");
     }
     counting
@@ -165,6 +166,22 @@ async fn a_recount_that_has_the_only_connection_is_heard_of() {
     }
     holder.close().await.unwrap();
     assert_eq!(counting.await.unwrap().unwrap(), []);
+}
+
+/// Who asked has gone, as a client of the API does that loses its patience: the server does not go on for nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nobody_waits_for_any_more_ends_at_the_server_too() {
+    let world = World::new(1).await;
+    let patient =
+        PostgresOptions { lock_timeout: Duration::from_hours(1), ..PostgresOptions::new(&world.url) };
+    let catalog = Arc::new(PostgresCatalog::open(&patient).await.unwrap());
+    let mut holder = PgConnection::connect(&world.url).await.unwrap();
+    let counting = held_up(&world, &mut holder, catalog).await;
+    counting.abort();
+    let begun = Instant::now();
+    while world.psql(WAITS) != "0" {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it goes on");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
