@@ -262,6 +262,8 @@ fn a_late_consumer(world: &mut World) {
     let queue = world.queue(Options { answer_timeout, silence, ..options(&vhost) });
     let member = format!("{{'{}_n2s.work.a', node()}}", vhost.name);
     world.runtime.block_on(async {
+        let b = "b".parse().unwrap();
+        let mut other = queue.consume(&b, 10).await.unwrap();
         assert_eq!(publish(&queue, 0..1).await, [0]);
         assert_eq!(take(&queue, &mut None).await, [0]);
         world.broker.ctl(&["eval", &format!("sys:suspend({member}).")]);
@@ -275,6 +277,10 @@ fn a_late_consumer(world: &mut World) {
         while !(1..20).all(|job| received.contains(&job)) {
             received.extend(take(&queue, &mut consumer).await);
         }
+        // Whoever shares the connection has not noticed.
+        queue.publish(&b, vec![message(300)]).await.remove(0).unwrap();
+        let delivered = timeout(BOUND, other.next(1, Duration::ZERO)).await.unwrap().unwrap().unwrap();
+        assert_eq!(delivered[0].message().unwrap().job.0, 300);
     });
 }
 
