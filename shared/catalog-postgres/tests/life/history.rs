@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use n2s_catalog::{
-    Backends as _, ChangesetFilter, FailedFilter, Jobs as _, Library as _, Operate as _, Outcome, Page,
-    Pushes as _, StagingBook as _, TakeOver,
+    Backends as _, CatalogError, ChangesetFilter, FailedFilter, Jobs as _, Library as _, Operate as _,
+    Outcome, Page, Pushes as _, StagingBook as _, TakeOver,
 };
 use n2s_domain::{BackendId, BlobId, ChangesetId, ChangesetStatus, FailureKind};
 use n2s_servers::Postgres;
@@ -107,6 +107,12 @@ const BACKLOG: &str = "
         END LOOP;
     END $$;";
 
+/// What an outage leaves: 40,000 failures.
+const FAILURES: &str = "
+    SET auto_explain.log_min_duration = -1;
+    UPDATE blob_backends SET status = 'failed', error_kind = 'denied', error_message = 'no'
+        WHERE backend_id = 2 AND status = 'completed' AND blob_id % 5 = 0";
+
 #[tokio::test]
 async fn no_statement_of_the_hot_path_grows_with_history() {
     check("").await;
@@ -194,13 +200,19 @@ async fn live(world: &World) {
 
 /// What operators ask every day, of the catalog and of the views.
 async fn look(world: &World, changeset: ChangesetId) {
-    let page = Page { after: None, limit: 10 };
+    world.psql(FAILURES);
+    let page = |after| Page { after, limit: 10 };
     world.catalog.backends().await.unwrap();
-    world.catalog.failed_uploads(&FailedFilter::default(), &page).await.unwrap();
+    let all = FailedFilter::default();
+    let first = world.catalog.failed_uploads(&all, &page(None)).await.unwrap();
+    let next = world.catalog.failed_uploads(&all, &page(Some(first[9].key.clone()))).await.unwrap();
+    assert_eq!(next.len(), 10);
+    let none = world.catalog.failed_uploads(&all, &page(Some("next".to_owned()))).await.unwrap_err();
+    assert!(matches!(none, CatalogError::Unknown { what: "page", .. }), "{none:?}");
     let filter = ChangesetFilter { project: Some(project()), ..ChangesetFilter::default() };
     assert_eq!(world.catalog.changesets(&filter, &Page { after: None, limit: 10 }).await.unwrap().len(), 10);
     world.catalog.datasets(Some(&project())).await.unwrap();
-    world.psql("SELECT * FROM failed_uploads");
+    world.psql("SELECT * FROM failed_uploads LIMIT 10");
     world.psql("SELECT * FROM backend_status");
     world.psql(&format!("SELECT * FROM changeset_progress WHERE changeset = '{changeset}'"));
 }

@@ -151,8 +151,8 @@ impl From<&SeamError> for Problem {
 }
 
 /// Words that errors are made of; what an unknown server calls by another is a `thing`.
-const THINGS: [&str; 9] =
-    ["project", "dataset", "version", "snapshot", "changeset", "backend", "token", "blob", "vault"];
+const THINGS: [&str; 10] =
+    ["project", "dataset", "version", "snapshot", "changeset", "backend", "token", "blob", "vault", "page"];
 
 /// The same error as on the other side, so that it has the same consequences and the same exit code.
 impl From<Problem> for SeamError {
