@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use n2s_tests::{World, assert_same, files};
+use serde_json::json;
 
 fn two_stores() -> World {
     let world = World::two_stores();
@@ -44,6 +45,43 @@ fn what_no_store_has_intact_is_lost_and_the_rest_is_restored() {
     let ended = world.pull("out", &["--output", "json"]).code(4);
     assert_eq!(ended.json()["lost"].as_array().unwrap().len(), 1);
     assert_eq!(files(&world.path("out")).iter().filter(|path| !path.ends_with(".n2s-pull")).count(), 1);
+}
+
+#[test]
+fn what_no_store_can_be_asked_for_is_not_called_lost() {
+    let world = two_stores();
+    world.push(&[]).code(0);
+    let away = |store: &str| world.path(&format!("{store}.away"));
+    for store in ["one", "two"] {
+        fs::rename(world.path(store), away(store)).unwrap();
+    }
+    let gone = world.pull("out", &["--output", "json"]).code(1).json();
+    assert_eq!((&gone["lost"], &gone["files"]), (&json!([]), &0.into()), "{gone}");
+    let problems = gone["problems"].as_array().unwrap();
+    assert_eq!(problems.len(), 2, "{gone}");
+    assert!(
+        problems.iter().all(|problem| problem["what"].to_string().contains("can be reached for now")),
+        "{gone}"
+    );
+    let told = world.pull("out", &["--force"]).code(1);
+    assert!(told.out.contains("2 could not be restored"), "{told:?}");
+
+    // One copy that is known to be damaged says nothing of the other.
+    fs::rename(away("one"), world.path("one")).unwrap();
+    for blob in blobs(&world, "one") {
+        fs::write(&blob, b"gone").unwrap();
+    }
+    assert_eq!(world.pull("out", &["--force", "--output", "json"]).code(1).json()["lost"], json!([]));
+    fs::rename(away("two"), world.path("two")).unwrap();
+
+    // Nor is anything lost that is on a store which this configuration does not have.
+    let both = fs::read_to_string(world.path("home/config.toml")).unwrap();
+    let (one, _) = both.split_once("[backends.two]").unwrap();
+    world.write("home/config.toml", one);
+    assert_eq!(world.pull("out", &["--force", "--output", "json"]).code(1).json()["lost"], json!([]));
+    world.write("home/config.toml", &both);
+    world.pull("out", &["--force"]).code(0);
+    assert_same(&world.path("src"), &world.path("out"));
 }
 
 #[test]

@@ -92,6 +92,8 @@ const REQUIRED: &[&str] = &[
     "C-broker-wiped",
     "C-broker-killed",
     "C-broker-faults",
+    "C-broker-leftovers",
+    "C-broker-reason",
     "C-broker-poison",
     "C-broker-cluster",
     "C-validate",

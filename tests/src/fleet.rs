@@ -23,6 +23,8 @@ pub struct Fleet {
 pub struct Member {
     daemon: Daemon,
     log: PathBuf,
+    /// Where its words begin: before them are those of whoever was started under this name before.
+    begins: usize,
 }
 
 impl Fleet {
@@ -88,29 +90,26 @@ impl Fleet {
 }
 
 impl Member {
-    /// Starts `command`, whose words go to a log.
+    /// Starts `command`, whose words go to the end of a log.
     pub fn start(name: &str, command: Command, log: &Path) -> Self {
-        Self { daemon: Daemon::start(name, command, log), log: log.to_owned() }
+        let begins = read(log).len();
+        Self { daemon: Daemon::start(name, command, log), log: log.to_owned(), begins }
     }
 
     /// Everything it has written.
     pub fn log(&self) -> String {
-        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+        text(&self.log, self.begins)
     }
 
     /// Waits for a line of its log that begins so, and returns the rest of the last one.
     pub fn said(&mut self, words: &str) -> String {
-        let log = self.log.clone();
-        let mut found = String::new();
-        self.daemon.wait_until(Duration::from_mins(2), || {
-            let text = String::from_utf8_lossy(&std::fs::read(&log).unwrap_or_default()).into_owned();
-            let line = text.lines().rev().find_map(|line| line.strip_prefix(words).map(str::to_owned));
-            line.is_some_and(|line| {
-                line.trim().clone_into(&mut found);
-                true
-            })
+        let Self { daemon, log, begins } = self;
+        let mut found = None;
+        daemon.wait_until(Duration::from_mins(2), || {
+            found = last(&text(log, *begins), words);
+            found.is_some()
         });
-        found
+        found.expect("it was waited for")
     }
 
     /// Waits until it says that it is at work.
@@ -151,5 +150,47 @@ impl Member {
     pub fn terminate(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         self.wait()
+    }
+}
+
+fn read(log: &Path) -> Vec<u8> {
+    std::fs::read(log).unwrap_or_default()
+}
+
+fn text(log: &Path, begins: usize) -> String {
+    String::from_utf8_lossy(read(log).get(begins..).unwrap_or_default()).into_owned()
+}
+
+/// What follows these words in the last line that begins with them.
+fn last(text: &str, words: &str) -> Option<String> {
+    text.lines().rev().find_map(|line| Some(line.strip_prefix(words)?.trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn what_a_former_member_of_that_name_has_said_is_not_said_by_this_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, go) = (dir.path().join("log"), dir.path().join("go"));
+        let mut first = Member::start("one", shell("echo 'API on first'; exec tail -f /dev/null"), &log);
+        assert_eq!(first.said("API on "), "first");
+        first.kill();
+        let second = format!(
+            "until [ -e '{}' ]; do :; done; echo 'API on second'; exec tail -f /dev/null",
+            go.display()
+        );
+        let mut second = Member::start("one", shell(&second), &log);
+        assert_eq!(second.log(), "");
+        std::fs::write(&go, "").unwrap();
+        assert_eq!(second.said("API on "), "second");
+        assert!(!second.log().contains("first"));
     }
 }

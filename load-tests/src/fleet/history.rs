@@ -61,7 +61,7 @@ pub async fn figure(context: &Context) -> Result<Figure> {
         "runs": runs, "questions": questions, "asked_each": ASKED,
         "bytes_per_placement": size("blob_backends")? / placements,
         "bytes_per_placement_with_everything_in_the_catalog": whole / placements,
-        "largest": "these; no question's plan reads history, so that their times do not grow with it: see `plans`",
+        "largest": "these; N2S_LOAD_PLACEMENTS asks for more. No plan of a question reads history: see `plans`",
         "plans": plans(&place),
     });
     let share = median(with).zip(median(without)).map(|(with, without)| with / without);

@@ -15,21 +15,23 @@ const GRID: [u32; 5] = [4, 16, 32, 64, 128];
 /// Where each has to see every state of a store.
 const SHORT_GRID: [u32; 2] = [32, 128];
 const LATENCY: Duration = Duration::from_millis(50);
+/// How many times `secs` a store stays as it is: half a minute. What changes sooner than it can be found out suits a limit by chance only.
+const STAYS: u32 = 6;
 
-/// Each store: fixed limits for `secs` each, the adaptive one for four times as long, warm-up included. One that changes every `2 * secs`: fixed ones for
-/// both of its states, the adaptive one for both twice.
+/// Each store: fixed limits for `secs` each, the adaptive one for four times as long, warm-up included. One that changes: fixed ones for both of its
+/// states, the adaptive one for both twice.
 pub async fn measure(only: Option<&str>, secs: Duration) -> Result<Value> {
     let stores = [
         ("fast", Manner::Fast),
         ("slow-50-ms", Manner::After(LATENCY)),
         ("throttling-above-24", Manner::Crowd(LATENCY, 24)),
-        ("changing", Manner::Changing(LATENCY, 24, 2 * secs.as_secs())),
+        ("changing", Manner::Changing(LATENCY, 24, (secs * STAYS).as_secs())),
     ];
     let mut rows = Vec::new();
     for (name, manner) in stores.into_iter().filter(|(name, _)| only.is_none_or(|only| only == *name)) {
         let mut fixed = Vec::new();
         let (grid, secs) = match manner {
-            Manner::Changing(..) => (&SHORT_GRID[..], secs * 4),
+            Manner::Changing(..) => (&SHORT_GRID[..], secs * STAYS * 2),
             _ => (&GRID[..], secs),
         };
         let long = if matches!(manner, Manner::Changing(..)) { secs * 2 } else { secs * 4 };

@@ -16,26 +16,29 @@ pub(crate) async fn watch(deps: &SweeperDeps, settings: &SweeperSettings, shutdo
     let _shown = Shown;
     while !shutdown.is_cancelled() {
         // Not raced against the shutdown: a catalog call is never dropped half-way.
-        if let Err(error) = sample(deps, settings).await {
+        if let Err(error) = sample(deps).await {
             tracing::warn!(error = report(&error), "what waits could not be sampled; trying again");
         }
         shutdown.run_until_cancelled(tokio::time::sleep(settings.sample_every)).await;
     }
 }
 
-async fn sample(deps: &SweeperDeps, settings: &SweeperSettings) -> Result<(), CatalogError> {
+async fn sample(deps: &SweeperDeps) -> Result<(), CatalogError> {
     let rows = deps.catalog.backends().await?;
     let backlogs = deps.catalog.backlogs().await?;
-    let (_, staged) = deps.catalog.staged_total().await?;
     let backlog = |row: &BackendRecord| backlogs.iter().find(|(id, _)| *id == row.id).map(|(_, b)| *b);
     let stores: Vec<Store> = rows
         .into_iter()
         .map(|(row, tally)| Store { backlog: backlog(&row).unwrap_or_default(), row, tally })
         .collect();
     show(&stores, deps.clock.now());
-    families::STAGING_BYTES.replace([([], number(staged))]);
-    families::STAGING_MARK.replace([([], number(settings.staging_high_water))]);
     Ok(())
+}
+
+/// What staging holds, and may hold, as the sweeper has just counted it.
+pub(crate) fn staging(bytes: u64, mark: u64) {
+    families::STAGING_BYTES.replace([([], number(bytes))]);
+    families::STAGING_MARK.replace([([], number(mark))]);
 }
 
 /// A store as the catalog has it.

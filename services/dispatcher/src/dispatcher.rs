@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::report::report;
-use crate::sending::Sending;
+use crate::sending::{Sending, insist};
 use crate::traces;
 use crate::window::{Bounds, Window};
 
@@ -39,6 +39,9 @@ pub struct DispatcherDeps {
 /// Jobs marked and published at once. Workers have the first of them while the next are marked: a window of many thousands that went as one
 /// would leave them idle meanwhile, and then have them all at once.
 const BATCH_MAX: u32 = 4_096;
+
+/// How long a loop waits after the catalog has not taken back what the queue refused.
+const RECOVERY: Duration = Duration::from_secs(1);
 
 /// Bounds; the defaults are meant for everybody.
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +105,7 @@ impl Dispatcher {
             // Not raced against the shutdown: a catalog call is never dropped half-way.
             match sending.beside(self.look(&mut desk)).await {
                 Ok(tickets) if !tickets.is_empty() => {
-                    sending.add(Box::pin(self.send(name, tickets)));
+                    sending.add(Box::pin(self.send(name, tickets, shutdown)));
                     if sending.room().await {
                         continue;
                     }
@@ -151,17 +154,25 @@ impl Dispatcher {
     }
 
     /// Sends messages, and takes back what the queue refused. True when it took all.
-    async fn send(&self, name: &BackendName, tickets: Vec<Ticket>) -> bool {
+    async fn send(&self, name: &BackendName, tickets: Vec<Ticket>, shutdown: &CancellationToken) -> bool {
         let refused = self.publish(name, &tickets).await;
         failpoint(Point::Published);
         if refused.is_empty() {
             return true;
         }
         tracing::debug!(backend.name = %name, jobs = refused.len(), "the queue refused messages");
-        if let Err(error) = self.deps.catalog.unpublish(&refused).await {
-            tracing::warn!(backend.name = %name, error = report(&error), "not taken back; their deadlines do it");
-        }
+        insist(|| self.take_back(name, &refused), RECOVERY, shutdown).await;
         false
+    }
+
+    /// Whether the catalog has it. Nobody else knows that the queue has not got these: without it they would wait for their deadlines.
+    async fn take_back(&self, name: &BackendName, refused: &[Ticket]) -> bool {
+        let done = self.deps.catalog.unpublish(refused).await;
+        done.inspect_err(|error| {
+            let (jobs, error) = (refused.len(), report(error));
+            tracing::warn!(backend.name = %name, jobs, error, "not taken back; else their deadlines do it");
+        })
+        .is_ok()
     }
 
     /// Publishes, and returns what did not get into the queue. No transaction is held meanwhile.

@@ -1,7 +1,10 @@
 //! Batches on their way to the queue, while the next one is being marked.
 
+use std::time::Duration;
+
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use tokio_util::sync::CancellationToken;
 
 /// Batches of a store that are sent at once. With more of them, a broker that does not answer would have more jobs marked for nothing.
 const SENDING_MAX: usize = 4;
@@ -45,6 +48,19 @@ impl<'a> Sending<'a> {
     }
 }
 
+/// Tries until it succeeds, with a pause in between; not again after `shutdown`.
+pub(crate) async fn insist<T: Future<Output = bool>>(
+    mut attempt: impl FnMut() -> T,
+    pause: Duration,
+    shutdown: &CancellationToken,
+) {
+    while !attempt().await {
+        if shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+            return;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -85,5 +101,19 @@ mod tests {
         gate.add_permits(SENDING_MAX);
         sending.all().await;
         assert_eq!(sent.load(Ordering::SeqCst), 1 + SENDING_MAX);
+    }
+
+    #[tokio::test]
+    async fn what_fails_is_tried_until_it_succeeds_or_the_end() {
+        let (tried, shutdown) = (AtomicUsize::new(0), CancellationToken::new());
+        let try_once = |enough: usize| {
+            let done = tried.fetch_add(1, Ordering::SeqCst) + 1 == enough;
+            async move { done }
+        };
+        insist(|| try_once(3), Duration::from_millis(1), &shutdown).await;
+        assert_eq!(tried.swap(0, Ordering::SeqCst), 3);
+        shutdown.cancel();
+        insist(|| try_once(3), Duration::from_hours(1), &shutdown).await;
+        assert_eq!(tried.load(Ordering::SeqCst), 1, "once, in any case");
     }
 }

@@ -2,6 +2,10 @@
 //!
 //! Every step is bounded and safe to repeat, so a crash between two of them costs nothing, and a step that fails does not
 //! keep the others from running.
+//!
+//! Jobs are looked at half a lease after a sweeper begins, and not before. It may begin because the catalog is back, and while that was away for
+//! longer than a lease, nobody could say that he is alive: workers are heard of first, three times in a lease. Rejected: to ask since when
+//! the catalog is up, which a cut line does not change.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +41,8 @@ pub struct SweeperDeps {
 pub struct SweeperSettings {
     /// Between two sweeps.
     pub every: Duration,
+    /// The workers' lease.
+    pub lease: Duration,
     /// Between two samples of what waits.
     pub sample_every: Duration,
     /// Between two listings of staging: they cost as much as staging holds.
@@ -53,6 +59,7 @@ impl Default for SweeperSettings {
     fn default() -> Self {
         Self {
             every: Duration::from_secs(2),
+            lease: limits::JOB_LEASE,
             sample_every: Duration::from_secs(5),
             orphans_every: Duration::from_hours(1),
             staging_grace: limits::STAGING_GRACE,
@@ -96,8 +103,16 @@ impl Sweeper {
     async fn sweeping(&self, shutdown: &CancellationToken) {
         let mut listener = self.deps.bell.listen();
         let mut orphans_at = Instant::now();
+        let mut staged_at = Instant::now();
+        let jobs_at = Instant::now() + self.settings.lease / 2;
         while !shutdown.is_cancelled() {
+            if jobs_at <= Instant::now() {
+                Self::noting("jobs", self.sweep_jobs(shutdown).await);
+            }
             self.sweep(shutdown).await;
+            if staged_at <= Instant::now() {
+                Self::noting("full staging", self.relieve(&mut staged_at, shutdown).await);
+            }
             if orphans_at <= Instant::now() && !shutdown.is_cancelled() {
                 Self::noting("orphans in staging", self.delete_orphans().await);
                 orphans_at = Instant::now() + self.settings.orphans_every;
@@ -119,14 +134,12 @@ impl Sweeper {
         }
     }
 
-    /// One round of everything but the orphans.
-    pub async fn sweep(&self, shutdown: &CancellationToken) {
-        Self::noting("jobs", self.sweep_jobs(shutdown).await);
+    /// What every round has.
+    async fn sweep(&self, shutdown: &CancellationToken) {
         let idle = self.deps.catalog.abandon_idle(self.settings.push_idle_max).await;
         Self::noting("idle pushes", idle.map(drop));
         Self::noting("undo", self.undo(shutdown).await);
         Self::noting("staging", self.free_unneeded(shutdown).await);
-        Self::noting("full staging", self.relieve(shutdown).await);
     }
 
     async fn sweep_jobs(&self, shutdown: &CancellationToken) -> Result<(), CatalogError> {
@@ -175,10 +188,17 @@ impl Sweeper {
         Ok(())
     }
 
-    /// Above the mark one copy suffices.
-    async fn relieve(&self, shutdown: &CancellationToken) -> Result<(), CatalogError> {
+    /// Above the mark one copy suffices. What is staged is counted for it, one by one: at most a twentieth of the time goes there.
+    async fn relieve(
+        &self,
+        again_at: &mut Instant,
+        shutdown: &CancellationToken,
+    ) -> Result<(), CatalogError> {
         while !shutdown.is_cancelled() {
+            let began = Instant::now();
             let (blobs, bytes) = self.deps.catalog.staged_total().await?;
+            *again_at = Instant::now() + began.elapsed() * 20;
+            census::staging(bytes, self.settings.staging_high_water);
             if blobs == 0 || bytes <= self.settings.staging_high_water {
                 break;
             }

@@ -18,6 +18,8 @@ struct Wanted {
     /// Where it was missing or wrong, which the validator is to look at.
     doubted: Vec<BackendId>,
     bad: Vec<BadCopy>,
+    /// Copies of which nothing is known: their stores do not answer, or are not among this process's.
+    unknown: bool,
     found: Option<Bytes>,
 }
 
@@ -48,16 +50,17 @@ impl Intake {
         let ids: Vec<_> = blobs.iter().map(Self::blob_id).collect();
         let placements = self.catalog.placements(&ids).await.map_err(catalog)?;
         let mut stores: BTreeMap<i64, Vec<BackendId>> = BTreeMap::new();
-        let completed = placements.iter().filter(|p| p.status == n2s_domain::PlacementStatus::Completed);
-        for placement in completed.filter(|placement| self.stores.contains_key(&placement.backend)) {
+        for placement in placements.iter().filter(|p| p.status == n2s_domain::PlacementStatus::Completed) {
             stores.entry(placement.blob.0).or_default().push(placement.backend);
         }
         let preferred = |id: &BackendId| self.stores.get(id).is_some_and(|(name, _)| Some(name) == from);
         let wanted = |blob: &FileBlob| {
-            let mut stores = stores.get(&blob.id).cloned().unwrap_or_default();
+            let all = stores.get(&blob.id).map_or(&[][..], Vec::as_slice);
+            let mut stores: Vec<_> = all.iter().copied().filter(|id| self.stores.contains_key(id)).collect();
+            let unknown = stores.len() < all.len();
             // Tried from the end.
             stores.sort_by_key(|id| (preferred(id), std::cmp::Reverse(*id)));
-            Wanted { blob: *blob, stores, doubted: Vec::new(), bad: Vec::new(), found: None }
+            Wanted { blob: *blob, stores, doubted: Vec::new(), bad: Vec::new(), unknown, found: None }
         };
         Ok(blobs.iter().map(wanted).collect())
     }
@@ -78,8 +81,10 @@ impl Intake {
                 match answer {
                     Ok(bytes) => wanted[index].found = Some(bytes),
                     Err(error) => {
-                        if matches!(error.kind, FailureKind::NotFound | FailureKind::Corrupt) {
+                        if says_it_is_lost(error.kind) {
                             wanted[index].doubted.push(store);
+                        } else {
+                            wanted[index].unknown = true;
                         }
                         wanted[index].bad.push(bad_copy(name, &error));
                     }
@@ -101,20 +106,29 @@ impl Intake {
 
     /// Staging is the last resort: what is only there has not reached a store yet.
     async fn answer(&self, wanted: Wanted) -> Result<Fetched, SeamError> {
-        let Wanted { blob, mut found, bad, .. } = wanted;
+        let Wanted { blob, mut found, bad, mut unknown, .. } = wanted;
         let mut tried: Vec<_> = bad.iter().map(|bad| format!("{}: {}", bad.backend, bad.what)).collect();
         if found.is_none() {
             match self.staged(&blob).await {
                 Ok(bytes) => found = bytes,
                 Err(NotStaged::Unknown(error)) => return Err(error),
-                Err(NotStaged::Unreadable(why)) => tried.push(format!("staging: {why}")),
+                Err(NotStaged::Unreadable(error)) => {
+                    unknown |= !says_it_is_lost(error.kind);
+                    tried.push(format!("staging: {}", error.report()));
+                }
             }
         }
-        if tried.is_empty() {
-            tried.push("no store has it yet, and it is not in staging".to_owned());
+        let content = blob.content_hash;
+        let none = || match (tried.is_empty(), unknown) {
+            (true, true) => "the stores that have it are not in this configuration".to_owned(),
+            (true, false) => "no store has it yet, and it is not in staging".to_owned(),
+            (false, _) => tried.join("; "),
+        };
+        match found {
+            Some(bytes) => Ok(Fetched { bytes, bad_copies: bad }),
+            None if unknown => Err(SeamError::OutOfReach { content, tried: none() }),
+            None => Err(SeamError::NoIntactCopy { content, tried: none() }),
         }
-        let lost = || SeamError::NoIntactCopy { content: blob.content_hash, tried: tried.join("; ") };
-        Ok(Fetched { bytes: found.ok_or_else(lost)?, bad_copies: bad })
     }
 
     async fn staged(&self, blob: &FileBlob) -> Result<Option<Bytes>, NotStaged> {
@@ -123,7 +137,7 @@ impl Intake {
         let Some(key) = key else { return Ok(None) };
         let key = StagingKey { sealed_hash: key.sealed_hash, id: key.id };
         let body = self.staging.get(&[key]).await.pop().expect("one answer per question");
-        body.map(|body| Some(body.bytes().clone())).map_err(|error| NotStaged::Unreadable(error.report()))
+        body.map(|body| Some(body.bytes().clone())).map_err(NotStaged::Unreadable)
     }
 }
 
@@ -132,7 +146,12 @@ enum NotStaged {
     /// The catalog does not say whether it is there, so nothing is known to be lost.
     Unknown(SeamError),
     /// It should be there.
-    Unreadable(String),
+    Unreadable(StorageError),
+}
+
+/// Whether a copy is known to be no good. Of any other the store has said nothing.
+const fn says_it_is_lost(kind: FailureKind) -> bool {
+    matches!(kind, FailureKind::NotFound | FailureKind::Corrupt)
 }
 
 /// The catalog's failure once more, for another blob: what is away for one is away for all of them, and can be asked again.

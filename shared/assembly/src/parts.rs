@@ -19,8 +19,8 @@ pub(crate) fn sweeper(station: &Station) -> Sweeper {
         bell: station.bell.clone(),
         clock: Arc::clone(&station.clock),
     };
-    let staging_high_water = station.staging_high_water;
-    Sweeper::new(deps, SweeperSettings { staging_high_water, ..SweeperSettings::default() })
+    let (staging_high_water, lease) = (station.staging_high_water, station.lease);
+    Sweeper::new(deps, SweeperSettings { staging_high_water, lease, ..SweeperSettings::default() })
 }
 
 /// Adds up what finished. One at a time.

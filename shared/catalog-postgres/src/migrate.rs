@@ -19,13 +19,14 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/postgres/0003_api_tokens.sql"),
     include_str!("../../../migrations/postgres/0004_lanes.sql"),
     include_str!("../../../migrations/postgres/0005_held_jobs.sql"),
+    include_str!("../../../migrations/postgres/0006_failures.sql"),
 ];
 
 /// Grants; run after every migration.
 const ROLES: &str = include_str!("../../../migrations/postgres/worker_role.sql");
 
 /// The version this program works with.
-pub(crate) const KNOWN: i64 = 5;
+pub(crate) const KNOWN: i64 = 6;
 
 /// The oldest program, by the version it knows, that works with the schema as this program leaves it. Raised by a migration that takes
 /// something away, and never to more than what the release before knows.

@@ -31,27 +31,29 @@ impl Operate for PostgresCatalog {
     }
 }
 
-/// Failed placements and manifests under one roof; `key` orders and pages. A page is cut before what is said of its rows is looked up, unless it
-/// depends on that: after an outage there are many more failures than a page holds.
-const FAILURES: &str = r#"
+/// Failed placements, then failed manifests, each from the end of the page before and by their index: after an outage there are many more
+/// failures than a page holds. What is said of its rows is looked up when a page is cut, unless the filter depends on that.
+const FAILURES: &str = "
     SELECT u.key, b.name AS backend, u.backend_id, p.name AS project, u.blob_id, u.changeset_id, l.content_hash,
         coalesce(l.sealed_hash, o.sealed_hash) AS sealed_hash, u.error_kind, u.error_message, u.retry_count, u.attempted_at,
         d.name AS dataset, f.filepath
     FROM (
-        SELECT * FROM (
-            SELECT ('b' || s.blob_id || '.' || s.backend_id) COLLATE "C" AS key, s.backend_id, s.blob_id, NULL::bigint AS changeset_id,
-                s.error_kind, s.error_message, s.retry_count, s.attempted_at
-            FROM blob_backends s
-            WHERE s.status = 'failed' AND ($5::uuid IS NULL OR EXISTS (SELECT 1 FROM placement_waiters w
-                JOIN changesets c ON c.id = w.changeset_id WHERE w.blob_id = s.blob_id AND w.backend_id = s.backend_id AND c.uuid = $5))
-            UNION ALL
-            SELECT ('m' || s.changeset_id || '.' || s.backend_id) COLLATE "C", s.backend_id, NULL, s.changeset_id,
-                s.error_kind, s.error_message, s.retry_count, s.attempted_at
-            FROM changeset_backends s JOIN changesets c ON c.id = s.changeset_id
-            WHERE s.manifest = 'failed' AND ($5::uuid IS NULL OR c.uuid = $5)) u
-        WHERE ($3::text IS NULL OR backend_id = (SELECT id FROM backends WHERE name = $3))
-          AND ($4::text IS NULL OR error_kind = $4) AND ($6::text IS NULL OR key > $6)
-        ORDER BY key LIMIT CASE WHEN $1::text IS NULL AND $2::text IS NULL THEN $7::bigint END) u
+        (SELECT 'b' || s.blob_id || '.' || s.backend_id AS key, s.backend_id, s.blob_id, NULL::bigint AS changeset_id,
+            s.error_kind, s.error_message, s.retry_count, s.attempted_at
+        FROM blob_backends s
+        WHERE s.status = 'failed' AND (s.blob_id, s.backend_id) > ($6::bigint, $7::bigint)
+          AND ($3::text IS NULL OR s.backend_id = (SELECT id FROM backends WHERE name = $3)) AND ($4::text IS NULL OR s.error_kind = $4)
+          AND ($5::uuid IS NULL OR EXISTS (SELECT 1 FROM placement_waiters w JOIN changesets c ON c.id = w.changeset_id
+            WHERE w.blob_id = s.blob_id AND w.backend_id = s.backend_id AND c.uuid = $5 OFFSET 0))
+        ORDER BY s.blob_id, s.backend_id LIMIT $11)
+        UNION ALL
+        (SELECT 'm' || s.changeset_id || '.' || s.backend_id, s.backend_id, NULL, s.changeset_id,
+            s.error_kind, s.error_message, s.retry_count, s.attempted_at
+        FROM changeset_backends s
+        WHERE s.manifest = 'failed' AND (s.changeset_id, s.backend_id) > ($8::bigint, $9::bigint)
+          AND ($3::text IS NULL OR s.backend_id = (SELECT id FROM backends WHERE name = $3)) AND ($4::text IS NULL OR s.error_kind = $4)
+          AND ($5::uuid IS NULL OR s.changeset_id = (SELECT id FROM changesets WHERE uuid = $5))
+        ORDER BY s.changeset_id, s.backend_id LIMIT $11)) u
     JOIN backends b ON b.id = u.backend_id
     LEFT JOIN blobs l ON l.id = u.blob_id
     LEFT JOIN changesets c ON c.id = u.changeset_id
@@ -62,22 +64,54 @@ const FAILURES: &str = r#"
     LEFT JOIN datasets d ON d.id = coalesce(c.dataset_id, f.dataset_id)
     JOIN projects p ON p.id = coalesce(l.project_id, d.project_id)
     WHERE ($1::text IS NULL OR p.name = $1) AND ($2::text IS NULL OR d.name = $2)
-    ORDER BY u.key LIMIT $7"#;
+    ORDER BY u.changeset_id NULLS FIRST, u.blob_id, u.backend_id LIMIT $10";
 
 async fn select(
     connection: &mut PgConnection,
     filter: &FailedFilter,
     page: &Page<String>,
 ) -> Result<Vec<PgRow>, Fail> {
+    let limit = i64::from(page.limit);
+    let cut = filter.project.is_none() && filter.dataset.is_none();
+    let After { placement, manifest } = after(page.after.as_deref())?;
     let query = sqlx::query(FAILURES)
         .bind(filter.project.as_ref().map(ToString::to_string))
         .bind(filter.dataset.as_ref().map(ToString::to_string))
         .bind(filter.backend.as_ref().map(ToString::to_string))
         .bind(filter.kind.map(FailureKind::as_str))
         .bind(filter.changeset.map(|id| id.0))
-        .bind(page.after.clone())
-        .bind(i64::from(page.limit));
+        .bind(placement.0)
+        .bind(placement.1)
+        .bind(manifest.0)
+        .bind(manifest.1)
+        .bind(limit)
+        .bind(cut.then_some(limit));
     Ok(query.fetch_all(connection).await?)
+}
+
+/// Where a page begins.
+struct After {
+    /// Blob and store.
+    placement: (i64, i64),
+    /// Changeset and store.
+    manifest: (i64, i64),
+}
+
+/// Once a page ended among the manifests, placements are through.
+fn after(key: Option<&str>) -> Result<After, CatalogError> {
+    const FIRST: (i64, i64) = (0, 0);
+    let Some(key) = key else { return Ok(After { placement: FIRST, manifest: FIRST }) };
+    let numbers = key.get(1..).and_then(|rest| rest.split_once('.'));
+    let numbers = numbers.and_then(|(one, other)| Some((one.parse().ok()?, other.parse().ok()?)));
+    match (key.as_bytes().first(), numbers) {
+        (Some(b'b'), Some(placement)) => Ok(After { placement, manifest: FIRST }),
+        (Some(b'm'), Some(manifest)) => Ok(After { placement: (i64::MAX, i64::MAX), manifest }),
+        _ => Err(CatalogError::Unknown {
+            what: "page",
+            name: key.to_owned(),
+            hint: "; a page begins after the `key` of the last row of the one before".to_owned(),
+        }),
+    }
 }
 
 impl PostgresCatalog {

@@ -110,14 +110,16 @@ async fn start_and_wait(tx: &mut Tx, push: &OpenRow, blobs: &[i64]) -> Result<u6
 }
 
 /// The staged blobs that a push has pinned, locked in order. Found from the pins and never the other way round: in order, there are all blobs.
+/// `num_nulls`, here and wherever blobs are known already: of `IS NOT NULL`, the planner may read all that is staged for each of them, because it
+/// takes an index of what is staged for empty if it was when statistics were made.
 const PINNED: &str = "
     SELECT l.id FROM (SELECT p.blob_id FROM pins p WHERE p.changeset_id = $1 AND $2::bigint[] IS NULL ORDER BY p.blob_id) p
-    CROSS JOIN LATERAL (SELECT l.id FROM blobs l WHERE l.id = p.blob_id AND l.staging_id IS NOT NULL FOR NO KEY UPDATE) l";
+    CROSS JOIN LATERAL (SELECT l.id FROM blobs l WHERE l.id = p.blob_id AND num_nulls(l.staging_id) = 0 FOR NO KEY UPDATE) l";
 /// The same of some blobs.
 const PINNED_OF: &str = "
     SELECT l.id FROM (SELECT b FROM unnest($2::bigint[]) b ORDER BY b) b
     CROSS JOIN LATERAL (SELECT p.blob_id FROM pins p WHERE p.blob_id = b.b AND p.changeset_id = $1 OFFSET 0) p
-    CROSS JOIN LATERAL (SELECT l.id FROM blobs l WHERE l.id = p.blob_id AND l.staging_id IS NOT NULL FOR NO KEY UPDATE) l";
+    CROSS JOIN LATERAL (SELECT l.id FROM blobs l WHERE l.id = p.blob_id AND num_nulls(l.staging_id) = 0 FOR NO KEY UPDATE) l";
 
 /// Takes the push's pins off the given blobs, or off all of them. What finished while it was pinned is noted, because its
 /// finish could not free it; that a finish does not pass by meanwhile, the blobs' locks see to.
@@ -126,7 +128,7 @@ pub(crate) async fn unpin(tx: &mut Tx, push: &OpenRow, blobs: Option<&[i64]>) ->
     let pinned = pinned.bind(push.id).bind(blobs).fetch_all(&mut **tx).await?;
     let pinned = column(&pinned, "id")?;
     sqlx::query(
-        "INSERT INTO unpinned (blob_id) SELECT l.id FROM blobs l WHERE l.id = ANY ($1) AND l.staging_id IS NOT NULL
+        "INSERT INTO unpinned (blob_id) SELECT l.id FROM blobs l WHERE l.id = ANY ($1) AND num_nulls(l.staging_id) = 0
            AND (SELECT count(*) FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'pending') = 0
          ORDER BY l.id ON CONFLICT DO NOTHING",
     )

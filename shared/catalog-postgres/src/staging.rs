@@ -39,27 +39,28 @@ impl StagingBook for PostgresCatalog {
     }
 }
 
-/// Nothing needs the staged copy: no pin, nothing unfinished, and either a copy elsewhere or no row that refers to it.
+/// Nothing needs the staged copy: no pin, nothing unfinished, and either a copy elsewhere or no row that refers to it. `OFFSET 0` has each blob
+/// looked at by itself: of joins with what seems to be empty, the planner may read all pins for every blob.
 const UNNEEDED: &str = "
     SELECT l.id, l.sealed_hash, l.staging_id FROM blobs l
     WHERE l.staging_id IS NOT NULL AND l.staged_at < n2s_now() - $1::bigint * interval '1 microsecond'
       AND ($3::bigint[] IS NULL OR l.id = ANY ($3))
-      AND NOT EXISTS (SELECT 1 FROM pins p WHERE p.blob_id = l.id)
-      AND NOT EXISTS (SELECT 1 FROM blob_backends s WHERE s.blob_id = l.id AND s.status <> 'completed')
-      AND (EXISTS (SELECT 1 FROM blob_backends s WHERE s.blob_id = l.id)
-           OR NOT EXISTS (SELECT 1 FROM files f WHERE f.blob_id = l.id)
-          AND NOT EXISTS (SELECT 1 FROM file_blobs p WHERE p.blob_id = l.id)
-          AND NOT EXISTS (SELECT 1 FROM manifest_segments s WHERE s.blob_id = l.id))
-    LIMIT $2";
+      AND NOT EXISTS (SELECT 1 FROM pins p WHERE p.blob_id = l.id OFFSET 0)
+      AND NOT EXISTS (SELECT 1 FROM blob_backends s WHERE s.blob_id = l.id AND s.status <> 'completed' OFFSET 0)
+      AND (EXISTS (SELECT 1 FROM blob_backends s WHERE s.blob_id = l.id OFFSET 0)
+           OR NOT EXISTS (SELECT 1 FROM files f WHERE f.blob_id = l.id OFFSET 0)
+          AND NOT EXISTS (SELECT 1 FROM file_blobs p WHERE p.blob_id = l.id OFFSET 0)
+          AND NOT EXISTS (SELECT 1 FROM manifest_segments s WHERE s.blob_id = l.id OFFSET 0))
+    ORDER BY l.staged_at LIMIT $2";
 
 /// A store has a copy, from which the others can read.
 const STORED_ONCE: &str = "
     SELECT l.id, l.sealed_hash, l.staging_id FROM blobs l
     WHERE l.staging_id IS NOT NULL AND l.staged_at <= n2s_now() - $1::bigint * interval '1 microsecond'
       AND ($3::bigint[] IS NULL OR l.id = ANY ($3))
-      AND NOT EXISTS (SELECT 1 FROM pins p WHERE p.blob_id = l.id)
-      AND EXISTS (SELECT 1 FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'completed')
-    LIMIT $2";
+      AND NOT EXISTS (SELECT 1 FROM pins p WHERE p.blob_id = l.id OFFSET 0)
+      AND EXISTS (SELECT 1 FROM blob_backends s WHERE s.blob_id = l.id AND s.status = 'completed' OFFSET 0)
+    ORDER BY l.staged_at LIMIT $2";
 
 impl PostgresCatalog {
     async fn orphans(&self, keys: &[StagedKey]) -> Result<Vec<StagedKey>, Fail> {
@@ -120,8 +121,9 @@ impl PostgresCatalog {
     }
 
     async fn staged_key(&self, blob: BlobId) -> Result<Option<StagedKey>, Fail> {
-        let row =
-            sqlx::query("SELECT sealed_hash, staging_id FROM blobs WHERE id = $1 AND staging_id IS NOT NULL");
+        let row = sqlx::query(
+            "SELECT sealed_hash, staging_id FROM blobs WHERE id = $1 AND num_nulls(staging_id) = 0",
+        );
         let row = row.bind(blob.0).fetch_optional(&mut *self.link().await?).await?;
         row.as_ref().map(staging::key).transpose()
     }

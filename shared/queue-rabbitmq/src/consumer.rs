@@ -10,6 +10,7 @@ use lapin::options::{BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use n2s_domain::BackendName;
 use n2s_queue::{Consumer, Delivery, QueueError, Receipt};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -38,7 +39,7 @@ pub(crate) struct RabbitConsumer {
 
 /// A stream of a queue's deliveries with `prefetch`, and its channel.
 pub(crate) async fn subscribe(
-    session: &Session,
+    session: &Arc<Session>,
     queue: &str,
     prefetch: u16,
 ) -> Result<(lapin::Channel, lapin::Consumer), BrokerError> {
@@ -46,9 +47,33 @@ pub(crate) async fn subscribe(
     let channel = session.channel().await?;
     bounded(OP, limit, channel.basic_qos(prefetch, BasicQosOptions::default())).await?;
     let options = BasicConsumeOptions::default();
+    let mut asked = Asked { session: Arc::clone(session), channel: Some(channel.clone()) };
     let consume = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default());
     let consumer = bounded(OP, limit, consume).await?;
+    asked.channel = None;
     Ok((channel, consumer))
+}
+
+/// A channel on which a consumer was asked for. A broker that is slow makes it long after nobody waits for it any more, and would send it
+/// messages that nobody reads: whoever gives up closes the channel, which is done after what was asked before, however late.
+struct Asked {
+    session: Arc<Session>,
+    /// Taken by whoever got the consumer.
+    channel: Option<lapin::Channel>,
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        let (Some(channel), Ok(runtime)) = (self.channel.take(), Handle::try_current()) else { return };
+        let session = Arc::clone(&self.session);
+        runtime.spawn(async move {
+            tokio::select! {
+                // Refused where the broker closed it with what it had to say.
+                _ = channel.close(200, "OK".into()) => {}
+                _ = session.ended() => {}
+            }
+        });
+    }
 }
 
 /// The next delivery. An error, a cancelled consumer or the end of the session ends the session.

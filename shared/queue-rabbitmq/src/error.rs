@@ -48,6 +48,11 @@ pub(crate) fn explain(op: &'static str, error: &lapin::Error) -> BrokerError {
     BrokerError { kind, op, cause: error.to_string() }
 }
 
+/// Whether an error says that a channel or its connection has ended before, and not why.
+pub(crate) fn is_afterwards(error: &lapin::Error) -> bool {
+    matches!(error.kind(), ErrorKind::InvalidChannelState(..) | ErrorKind::InvalidConnectionState(..))
+}
+
 fn is_refusal(kind: &AMQPErrorKind) -> bool {
     matches!(
         kind,

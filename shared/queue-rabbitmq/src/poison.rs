@@ -1,5 +1,6 @@
 //! The consumer of what came back too often, or was rejected by somebody.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use lapin::BasicProperties;
@@ -17,7 +18,7 @@ const PREFETCH: u16 = 50;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Attends to poison until the session ends, and says why it did.
-pub(crate) async fn attend(session: &Session, handler: &dyn PoisonHandler) -> BrokerError {
+pub(crate) async fn attend(session: &Arc<Session>, handler: &dyn PoisonHandler) -> BrokerError {
     let (channel, mut deliveries) = match subscribe(session, POISON, PREFETCH).await {
         Ok(subscribed) => subscribed,
         Err(error) => return error,

@@ -10,7 +10,7 @@ use n2s_queue::{Message, QueueErrorKind};
 use n2s_telemetry::metrics::families;
 use tokio::time::{Instant, timeout_at};
 
-use crate::error::{BrokerError, explain};
+use crate::error::{BrokerError, explain, is_afterwards};
 use crate::session::Session;
 use crate::topology::WORK;
 
@@ -47,6 +47,10 @@ async fn one(
     };
     match answer {
         Ok(Ok(confirmation)) => judge(session, backend, confirmation),
+        Ok(Err(error)) if is_afterwards(&error) => {
+            let cause = timeout_at(deadline, session.ended()).await;
+            Err(cause.unwrap_or_else(|_elapsed| late(session)))
+        }
         Ok(Err(error)) => {
             let error = explain(OP, &error);
             session.fail(error.clone());

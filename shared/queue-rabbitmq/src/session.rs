@@ -6,10 +6,11 @@
 //! Rejected: repairing the part that failed, which needs to know what else the failure took with it.
 
 use std::collections::HashSet;
+use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _};
 use lapin::options::ConfirmSelectOptions;
 use lapin::{Channel, Connection, Event};
 use n2s_domain::BackendName;
@@ -21,6 +22,7 @@ use crate::error::{BrokerError, bounded, explain};
 use crate::options::Options;
 use crate::topology;
 
+const WATCH: &str = "watching the broker";
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 /// How often the connection's state is looked at, in case an event was missed.
@@ -99,7 +101,7 @@ impl Session {
     pub(crate) async fn ended(&self) -> BrokerError {
         self.broken.cancelled().await;
         let cause = self.cause.lock().expect("no holder of this lock can panic").clone();
-        cause.unwrap_or_else(|| BrokerError::unavailable("watching the broker", "closed"))
+        cause.unwrap_or_else(|| BrokerError::unavailable(WATCH, "closed"))
     }
 
     /// Watches the connection until the spell ends.
@@ -110,9 +112,7 @@ impl Session {
                 cause = self.ended() => return cause,
                 event = events.next() => match event {
                     // Also comes for a channel of its own that was refused something, which ends nothing.
-                    Some(Event::Error(error)) if !self.is_alive() => {
-                        self.fail(explain("watching the broker", &error));
-                    }
+                    Some(Event::Error(error)) if !self.is_alive() => self.fail(explain(WATCH, &error)),
                     Some(Event::ConnectionBlocked(reason)) => {
                         tracing::warn!(reason, "the broker takes no messages for now");
                     }
@@ -122,8 +122,25 @@ impl Session {
                 () = tokio::time::sleep(LOOK) => {}
             }
             if !self.is_alive() {
-                self.fail(BrokerError::unavailable("watching the broker", "a connection or channel closed"));
+                self.fail(self.reason(events.as_mut()).await);
             }
+        }
+    }
+
+    /// Why it is not alive. What the broker said comes a moment after what it did: as an event, or as the answer of whoever used the channel.
+    async fn reason(&self, mut events: Pin<&mut impl Stream<Item = Event>>) -> BrokerError {
+        let said = async {
+            while let Some(event) = events.next().await {
+                if let Event::Error(error) = event {
+                    return explain(WATCH, &error);
+                }
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            cause = self.ended() => cause,
+            cause = said => cause,
+            () = tokio::time::sleep(LOOK) => BrokerError::unavailable(WATCH, "a connection or channel closed"),
         }
     }
 
@@ -170,5 +187,61 @@ impl Session {
         self.fail(BrokerError::unavailable("using the queue", "it was closed"));
         // One that cannot be said is not missed.
         let _ = tokio::time::timeout(GOODBYE, self.connection.close(200, "OK".into())).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use n2s_domain::JobId;
+    use n2s_queue::Message;
+    use n2s_servers::RabbitMq;
+    use tokio::time::{Instant, pause, sleep};
+
+    use super::*;
+    use crate::publisher::publish;
+
+    /// One whose channel has closed, and nobody has said why.
+    async fn closed() -> Session {
+        let options = Options::new(RabbitMq::shared().vhost().url);
+        let session =
+            Session::open(&Address::read(&options).unwrap(), &options, Role::Publish).await.unwrap();
+        session.publisher.as_ref().unwrap().channel.close(200, "OK".into()).await.unwrap();
+        assert!(!session.is_alive());
+        session
+    }
+
+    fn reason() -> BrokerError {
+        BrokerError::unavailable("publish", "the broker's reason")
+    }
+
+    #[tokio::test]
+    async fn a_reason_that_is_heard_after_the_end_was_seen_is_told() {
+        let [session, unexplained] = [closed().await, closed().await];
+        pause();
+        let says = async {
+            sleep(LOOK * 3 / 2).await;
+            session.fail(reason());
+        };
+        let (cause, ()) = tokio::join!(session.watch(), says);
+        assert_eq!(cause.cause, reason().cause);
+        assert_eq!(unexplained.watch().await.cause, "a connection or channel closed");
+    }
+
+    #[tokio::test]
+    async fn who_publishes_after_the_end_is_told_its_reason_and_is_not_taken_for_it() {
+        let [session, unexplained] = [closed().await, closed().await];
+        pause();
+        let messages = [Message { job: JobId(1), dispatch_seq: 1, traceparent: None }];
+        let (store, deadline) = ("a".parse().unwrap(), Instant::now() + LOOK * 10);
+        let says = async {
+            sleep(LOOK).await;
+            session.fail(reason());
+        };
+        let (answers, ()) = tokio::join!(publish(&session, &store, &messages, deadline), says);
+        assert_eq!(answers[0].as_ref().unwrap_err().cause, reason().cause);
+        assert_eq!(session.ended().await.cause, reason().cause);
+        // However long that takes: nobody waits beyond the deadline.
+        let answers = publish(&unexplained, &store, &messages, Instant::now() + LOOK).await;
+        assert!(answers[0].as_ref().unwrap_err().cause.contains("in time"), "{answers:?}");
     }
 }

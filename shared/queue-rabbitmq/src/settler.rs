@@ -45,10 +45,22 @@ pub(crate) async fn settle(
             }
         }
         if closing {
-            // A channel that is closed already needs no goodbye.
-            let _ = bounded("closing", session.options.answer_timeout, channel.close(200, "OK".into())).await;
-            return;
+            return close(session, channel).await;
         }
+    }
+}
+
+/// Nothing is kept by a channel that is closed, and one that the broker has closed itself needs no goodbye. A broker may be slow, but where it
+/// never answers, what it had sent would stay with a consumer that is gone, and no other would hear of it.
+async fn close(session: &Session, channel: &Channel) {
+    let limit = session.options.silence;
+    let closed = tokio::select! {
+        closed = bounded("closing a channel", limit, channel.close(200, "OK".into())) => closed,
+        _ = session.ended() => return,
+    };
+    let stands = channel.status().connected() || channel.status().closing();
+    if let (Err(error), true) = (closed, stands) {
+        session.fail(error);
     }
 }
 

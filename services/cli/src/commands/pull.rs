@@ -59,19 +59,20 @@ fn tell(report: &PullReport, dry_run: bool, output: &Output) -> ExitCode {
         output.note(&format!("{path}: {what}"));
     }
     let done = if dry_run { "would restore" } else { "restored" };
+    let not_done = |count: usize, what: &str| match count {
+        0 => String::new(),
+        count => format!("; {count} {what}"),
+    };
     let text = format!(
-        "version {}: {done} {} files, {} directories, {} links, {}; {} were there already{}",
+        "version {}: {done} {} files, {} directories, {} links, {}; {} were there already{}{}",
         report.version,
         report.files,
         report.dirs,
         report.links,
         bytes(report.bytes),
         report.kept,
-        if report.lost.is_empty() {
-            String::new()
-        } else {
-            format!("; {} have NO intact copy", report.lost.len())
-        }
+        not_done(report.problems.len(), "could not be restored, as said above"),
+        not_done(report.lost.len(), "have NO intact copy"),
     );
     let pairs = |pairs: &[(n2s_domain::RelPath, String)]| {
         pairs.iter().map(|(path, what)| json!({ "path": path, "what": what })).collect::<Vec<_>>()

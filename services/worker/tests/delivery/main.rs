@@ -209,6 +209,19 @@ async fn a_hanging_store_delays_nobody_and_is_handed_back_at_shutdown() {
     engine.stop().await;
 }
 
+/// They may hold what they could say nothing of while the catalog was away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_sweeper_hears_of_workers_before_it_takes_their_jobs() {
+    let world = World::new().await;
+    world.push("d", 4).await;
+    let held = world.claim_lapsed(0).await;
+    assert!(held > 0, "nothing was claimed");
+    let patient = world.sweep_once(Duration::from_hours(1)).await;
+    assert_eq!((patient.leased, patient.pending), (held, 0), "taken although they may be alive");
+    let hasty = world.sweep_once(Duration::ZERO).await;
+    assert_eq!((hasty.leased, hasty.pending), (0, held), "and after the wait they are");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_staging_lost_comes_from_another_store() {
     let world = World::new().await;

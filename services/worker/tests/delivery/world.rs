@@ -162,6 +162,34 @@ impl World {
         Engine { shutdown, tasks }
     }
 
+    /// Claims everything due on a store, with leases that have lapsed.
+    pub async fn claim_lapsed(&self, store: usize) -> u64 {
+        let id = self.ids[store];
+        let due = self.catalog.due_groups(id, 1_000).await.unwrap();
+        let picks: Vec<_> =
+            due.iter().map(|group| Pick { changeset: group.changeset, limit: group.due }).collect();
+        let tickets = self.catalog.dispatch(id, &picks, Duration::from_mins(1)).await.unwrap();
+        let (worker, lease) = ("gone".to_owned(), Duration::ZERO);
+        let terms = LeaseTerms { worker, lease, held_max: Duration::from_hours(1) };
+        self.catalog.claim(id, &tickets, &terms).await.unwrap().len() as u64
+    }
+
+    /// What the first store has, after a new sweeper's first round.
+    pub async fn sweep_once(&self, lease: Duration) -> Depth {
+        let stray = StagingKey { sealed_hash: sealed(b"stray"), id: 7 };
+        self.staging.put(vec![(stray, Bytes::from_static(b"stray"))]).await.pop().unwrap().unwrap();
+        let stop = CancellationToken::new();
+        let settings = SweeperSettings { lease, staging_grace: Duration::ZERO, ..SweeperSettings::default() };
+        let sweeping = tokio::spawn(Sweeper::new(self.sweeper_deps(), settings).run(stop.clone()));
+        // Orphans come last in a round.
+        let gone = async || self.staging.get(&[stray]).await.pop().unwrap().is_err();
+        self.until("the round has ended", gone).await;
+        stop.cancel();
+        sweeping.await.unwrap();
+        let depths = self.catalog.depths().await.unwrap();
+        depths.into_iter().find(|(of, _)| *of == self.ids[0]).map(|(_, depth)| depth).unwrap_or_default()
+    }
+
     pub fn sweeper_deps(&self) -> SweeperDeps {
         SweeperDeps {
             catalog: self.catalog.clone(),

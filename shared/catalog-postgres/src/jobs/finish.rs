@@ -166,7 +166,7 @@ pub(crate) async fn fail_uploads(tx: &mut Tx, uploads: &[FailedUpload]) -> Resul
 async fn wake_held_up(tx: &mut Tx, blobs: &[i64], backends: &[i64]) -> Result<(), Fail> {
     sqlx::query(
         "WITH repaired AS MATERIALIZED (SELECT DISTINCT s.backend_id FROM unnest($1::bigint[], $2::bigint[]) j (blob, backend)
-            JOIN blob_backends s ON s.blob_id = j.blob AND s.backend_id = j.backend WHERE s.damaged_at IS NOT NULL)
+            JOIN blob_backends s ON s.blob_id = j.blob AND s.backend_id = j.backend WHERE num_nulls(s.damaged_at) = 0)
          INSERT INTO completion_deltas (changeset_id, backend_id, waiting, failed)
          SELECT c.changeset_id, c.backend_id, 0, 0 FROM repaired r JOIN changeset_backends c ON c.backend_id = r.backend_id
          WHERE c.manifest IN ('waiting', 'blocked')",
@@ -231,7 +231,7 @@ async fn free(
         "SELECT l.id, l.sealed_hash, l.staging_id FROM blobs l CROSS JOIN LATERAL (
             SELECT count(*) FILTER (WHERE s.status = 'pending') AS pending, count(*) FILTER (WHERE s.status = 'completed') AS completed
             FROM blob_backends s WHERE s.blob_id = l.id) s
-         WHERE l.id = ANY ($1) AND l.staging_id IS NOT NULL AND s.pending = 0 AND s.completed >= l.min_copies
+         WHERE l.id = ANY ($1) AND num_nulls(l.staging_id) = 0 AND s.pending = 0 AND s.completed >= l.min_copies
            AND (SELECT count(*) FROM pins p WHERE p.blob_id = l.id) = 0",
     );
     let rows = rows.bind(blobs).fetch_all(&mut **tx).await?;
@@ -248,7 +248,7 @@ async fn free_manifest(tx: &mut Tx, changeset: i64) -> Result<Vec<StagedKey>, Fa
         sqlx::query("SELECT 1 FROM manifest_objects WHERE changeset_id = $1 ORDER BY part FOR NO KEY UPDATE");
     lock.bind(changeset).execute(&mut **tx).await?;
     let rows = sqlx::query(
-        "SELECT part, sealed_hash, staging_id FROM manifest_objects WHERE changeset_id = $1 AND staging_id IS NOT NULL
+        "SELECT part, sealed_hash, staging_id FROM manifest_objects WHERE changeset_id = $1 AND num_nulls(staging_id) = 0
          AND NOT EXISTS (SELECT 1 FROM changeset_backends WHERE changeset_id = $1 AND manifest <> 'completed')",
     );
     let rows = rows.bind(changeset).fetch_all(&mut **tx).await?;

@@ -10,12 +10,12 @@ use crate::connect::{PostgresCatalog, Tx};
 use crate::decode::micros;
 use crate::error::Fail;
 
-/// Jobs of one state past their deadline, locked; who is being finished or extended at this moment is passed by.
+/// Jobs of one state past their deadline, locked; who is being finished or extended at this moment is passed by. Like every sweep, it looks for
+/// its few jobs once, as an array: of a join, the planner may look for them again for each job there is.
 const LAPSED: &str = "
-    UPDATE jobs SET state = 0, due_at = n2s_now(), lost_count = jobs.lost_count + $1::int FROM (
+    UPDATE jobs SET state = 0, due_at = n2s_now(), lost_count = lost_count + $1::int WHERE id = ANY (ARRAY (
         SELECT j.id FROM jobs j WHERE j.backend_id = ANY (ARRAY (SELECT id FROM backends)) AND j.held AND j.state = $2
-            AND j.deadline <= n2s_now() LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED) lapsed
-    WHERE jobs.id = lapsed.id";
+            AND j.deadline <= n2s_now() LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED))";
 
 impl PostgresCatalog {
     pub(super) async fn sweep(&self, limit: u32) -> Result<SweepReport, Fail> {
@@ -30,17 +30,17 @@ impl PostgresCatalog {
 
     pub(super) async fn take_over(&self) -> Result<u64, Fail> {
         let done = sqlx::query(
-            "UPDATE jobs SET state = 0, due_at = n2s_now() FROM (
-                SELECT id FROM jobs WHERE held ORDER BY id FOR NO KEY UPDATE) held WHERE jobs.id = held.id",
+            "UPDATE jobs SET state = 0, due_at = n2s_now() WHERE id = ANY (ARRAY (
+                SELECT id FROM jobs WHERE held ORDER BY id FOR NO KEY UPDATE))",
         );
         Ok(done.execute(&mut *self.link().await?).await?.rows_affected())
     }
 
     pub(super) async fn requeue(&self) -> Result<u64, Fail> {
         let done = sqlx::query(
-            "UPDATE jobs SET state = 0, due_at = n2s_now() FROM (
+            "UPDATE jobs SET state = 0, due_at = n2s_now() WHERE id = ANY (ARRAY (
                 SELECT id FROM jobs WHERE state = 1 AND backend_id = ANY (ARRAY (SELECT id FROM backends)) AND held
-                ORDER BY id FOR NO KEY UPDATE) queued WHERE jobs.id = queued.id",
+                ORDER BY id FOR NO KEY UPDATE))",
         );
         Ok(done.execute(&mut *self.link().await?).await?.rows_affected())
     }
@@ -80,14 +80,13 @@ async fn clamp(tx: &mut Tx) -> Result<u64, Fail> {
                 AND j.changeset_id = g.changeset_id AND NOT j.held AND j.due_at > n2s_now()
                 AND (j.epoch = 0 OR j.due_at > n2s_now() + $1::bigint * interval '1 microsecond')
             FOR NO KEY UPDATE OF j SKIP LOCKED)
-         UPDATE jobs SET due_at = n2s_now() FROM ahead WHERE jobs.id = ahead.id",
+         UPDATE jobs SET due_at = n2s_now() WHERE id = ANY (ARRAY (SELECT id FROM ahead))",
     );
     let held = sqlx::query(
         "UPDATE jobs SET held_until = least(held_until, n2s_now() + $1::bigint * interval '1 microsecond'),
             deadline = CASE state WHEN 1 THEN n2s_now() ELSE n2s_now() + $2::bigint * interval '1 microsecond' END
-         FROM (SELECT id FROM jobs WHERE backend_id = ANY (ARRAY (SELECT id FROM backends)) AND held
-            AND deadline > n2s_now() + $1::bigint * interval '1 microsecond' FOR NO KEY UPDATE SKIP LOCKED) ahead
-         WHERE jobs.id = ahead.id",
+         WHERE id = ANY (ARRAY (SELECT id FROM jobs WHERE backend_id = ANY (ARRAY (SELECT id FROM backends)) AND held
+            AND deadline > n2s_now() + $1::bigint * interval '1 microsecond' FOR NO KEY UPDATE SKIP LOCKED))",
     );
     let probes = sqlx::query(
         "UPDATE backends SET probe_at = n2s_now() WHERE probe_at > n2s_now() + $1::bigint * interval '1 microsecond'",
@@ -107,10 +106,10 @@ async fn clamp(tx: &mut Tx) -> Result<u64, Fail> {
 async fn fail_lost(tx: &mut Tx) -> Result<u64, Fail> {
     const TEXT: &str = "workers that held this object alone kept disappearing";
     let rows = sqlx::query(
-        "DELETE FROM jobs USING (
+        "DELETE FROM jobs WHERE id = ANY (ARRAY (
             SELECT j.id FROM jobs j WHERE j.backend_id = ANY (ARRAY (SELECT id FROM backends)) AND j.held AND j.state = 2
-                AND j.deadline <= n2s_now() AND j.lost_count + 1 >= $1 FOR UPDATE SKIP LOCKED) lost
-         WHERE jobs.id = lost.id RETURNING jobs.blob_id, jobs.backend_id, jobs.changeset_id",
+                AND j.deadline <= n2s_now() AND j.lost_count + 1 >= $1 FOR UPDATE SKIP LOCKED))
+         RETURNING blob_id, backend_id, changeset_id",
     );
     let rows = rows.bind(i64::from(LOSSES_BEFORE_ALONE + LOSSES_ALONE_MAX)).fetch_all(&mut **tx).await?;
     let mut uploads = Vec::new();

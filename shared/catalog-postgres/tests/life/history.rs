@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use n2s_catalog::{
-    Backends as _, ChangesetFilter, FailedFilter, Jobs as _, Library as _, Operate as _, Outcome, Page,
-    Pushes as _, StagingBook as _, TakeOver,
+    Backends as _, CatalogError, ChangesetFilter, FailedFilter, Jobs as _, Library as _, Operate as _,
+    Outcome, Page, Pushes as _, StagingBook as _, TakeOver,
 };
 use n2s_domain::{BackendId, BlobId, ChangesetId, ChangesetStatus, FailureKind};
 use n2s_servers::Postgres;
@@ -27,7 +27,9 @@ const HISTORY: &[&str] = &[
 ];
 
 /// Pages that one statement may touch: a few per row and index, for batches of 16. The history has tens of thousands.
-const PAGES_MAX: u64 = 1_000;
+const PAGES_MAX: u64 = 1_500;
+/// The same for what goes through all of staging, once.
+const STAGING_PAGES_MAX: u64 = 200_000;
 
 /// 200,000 files of as many blobs, each on five stores, in 20,000 versions of one dataset.
 const SEED: &str = "
@@ -72,13 +74,62 @@ const SEED: &str = "
         EXECUTE format('ALTER DATABASE %I SET auto_explain.log_format = json', current_database());
     END $$;";
 
+/// What came since the statistics were made, which know of no blob in staging, no pin and no job: a push of 20,000 blobs that waits for a
+/// paused store, and another that was told of the same blobs. Indexes of what is live look empty to the planner then, and free.
+const BACKLOG: &str = "
+    SET LOCAL session_replication_role = replica;
+    INSERT INTO backends (name, kind, paused_by, paused_at) VALUES ('busy', 'local', 'operator', n2s_now());
+    INSERT INTO datasets (project_id, name, store_key, next_version)
+        SELECT p.id, n, sha256(n::bytea), 2 FROM projects p, unnest(ARRAY['busy', 'told']) n;
+    INSERT INTO dataset_backends SELECT d.id, b.id FROM datasets d, backends b WHERE d.name IN ('busy', 'told') AND b.name = 'busy';
+    INSERT INTO changesets (uuid, dataset_id, version, client_id, status, min_copies, touched_at, committed_at)
+        SELECT gen_random_uuid(), id, 1, name, 'pushing', 1, n2s_now(), CASE name WHEN 'busy' THEN n2s_now() END
+        FROM datasets WHERE name IN ('busy', 'told');
+    INSERT INTO changeset_backends (changeset_id, backend_id, waiting)
+        SELECT c.id, b.id, 20000 FROM changesets c, backends b WHERE c.client_id = 'busy' AND b.name = 'busy';
+    WITH made AS (
+        INSERT INTO blobs (project_id, content_hash, size, sealed_hash, encrypted_size, epoch, first_seen, min_copies, staging_id, staged_at)
+        SELECT p.id, sha256(int8send(1000000 + n)), 5, sha256(int8send(-1000000 - n)), 50, 1, c.id, 1, n, n2s_now()
+        FROM projects p, generate_series(1, 20000) n, changesets c WHERE c.client_id = 'busy' RETURNING id),
+    pinned AS (
+        INSERT INTO pins (blob_id, changeset_id) SELECT m.id, c.id FROM made m, changesets c WHERE c.client_id = 'told'),
+    placed AS (
+        INSERT INTO blob_backends (blob_id, backend_id, status) SELECT m.id, b.id, 'pending' FROM made m, backends b WHERE b.name = 'busy'),
+    waiting AS (
+        INSERT INTO placement_waiters (blob_id, backend_id, changeset_id)
+        SELECT m.id, b.id, c.id FROM made m, backends b, changesets c WHERE b.name = 'busy' AND c.client_id = 'busy')
+    INSERT INTO jobs (kind, backend_id, project_id, changeset_id, blob_id)
+        SELECT 'upload', b.id, p.id, c.id, m.id FROM made m, backends b, projects p, changesets c
+        WHERE b.name = 'busy' AND c.client_id = 'busy';
+    DO $$ DECLARE name text; BEGIN
+        FOREACH name IN ARRAY ARRAY['blobs', 'pins', 'blob_backends', 'placement_waiters', 'jobs', 'changesets'] LOOP
+            EXECUTE format('ALTER TABLE %I SET (autovacuum_enabled = off)', name);
+        END LOOP;
+    END $$;";
+
+/// What an outage leaves: 40,000 failures.
+const FAILURES: &str = "
+    SET auto_explain.log_min_duration = -1;
+    UPDATE blob_backends SET status = 'failed', error_kind = 'denied', error_message = 'no'
+        WHERE backend_id = 2 AND status = 'completed' AND blob_id % 5 = 0";
+
 #[tokio::test]
 async fn no_statement_of_the_hot_path_grows_with_history() {
+    check("").await;
+}
+
+#[tokio::test]
+async fn nor_with_a_backlog_that_the_statistics_do_not_know() {
+    check(BACKLOG).await;
+}
+
+/// Pushes and works beside history and `more`, and complains of every statement that read too much.
+async fn check(more: &str) {
     let server = Postgres::start();
     let small = World::on(&server, 5).await;
     small.push("a", &["seed"]).await;
     small.work().await;
-    small.psql(SEED);
+    small.psql(&[SEED, more].concat());
     let world = small.again().await;
     let before = server.log().len();
     live(&world).await;
@@ -149,13 +200,19 @@ async fn live(world: &World) {
 
 /// What operators ask every day, of the catalog and of the views.
 async fn look(world: &World, changeset: ChangesetId) {
-    let page = Page { after: None, limit: 10 };
+    world.psql(FAILURES);
+    let page = |after| Page { after, limit: 10 };
     world.catalog.backends().await.unwrap();
-    world.catalog.failed_uploads(&FailedFilter::default(), &page).await.unwrap();
+    let all = FailedFilter::default();
+    let first = world.catalog.failed_uploads(&all, &page(None)).await.unwrap();
+    let next = world.catalog.failed_uploads(&all, &page(Some(first[9].key.clone()))).await.unwrap();
+    assert_eq!(next.len(), 10);
+    let none = world.catalog.failed_uploads(&all, &page(Some("next".to_owned()))).await.unwrap_err();
+    assert!(matches!(none, CatalogError::Unknown { what: "page", .. }), "{none:?}");
     let filter = ChangesetFilter { project: Some(project()), ..ChangesetFilter::default() };
     assert_eq!(world.catalog.changesets(&filter, &Page { after: None, limit: 10 }).await.unwrap().len(), 10);
     world.catalog.datasets(Some(&project())).await.unwrap();
-    world.psql("SELECT * FROM failed_uploads");
+    world.psql("SELECT * FROM failed_uploads LIMIT 10");
     world.psql("SELECT * FROM backend_status");
     world.psql(&format!("SELECT * FROM changeset_progress WHERE changeset = '{changeset}'"));
 }
@@ -177,7 +234,8 @@ fn complaint(plan: &Value) -> Option<String> {
     let top = &plan["Plan"];
     let pages = top["Shared Hit Blocks"].as_u64().unwrap() + top["Shared Read Blocks"].as_u64().unwrap();
     let scanned = scanned(top);
-    (pages > PAGES_MAX || !scanned.is_empty())
+    let most = if text(plan).contains("l.staged_at <") { STAGING_PAGES_MAX } else { PAGES_MAX };
+    (pages > most || !scanned.is_empty())
         .then(|| format!("{pages} pages, all of {scanned:?}: {}\n{top}", text(plan)))
 }
 

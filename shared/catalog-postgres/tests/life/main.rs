@@ -277,14 +277,37 @@ async fn what_was_acknowledged_is_there_after_a_power_cut() {
     let server = Postgres::start();
     let world = World::on(&server, 1).await;
     let pushed = world.push("a", &["one"]).await;
-    server.kill();
-    let away = world.catalog.changeset(pushed.changeset).await;
-    assert!(matches!(away, Err(CatalogError::Away { .. })), "{away:?}");
-    server.restart();
+    power_cut(&server, &world).await;
     let record = world.catalog.changeset(pushed.changeset).await.unwrap();
     assert_eq!(record.status, ChangesetStatus::Pushing);
     world.work().await;
     assert_eq!(world.catalog.audit().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_mark_that_a_power_cut_takes_back_is_made_again_and_its_message_is_good_once() {
+    // Nobody but a commit that waits writes to the disk what came before it.
+    let server = Postgres::start_with(&["wal_writer_delay=10s"]);
+    let world = World::on(&server, 1).await;
+    world.push("a", &["one", "two"]).await;
+    let sent = world.dispatch_all(BackendId(1)).await;
+    power_cut(&server, &world).await;
+    assert_eq!(world.catalog.in_window(BackendId(1)).await.unwrap(), 0, "the mark was waited for");
+    assert_eq!(world.claim(BackendId(1), &sent).await, [], "nobody marked them: the messages are stale");
+    let again = world.dispatch_all(BackendId(1)).await;
+    assert_eq!(again, sent, "under the same numbers");
+    assert_eq!(world.claim(BackendId(1), &sent).await.len(), 2, "now either message is good");
+    power_cut(&server, &world).await;
+    assert_eq!(world.claim(BackendId(1), &again).await, [], "and the other one is not");
+    assert_eq!(world.catalog.in_window(BackendId(1)).await.unwrap(), 2, "what was answered stays");
+}
+
+/// Afterwards the catalog has noticed, and the server is back.
+async fn power_cut(server: &Postgres, world: &World) {
+    server.kill();
+    let away = world.catalog.in_window(BackendId(1)).await;
+    assert!(matches!(away, Err(CatalogError::Away { .. })), "{away:?}");
+    server.restart();
 }
 
 #[tokio::test]

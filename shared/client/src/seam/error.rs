@@ -47,6 +47,14 @@ pub enum SeamError {
         /// Each place that was tried, and what it said.
         tried: String,
     },
+    /// Copies of a blob may be intact, but none of them can be read now.
+    #[error("no copy of blob {content} can be reached for now, though some may be intact: {tried}")]
+    OutOfReach {
+        /// The blob.
+        content: ContentHash,
+        /// Each place that was tried, and what it said.
+        tried: String,
+    },
     /// What the other side needs is away. What was asked may be done or not; it can be asked again.
     #[error("{doing} failed for now")]
     Unavailable {

@@ -69,6 +69,14 @@ pub enum Refusal {
         /// Each place that was tried, and what it said.
         tried: String,
     },
+    /// Copies of a blob may be intact, but none of them can be read now.
+    OutOfReach {
+        /// The blob.
+        #[schema(value_type = String)]
+        content: ContentHash,
+        /// Each place that was tried, and what it said.
+        tried: String,
+    },
     /// No token, or none that is valid.
     Unauthenticated,
     /// The token does not allow it. Says nothing of whether the thing exists.
@@ -103,7 +111,7 @@ impl Refusal {
             Self::TooLarge => (413, "Content Too Large"),
             Self::Busy => (429, "Too Many Requests"),
             Self::Failed => (500, "Internal Server Error"),
-            Self::Unavailable => (503, "Service Unavailable"),
+            Self::Unavailable | Self::OutOfReach { .. } => (503, "Service Unavailable"),
         }
     }
 }
@@ -131,6 +139,9 @@ impl From<&SeamError> for Problem {
             SeamError::NoIntactCopy { content, tried } => {
                 Refusal::NoIntactCopy { content: *content, tried: tried.clone() }
             }
+            SeamError::OutOfReach { content, tried } => {
+                Refusal::OutOfReach { content: *content, tried: tried.clone() }
+            }
             SeamError::Denied(_) => Refusal::Forbidden,
             SeamError::Unavailable { .. } => Refusal::Unavailable,
             SeamError::Other { .. } => Refusal::Failed,
@@ -140,8 +151,8 @@ impl From<&SeamError> for Problem {
 }
 
 /// Words that errors are made of; what an unknown server calls by another is a `thing`.
-const THINGS: [&str; 9] =
-    ["project", "dataset", "version", "snapshot", "changeset", "backend", "token", "blob", "vault"];
+const THINGS: [&str; 10] =
+    ["project", "dataset", "version", "snapshot", "changeset", "backend", "token", "blob", "vault", "page"];
 
 /// The same error as on the other side, so that it has the same consequences and the same exit code.
 impl From<Problem> for SeamError {
@@ -158,6 +169,7 @@ impl From<Problem> for SeamError {
             Refusal::Unsourced { contents } => Self::Unsourced(contents),
             Refusal::Invalid | Refusal::TooLarge => Self::Invalid(problem.detail),
             Refusal::NoIntactCopy { content, tried } => Self::NoIntactCopy { content, tried },
+            Refusal::OutOfReach { content, tried } => Self::OutOfReach { content, tried },
             Refusal::Unauthenticated | Refusal::Forbidden => Self::Denied(problem.detail),
             Refusal::Busy
             | Refusal::Unavailable
@@ -186,6 +198,7 @@ mod tests {
             SeamError::Unsourced(vec![hash]),
             SeamError::Invalid("bad".into()),
             SeamError::NoIntactCopy { content: hash, tried: "one: gone".into() },
+            SeamError::OutOfReach { content: hash, tried: "one: nobody answers".into() },
             SeamError::Denied("no".into()),
         ]
     }

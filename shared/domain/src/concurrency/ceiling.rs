@@ -13,7 +13,7 @@ pub(super) struct Ceiling {
 
 /// Until a ceiling is tried for the first time, and at most: a trial costs a few refusals, a store that has grown unnoticed costs more.
 const PATIENCE: Duration = Duration::from_millis(500);
-const PATIENCE_MAX: Duration = Duration::from_secs(6);
+const PATIENCE_MAX: Duration = Duration::from_secs(3);
 /// Closer to the ceiling than one in so many is close enough.
 const CLOSE: u32 = 20;
 

@@ -24,6 +24,8 @@ pub fn all() -> Vec<(&'static str, Case)> {
         ("a_broker_that_hangs_is_left_and_found_again", a_hanging_broker),
         ("a_consumer_that_the_broker_forgot_is_made_anew", a_forgotten_consumer),
         ("a_queue_without_a_leader_holds_up_no_other_store", a_queue_without_a_leader),
+        ("a_consumer_made_when_nobody_waits_any_more_keeps_nothing", a_late_consumer),
+        ("a_channel_that_is_not_closed_keeps_nothing", a_lasting_channel),
     ]
 }
 
@@ -250,5 +252,61 @@ fn a_queue_without_a_leader(world: &mut World) {
         assert!(others > 20, "the other store's messages waited: {others}");
         world.broker.ctl(&["eval", &format!("ra:restart_server(quorum_queues, {member}).")]);
         until("publishing", || async { publish_one(&queue, 201).await.is_ok() }).await;
+    });
+}
+
+/// A queue that answers late: whoever asked for a consumer has given up by the time it is made.
+fn a_late_consumer(world: &mut World) {
+    let vhost = world.broker.vhost();
+    let (answer_timeout, silence) = (Duration::from_secs(1), Duration::from_hours(1));
+    let queue = world.queue(Options { answer_timeout, silence, ..options(&vhost) });
+    let member = format!("{{'{}_n2s.work.a', node()}}", vhost.name);
+    world.runtime.block_on(async {
+        let b = "b".parse().unwrap();
+        let mut other = queue.consume(&b, 10).await.unwrap();
+        assert_eq!(publish(&queue, 0..1).await, [0]);
+        assert_eq!(take(&queue, &mut None).await, [0]);
+        world.broker.ctl(&["eval", &format!("sys:suspend({member}).")]);
+        let refused = queue.consume(&backend(), 10).await.unwrap_err();
+        assert!(format!("{}", refused.source).contains("no answer"), "{refused:?}");
+        world.broker.ctl(&["eval", &format!("sys:resume({member}).")]);
+        // After the consumer: the queue does one thing after the other.
+        until("publishing", || async { publish_one(&queue, 100).await.is_ok() }).await;
+        assert_eq!(publish(&queue, 1..20).await.len(), 19);
+        let (mut consumer, mut received) = (None, BTreeSet::new());
+        while !(1..20).all(|job| received.contains(&job)) {
+            received.extend(take(&queue, &mut consumer).await);
+        }
+        // Whoever shares the connection has not noticed.
+        queue.publish(&b, vec![message(300)]).await.remove(0).unwrap();
+        let delivered = timeout(BOUND, other.next(1, Duration::ZERO)).await.unwrap().unwrap().unwrap();
+        assert_eq!(delivered[0].message().unwrap().job.0, 300);
+    });
+}
+
+/// Its connection stands, and the broker does not get round to closing it.
+fn a_lasting_channel(world: &mut World) {
+    let vhost = world.broker.vhost();
+    let (answer_timeout, silence) = (Duration::from_millis(500), Duration::from_secs(1));
+    let queue = world.queue(Options { answer_timeout, silence, ..options(&vhost) });
+    let on_channels = |what: &str| {
+        let name = format!("rabbit_misc:r(<<\"{}\">>, queue, <<\"n2s.work.a\">>)", vhost.name);
+        let all = format!("{{ok, Q}} = rabbit_amqqueue:lookup({name}), C = rabbit_amqqueue:consumers(Q)");
+        world.broker.ctl(&["eval", &format!("{all}, [{what} || P <- [element(1, E) || E <- C]].")])
+    };
+    world.runtime.block_on(async {
+        let mut other = queue.consume(&"b".parse().unwrap(), 10).await.unwrap();
+        let mut consumer = queue.consume(&backend(), 10).await.unwrap();
+        assert_eq!(publish(&queue, 0..5).await.len(), 5);
+        let held = consumer.next(1, Duration::ZERO).await.unwrap().unwrap();
+        assert_eq!(on_channels("sys:suspend(P)").trim(), "[ok]");
+        drop((consumer, held));
+        ends(&mut other).await;
+        // The broker would wait for it for half a minute.
+        on_channels("exit(P, kill)");
+        let (mut consumer, mut received) = (None, BTreeSet::new());
+        while !(0..5).all(|job| received.contains(&job)) {
+            received.extend(take(&queue, &mut consumer).await);
+        }
     });
 }
