@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(soon(large.begin()).await, Some(true));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_store_that_refuses_everything_is_left_alone_and_asked_again() {
         let health = Arc::new(StoreHealth::new((1, 1), 1));
         let mut slots = health.occupy(2, true);
