@@ -128,7 +128,8 @@ async fn wait(stop: &CancellationToken) -> bool {
 
 /// One round: takes over what a former engine had in hand, then works until told to stop.
 async fn work(station: &Station, stop: &CancellationToken) {
-    let sweeper = sweeper(station);
+    // Jobs that it takes over are nobody's any more: there is nobody to be heard of first.
+    let sweeper = sweeper(station, Duration::ZERO);
     if let Err(error) = sweeper.take_over().await {
         tracing::error!(error = %n2s_telemetry::report(&error), "the engine could not take over its jobs");
         return;

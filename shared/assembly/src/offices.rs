@@ -96,7 +96,7 @@ impl Candidate {
         let station = &self.station;
         match office {
             Office::Sweeper => {
-                parts.spawn(sweeper(station).run(round.clone()));
+                parts.spawn(sweeper(station, station.lease).run(round.clone()));
                 if let Some(watch) = queue::wipe_watch(station) {
                     parts.spawn(watch.run(round.clone()));
                 }

@@ -1,6 +1,7 @@
 //! The parts that keep a catalog moving, made from a station. Who runs which is up to `engine` and `fleet`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use n2s_dispatcher::{
     Dispatcher, DispatcherDeps, DispatcherSettings, Folder, Sweeper, SweeperDeps, SweeperSettings,
@@ -11,15 +12,15 @@ use n2s_worker::{StoreDeps, Worker, WorkerDeps, WorkerSettings};
 
 use crate::station::Station;
 
-/// Puts right what time brings. One at a time.
-pub(crate) fn sweeper(station: &Station) -> Sweeper {
+/// Puts right what time brings. One at a time. `lease` is that of workers in other processes.
+pub(crate) fn sweeper(station: &Station, lease: Duration) -> Sweeper {
     let deps = SweeperDeps {
         catalog: Arc::clone(&station.engine),
         staging: station.staging.clone(),
         bell: station.bell.clone(),
         clock: Arc::clone(&station.clock),
     };
-    let (staging_high_water, lease) = (station.staging_high_water, station.lease);
+    let staging_high_water = station.staging_high_water;
     Sweeper::new(deps, SweeperSettings { staging_high_water, lease, ..SweeperSettings::default() })
 }
 
