@@ -1,4 +1,4 @@
-//! What happens to rows when a broker forgets, or gives up on a message. The broker is played by a set of marks.
+//! What happens to rows when a broker forgets, gives up on a message, or takes none. The broker is played by a set of marks, or by a gate.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -6,10 +6,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use n2s_catalog::{Pick, Ticket};
-use n2s_dispatcher::{PoisonDesk, WipeWatch};
-use n2s_queue::{Memory, Message, PoisonHandler as _, Poisoned, Remembers};
+use n2s_dispatcher::{Dispatcher, DispatcherDeps, DispatcherSettings, PoisonDesk, WipeWatch};
+use n2s_domain::BackendName;
+use n2s_queue::{
+    Consumer, Memory, Message, PoisonHandler as _, Poisoned, Queue, QueueError, QueueErrorKind, Remembers,
+};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
-use crate::world::World;
+use crate::world::{World, name};
 
 #[derive(Debug, Default)]
 struct Marks {
@@ -80,4 +85,56 @@ async fn a_poisoned_message_makes_its_job_due_again_and_a_stale_one_changes_noth
     poisoned(Ok(message(tickets[0].dispatch_seq))).await.unwrap();
     assert_eq!(queued(&world).await, 1);
     assert_eq!(dispatch(&world).await, [Ticket { dispatch_seq: 2, ..tickets[0] }]);
+}
+
+/// Says when it was asked for the first time, and refuses everything once it is let.
+#[derive(Debug)]
+struct Refusing {
+    asked: Semaphore,
+    answers: Semaphore,
+}
+
+#[async_trait]
+impl Queue for Refusing {
+    async fn publish(&self, backend: &BackendName, messages: Vec<Message>) -> Vec<Result<(), QueueError>> {
+        self.asked.add_permits(1);
+        drop(self.answers.acquire().await.unwrap());
+        let refusal = || QueueError {
+            kind: QueueErrorKind::Full,
+            op: "publish",
+            backend: backend.clone(),
+            source: anyhow::anyhow!("full"),
+        };
+        messages.iter().map(|_| Err(refusal())).collect()
+    }
+
+    async fn consume(&self, _: &BackendName, _: usize) -> Result<Box<dyn Consumer>, QueueError> {
+        unreachable!("a dispatcher consumes nothing")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dispatcher_that_is_to_end_waits_for_what_it_sends_and_takes_back_what_is_refused() {
+    let world = World::new().await;
+    let queue = Arc::new(Refusing { asked: Semaphore::new(0), answers: Semaphore::new(0) });
+    let dispatcher = Dispatcher::new(
+        DispatcherDeps {
+            catalog: world.catalog.clone(),
+            queue: Arc::clone(&queue) as _,
+            bell: world.bell.clone(),
+            backends: vec![(world.ids[0], name(0))],
+        },
+        DispatcherSettings::default(),
+    );
+    world.push("d", 3).await;
+    let shutdown = CancellationToken::new();
+    let mut running = tokio::spawn(dispatcher.run(shutdown.clone()));
+    queue.asked.acquire().await.unwrap().forget();
+    shutdown.cancel();
+    assert_eq!(queued(&world).await, 3);
+    let ended = tokio::time::timeout(Duration::from_millis(300), &mut running).await;
+    assert!(ended.is_err(), "it left what it had marked");
+    queue.answers.add_permits(1);
+    running.await.unwrap();
+    assert_eq!(queued(&world).await, 0, "marked, and told of to nobody");
 }
