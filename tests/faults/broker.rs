@@ -106,7 +106,9 @@ fn short_of_memory() {
     });
     let pending = "SELECT count(*) FROM jobs WHERE state = 0";
     until("the end of what was queued", || site.fleet.count(LIVE) == site.fleet.count(pending));
-    assert!(site.fleet.count(pending) >= 100, "messages were taken in spite of the alarm");
+    // The broker stops reading a connection after the first message that it finds there.
+    let left = site.fleet.count(pending);
+    assert!(left >= 90, "messages were taken in spite of the alarm: {left} of 100 wait");
     site.broker.get().ctl(&["set_vm_memory_high_watermark", "absolute", "2GB"]);
     members.push(worker);
     site.settled(members);
